@@ -1,0 +1,3 @@
+"""Automatic sparse differentiation in JAX."""
+
+__version__ = "0.1.0"

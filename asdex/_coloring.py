@@ -1,0 +1,306 @@
+"""`ColoredPattern` and `StarSet`: a pattern together with how to compress it."""
+
+from typing import cast
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Bool, Int32, Integer
+
+from ._errors import InvalidColoringError
+from ._index import Derived, IndexArray
+from ._pattern import SparsityPattern
+from ._types import HESSIAN_MODES, JACOBIAN_MODES, ColoringMode, check_choice
+
+
+class StarSet(eqx.Module):
+    """The two-colored stars into which a star coloring splits the edges of a graph.
+
+    In a star coloring any two colors induce a forest of stars. The nonzero that an edge
+    stands for is read from the compressed matrix at the color of its star's *hub* and
+    the row of the other endpoint. (Gebremedhin, Tarafdar, Manne, Pothen, "New Acyclic
+    and Star Coloring Algorithms with Application to Computing Hessians", SIAM J. Sci.
+    Comput. 29(3), 2007, section 4.)
+
+    An immutable pytree without leaves, like `SparsityPattern`.
+
+    **Arguments:**
+
+    - `star`: number of the star that each edge belongs to, in order of discovery.
+    - `hub`: hub of each star. A star of one edge has no decided hub; it holds
+        `-(v + 1)`, where `v` is the larger endpoint.
+    - `edge_lo`, `edge_hi`: endpoints of the edges, `edge_lo < edge_hi`, sorted
+        lexicographically.
+    - `edge_pos`: position in `star` of each of the sorted edges.
+
+    **Raises:** `ValueError` if lengths differ or edges are not sorted.
+    """
+
+    _star: IndexArray = eqx.field(static=True)
+    _hub: IndexArray = eqx.field(static=True)
+    _edge_lo: IndexArray = eqx.field(static=True)
+    _edge_hi: IndexArray = eqx.field(static=True)
+    _edge_pos: IndexArray = eqx.field(static=True)
+
+    def __init__(
+        self,
+        star: Integer[np.ndarray, " edges"],
+        hub: Integer[np.ndarray, " stars"],
+        edge_lo: Integer[np.ndarray, " edges"],
+        edge_hi: Integer[np.ndarray, " edges"],
+        edge_pos: Integer[np.ndarray, " edges"],
+    ):
+        self._star, self._hub, self._edge_lo, self._edge_hi, self._edge_pos = (
+            IndexArray(np.array(array, np.int32))
+            for array in (star, hub, edge_lo, edge_hi, edge_pos)
+        )
+        lo, hi = self.edge_lo, self.edge_hi
+        if not self.star.size == lo.size == hi.size == self.edge_pos.size:
+            raise ValueError(
+                "star, edge_lo, edge_hi and edge_pos must have one element per edge. Got "
+                f"lengths {self.star.size}, {lo.size}, {hi.size}, {self.edge_pos.size}."
+            )
+        ascending = (lo[1:] > lo[:-1]) | ((lo[1:] == lo[:-1]) & (hi[1:] > hi[:-1]))
+        if not (ascending.all() and (lo < hi).all()):
+            raise ValueError(
+                "The edges of a StarSet must have edge_lo < edge_hi and be sorted by "
+                "(edge_lo, edge_hi) without repetition."
+            )
+        for name, index, size in (
+            ("edge_pos", self.edge_pos, self.star.size),
+            ("star", self.star, self.hub.size),
+        ):
+            if index.size and not (index.min() >= 0 and index.max() < size):
+                raise ValueError(f"{name} must lie in 0..{size - 1}.")
+
+    @property
+    def star(self) -> Int32[np.ndarray, " edges"]:
+        """Number of the star that each edge belongs to, in order of discovery."""
+        return self._star.array
+
+    @property
+    def hub(self) -> Int32[np.ndarray, " stars"]:
+        """Hub of each star, `-(v + 1)` where it is undecided."""
+        return self._hub.array
+
+    @property
+    def edge_lo(self) -> Int32[np.ndarray, " edges"]:
+        """Smaller endpoint of each edge."""
+        return self._edge_lo.array
+
+    @property
+    def edge_hi(self) -> Int32[np.ndarray, " edges"]:
+        """Larger endpoint of each edge."""
+        return self._edge_hi.array
+
+    @property
+    def edge_pos(self) -> Int32[np.ndarray, " edges"]:
+        """Position of each of the sorted edges in `star`."""
+        return self._edge_pos.array
+
+    def edge_index(self, i: int, j: int) -> int:
+        """Position in `star` of the edge between `i` and `j`, in either order.
+
+        Raises `KeyError` if there is no such edge. Cost: O(log edges).
+        """
+        lo, hi = min(i, j), max(i, j)
+        first, last = np.searchsorted(self.edge_lo, [lo, lo + 1])
+        k = first + np.searchsorted(self.edge_hi[first:last], hi)
+        if k == last or self.edge_hi[k] != hi:
+            raise KeyError((i, j))
+        return int(self.edge_pos[k])
+
+    def hub_vertex(self, i: int, j: int) -> int:
+        """Hub of the star that the edge between `i` and `j` belongs to.
+
+        Raises `KeyError` if there is no such edge.
+        """
+        hub = int(self.hub[self.star[self.edge_index(i, j)]])
+        return hub if hub >= 0 else -hub - 1
+
+    def hubs(
+        self, i: Integer[np.ndarray, " pairs"], j: Integer[np.ndarray, " pairs"]
+    ) -> Int32[np.ndarray, " pairs"]:
+        """`hub_vertex` of many pairs at once, -1 where there is no such edge."""
+        lo, hi = np.minimum(i, j).astype(np.int64), np.maximum(i, j)
+        stride = 1 + max(int(self.edge_hi.max(initial=0)), int(hi.max(initial=0)))
+        edges = self.edge_lo.astype(np.int64) * stride + self.edge_hi
+        wanted = lo * stride + hi
+        k = np.searchsorted(edges, wanted)
+        missing = k == edges.size
+        k[missing] = 0
+        if not edges.size:
+            return np.full(k.shape, -1, np.int32)
+        hub = self.hub[self.star[self.edge_pos[k]]]
+        hub = np.where(hub < 0, -hub - 1, hub)
+        return np.where(missing | (edges[k] != wanted), np.int32(-1), hub)
+
+    def __hash__(self) -> int:
+        return hash((self._star, self._hub, self._edge_lo, self._edge_hi))
+
+
+class ColoredPattern(eqx.Module):
+    """A sparsity pattern and the colors by which its matrix is compressed.
+
+    The compressed matrix `B` has shape `(num_colors, dim)`: its row `c` is the sum of
+    the columns of color `c` (`dim` is `m`), or of the rows of color `c` in mode
+    `"rev"` (`dim` is `n`). Each entry of the pattern stands alone somewhere in `B`, or,
+    with a symmetric coloring, the entry mirrored to it does; where is worked out
+    once, here.
+
+    An immutable pytree without leaves, like `SparsityPattern`.
+
+    **Arguments:**
+
+    - `sparsity`: the pattern.
+    - `colors`: integers of shape `(m,)` in mode `"rev"` and `(n,)` in every other;
+        -1 is neutral: that row or column is not part of any sum.
+    - `num_colors`: number of rows of `B`.
+    - `symmetric`: whether entries `(i, j)` and `(j, i)` are read from one place.
+    - `mode`: the AD mode that computes `B`.
+    - `star_set`: the stars of a symmetric coloring, from `color_symmetric`.
+
+    **Raises:** `InvalidColoringError` if some entry could not be recovered from `B`,
+    naming the entries in conflict; `ValueError` if arguments do not fit together.
+
+    Cost: O(nnz + num_colors * dim), or a sort of the entries if that is less.
+    """
+
+    sparsity: SparsityPattern
+    _colors: IndexArray = eqx.field(static=True)
+    num_colors: int = eqx.field(static=True)
+    symmetric: bool = eqx.field(static=True)
+    mode: ColoringMode = eqx.field(static=True)
+    star_set: StarSet | None
+    _positions: Derived[np.ndarray] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        sparsity: SparsityPattern,
+        colors: Integer[np.ndarray, " vertices"],
+        num_colors: int,
+        symmetric: bool,
+        mode: ColoringMode,
+        star_set: StarSet | None = None,
+    ):
+        check_choice("mode", mode, JACOBIAN_MODES + HESSIAN_MODES)
+        self.sparsity = sparsity
+        self._colors = IndexArray(np.array(colors, np.int32))
+        self.num_colors = int(num_colors)
+        self.symmetric = symmetric
+        self.mode = mode
+        self.star_set = star_set
+        vertices = sparsity.m if mode == "rev" else sparsity.n
+        if self.colors.shape != (vertices,):
+            raise ValueError(
+                f"colors must have shape ({vertices},), one for each "
+                f"{'row' if mode == 'rev' else 'column'} of the {sparsity.m}x{sparsity.n} "
+                f"pattern in mode {mode!r}. Got {self.colors.shape}."
+            )
+        if vertices and not -1 <= self.colors.min() <= self.colors.max() < num_colors:
+            raise ValueError(
+                f"colors must lie in -1..{num_colors - 1} for num_colors={num_colors}. "
+                f"Got {self.colors.min()}..{self.colors.max()}."
+            )
+        if (symmetric or mode in HESSIAN_MODES) and sparsity.m != sparsity.n:
+            raise ValueError(
+                "A symmetric coloring, or one for a Hessian, needs a square pattern. "
+                f"Got shape {sparsity.shape}."
+            )
+        if symmetric and star_set is None:
+            raise ValueError(
+                "A symmetric coloring needs the star_set that color_symmetric returns."
+            )
+        self._positions = Derived(_positions(self))
+
+    @property
+    def colors(self) -> Int32[np.ndarray, " vertices"]:
+        """Color of each row (mode `"rev"`) or column (otherwise), read-only."""
+        return self._colors.array
+
+    @property
+    def dim(self) -> int:
+        """Length of the rows of the compressed matrix."""
+        return self.sparsity.n if self.mode == "rev" else self.sparsity.m
+
+    @property
+    def positions(self) -> Integer[np.ndarray, " nnz"]:
+        """Where each entry of the pattern stands in the raveled compressed matrix.
+
+        int32 if the compressed matrix is small enough, otherwise int64.
+        """
+        return self._positions.value
+
+    def __hash__(self) -> int:
+        return hash((self.sparsity, self._colors, self.mode, self.symmetric))
+
+
+def _positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:
+    """Work out `ColoredPattern.positions`, or raise `InvalidColoringError`.
+
+    Entry `(i, j)` is added to one slot of `B`. It can be read from there if nothing else
+    is; in a symmetric coloring the entry is read from the slot of `(spoke, hub)`.
+    """
+    pattern, colors = coloring.sparsity, coloring.colors
+    seeded, along = pattern.cols, pattern.rows  # The colored index, and the other one.
+    if coloring.mode == "rev":
+        seeded, along = along, seeded
+    dim = coloring.dim
+    small = coloring.num_colors * dim <= np.iinfo(np.int32).max
+    dtype = np.int32 if small else np.int64
+
+    slot = colors[seeded].astype(dtype) * dtype(dim) + along
+    read_hub, read_spoke, read = seeded, along, slot
+    if coloring.symmetric:
+        read_hub, read_spoke = _hubs_and_spokes(pattern, cast(StarSet, coloring.star_set))
+        read = colors[read_hub].astype(dtype) * dtype(dim) + read_spoke
+
+    if (lost := np.flatnonzero(colors[read_hub] < 0)).size:
+        k = lost[0]
+        raise InvalidColoringError(
+            f"Entry ({pattern.rows[k]}, {pattern.cols[k]}) cannot be recovered: "
+            f"{'row' if coloring.mode == 'rev' else 'column'} {read_hub[k]} has the "
+            "neutral color -1."
+        )
+    added = slot if not coloring.symmetric else slot[colors[seeded] >= 0]
+    alone = _occurs_once(added, read, coloring.num_colors * dim)
+    if (shared := np.flatnonzero(~alone)).size:
+        first, second = np.flatnonzero(slot == read[shared[0]])[:2]
+        raise InvalidColoringError(
+            f"Entries ({pattern.rows[first]}, {pattern.cols[first]}) and "
+            f"({pattern.rows[second]}, {pattern.cols[second]}) are in conflict: "
+            f"{'rows' if coloring.mode == 'rev' else 'columns'} {seeded[first]} and "
+            f"{seeded[second]} both have color {colors[seeded[first]]}."
+        )
+    read.setflags(write=False)
+    return read
+
+
+def _hubs_and_spokes(
+    pattern: SparsityPattern, star_set: StarSet
+) -> tuple[Int32[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"]]:
+    """Hub and spoke of the edge behind each entry; a diagonal entry is its own."""
+    rows, cols = pattern.rows, pattern.cols
+    hubs = rows.copy()
+    off_diagonal = np.flatnonzero(rows != cols)
+    hubs[off_diagonal] = star_set.hubs(rows[off_diagonal], cols[off_diagonal])
+    if (lacking := np.flatnonzero(hubs < 0)).size:
+        k = lacking[0]
+        raise InvalidColoringError(
+            f"The star_set lacks the edge of entry ({rows[k]}, {cols[k]}). Use the one "
+            "that color_symmetric returned for this pattern."
+        )
+    return hubs, np.where(hubs == rows, cols, rows)
+
+
+def _occurs_once(
+    values: Integer[np.ndarray, " values"],
+    queries: Integer[np.ndarray, " queries"],
+    bound: int,
+) -> Bool[np.ndarray, " queries"]:
+    """Whether each query, an integer below `bound`, occurs exactly once in `values`."""
+    if bound <= 16 * values.size:
+        return np.bincount(values, minlength=bound)[queries] == 1
+    values = np.sort(values)
+    first = np.searchsorted(values, queries, side="left")
+    last = np.searchsorted(values, queries, side="right")
+    return last - first == 1

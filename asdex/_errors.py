@@ -1,0 +1,25 @@
+"""Errors and warnings that a caller can act on."""
+
+
+class InvalidColoringError(ValueError):
+    """A coloring from which some entry of the matrix could not be recovered.
+
+    Raised for hand-made or forced colors; the message names two entries in conflict.
+    """
+
+
+class VerificationError(AssertionError):
+    """A sparse derivative differs from JAX's dense reference.
+
+    A detected pattern holds every entry that can be nonzero, so this is a bug of asdex
+    unless the pattern was made by hand or for another function.
+    """
+
+
+class DenseColoringWarning(UserWarning):
+    """A coloring needs as many passes as the dense derivative."""
+
+
+class ConservativePatternWarning(UserWarning):
+    """Detection met a primitive without a rule and assumed that each of its outputs
+    depends on all of its inputs: the pattern is right, but perhaps too dense."""

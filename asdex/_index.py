@@ -1,0 +1,75 @@
+"""Index arrays as static structure: hashable, compared by content, read-only.
+
+A sparsity pattern is part of a pytree's *structure*, like a shape. JAX keeps such
+structure in treedefs and cache keys, so it must hash and compare; NumPy arrays do
+neither. The two wrappers here are the whole bridge.
+"""
+
+import zlib
+from typing import Generic, TypeVar
+
+import numpy as np
+from jaxtyping import Integer
+
+T = TypeVar("T")
+
+
+class IndexArray:
+    """A read-only integer array that hashes and compares by content.
+
+    The array is not copied: whoever builds an `IndexArray` gives its array away. The
+    hash is computed on first use and kept; equality tries identity, then hash, then
+    content, so that comparing equal patterns built apart costs one pass over the data.
+    """
+
+    __slots__ = ("_hash", "array")
+
+    array: Integer[np.ndarray, "..."]
+
+    def __init__(self, array: Integer[np.ndarray, "..."]):
+        array = np.ascontiguousarray(array)
+        array.setflags(write=False)
+        self.array = array
+        self._hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            checksum = zlib.crc32(self.array.reshape(-1).data)
+            self._hash = hash((self.array.shape, self.array.dtype.str, checksum))
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, IndexArray) or hash(self) != hash(other):
+            return False
+        return self.array.dtype == other.array.dtype and np.array_equal(
+            self.array, other.array
+        )
+
+    def __repr__(self) -> str:
+        return f"IndexArray({self.array.dtype}{list(self.array.shape)})"
+
+
+class Derived(Generic[T]):
+    """A value worked out from the other fields of a module when it was built.
+
+    Being determined by those fields it carries no identity of its own: any two
+    `Derived` are equal, so they never cost a comparison or a hash.
+    """
+
+    __slots__ = ("value",)
+
+    value: T
+
+    def __init__(self, value: T):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Derived)
+
+    def __repr__(self) -> str:
+        return f"Derived({type(self.value).__name__})"

@@ -1,0 +1,310 @@
+"""`SparsityPattern`: which entries of a matrix can be nonzero."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.sparse import BCOO
+from jaxtyping import Array, Int32, Integer, Num, PyTree, Shaped
+
+from ._index import Derived, IndexArray
+
+_MAX_DIM = np.iinfo(np.int32).max
+
+
+class SparsityPattern(eqx.Module):
+    """The structure of a sparse matrix of shape `(m, n)`, without its values.
+
+    An immutable pytree without leaves: equal patterns hash and compare equal, so they
+    can be closed over or passed through `jax.jit` without compiling anew, and no
+    transformation ever touches an index. Entries keep the order they are given in;
+    detection gives them in row-major order. An entry that occurs more than once is kept
+    where it stands first.
+
+    Beside the entries a pattern remembers where it came from: `input_avals`, one pytree
+    of `jax.ShapeDtypeStruct` per positional argument of the function (a static argument
+    stands as its value), which of them were differentiated (`argnums`), and the shapes
+    of the function's output leaves (`output_shapes`).
+
+    **Arguments:**
+
+    - `rows`, `cols`: integers of shape `(nnz,)`, stored as int32.
+    - `shape`: `(m, n)`; either may be zero.
+    - `input_avals`: defaults to one 1-D argument of size `n`.
+    - `argnums`: an `int` stays one, a sequence becomes a tuple.
+    - `output_shapes`: defaults to one 1-D output of size `m`.
+
+    **Raises:** `TypeError` if indices or dimensions are not integers; `ValueError` if
+    they are out of range or of unequal length, or if the sizes of the selected inputs
+    do not add up to `n` (of the outputs to `m`).
+
+    Cost: O(nnz) for entries in row-major order, otherwise one sort.
+    """
+
+    _rows: IndexArray = eqx.field(static=True)
+    _cols: IndexArray = eqx.field(static=True)
+    shape: tuple[int, int] = eqx.field(static=True)
+    argnums: int | tuple[int, ...] = eqx.field(static=True)
+    output_shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+    _input_leaves: tuple[Any, ...] = eqx.field(static=True)
+    _input_treedef: Any = eqx.field(static=True)
+    _is_sorted: Derived[bool] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        rows: Integer[np.ndarray, " entries"] | Sequence[int],
+        cols: Integer[np.ndarray, " entries"] | Sequence[int],
+        shape: Sequence[int],
+        input_avals: tuple[PyTree, ...] = (),
+        argnums: int | Sequence[int] = 0,
+        output_shapes: Sequence[Sequence[int]] | None = None,
+    ):
+        m, n = self.shape = _as_shape(shape)
+        row_index, col_index = (
+            _as_indices("rows", rows, m),
+            _as_indices("cols", cols, n),
+        )
+        if row_index.shape != col_index.shape:
+            raise ValueError(
+                "rows and cols must have equal lengths, one of each per entry. Got "
+                f"{row_index.size} rows and {col_index.size} cols."
+            )
+        row_index, col_index, is_sorted = _merge_duplicates(row_index, col_index, n)
+        self._rows, self._cols = IndexArray(row_index), IndexArray(col_index)
+        self._is_sorted = Derived(is_sorted)
+
+        if not input_avals:
+            input_avals = (jax.ShapeDtypeStruct((n,), np.dtype(np.float32)),)
+        self.argnums = argnums if isinstance(argnums, int) else tuple(argnums)
+        leaves, self._input_treedef = jax.tree.flatten(tuple(input_avals))
+        self._input_leaves = tuple(leaves)
+        self.output_shapes = (
+            ((m,),) if output_shapes is None else tuple(map(tuple, output_shapes))
+        )
+        if (size := sum(self.leaf_sizes)) != n:
+            raise ValueError(
+                f"The inputs selected by argnums={self.argnums} have {size} elements in "
+                f"all, but the pattern has n={n} columns. Pass the input_avals and "
+                "argnums of the function that the pattern belongs to."
+            )
+        if (size := sum(map(math.prod, self.output_shapes))) != m:
+            raise ValueError(
+                f"output_shapes have {size} elements in all, but the pattern has "
+                f"m={m} rows."
+            )
+
+    @classmethod
+    def from_coo(
+        cls,
+        rows: Integer[np.ndarray, " entries"] | Sequence[int],
+        cols: Integer[np.ndarray, " entries"] | Sequence[int],
+        shape: Sequence[int],
+        *,
+        input_avals: tuple[PyTree, ...] = (),
+        argnums: int | Sequence[int] = 0,
+    ) -> "SparsityPattern":
+        """The pattern with entries `(rows[k], cols[k])`, in the given order.
+
+        Arguments and errors are those of `SparsityPattern`.
+        """
+        return cls(rows, cols, shape, input_avals, argnums)
+
+    @classmethod
+    def from_bcoo(cls, bcoo: BCOO) -> "SparsityPattern":
+        """The pattern of a 2-D `BCOO` matrix: its stored entries, whatever their values.
+
+        Padding entries, whose index lies outside the matrix, are dropped. Raises
+        `ValueError` unless the matrix has two sparse dimensions and no batch.
+        """
+        if bcoo.n_sparse != 2 or bcoo.n_batch or bcoo.n_dense:
+            raise ValueError(
+                "from_bcoo expects a BCOO matrix with n_sparse=2, n_batch=0 and "
+                f"n_dense=0. Got n_sparse={bcoo.n_sparse}, n_batch={bcoo.n_batch}, "
+                f"n_dense={bcoo.n_dense}."
+            )
+        indices = np.asarray(bcoo.indices)
+        inside = (indices < np.asarray(bcoo.shape)).all(axis=1)
+        rows, cols = indices[inside].T
+        return cls(rows, cols, bcoo.shape)
+
+    @classmethod
+    def from_dense(cls, dense: Shaped[np.ndarray, "m n"] | Array) -> "SparsityPattern":
+        """The pattern of the nonzero entries of a boolean or numeric matrix, row-major.
+
+        Raises `ValueError` unless `dense` has two dimensions.
+        """
+        dense = np.asarray(dense)
+        if dense.ndim != 2:
+            raise ValueError(f"dense must be a matrix. Got shape {dense.shape}.")
+        rows, cols = np.nonzero(dense)
+        return cls(rows, cols, dense.shape)
+
+    def to_bcoo(self, data: Num[Array | np.ndarray, " nnz"] | None = None) -> BCOO:
+        """The matrix with values `data`, in the order of the entries (default: ones).
+
+        Raises `ValueError` if `data` does not have shape `(nnz,)`.
+        """
+        if data is None:
+            data = np.ones(self.nnz, np.float32)
+        if data.shape != (self.nnz,):
+            raise ValueError(
+                f"data must have one value per entry, shape ({self.nnz},). "
+                f"Got {data.shape}."
+            )
+        indices = np.stack([self.rows, self.cols], axis=1)
+        return BCOO(
+            (jnp.asarray(data), jnp.asarray(indices)),
+            shape=self.shape,
+            indices_sorted=self.is_sorted,
+            unique_indices=True,
+        )
+
+    def todense(self) -> Integer[np.ndarray, "m n"]:
+        """The dense matrix with 1 where there is an entry and 0 elsewhere (int8)."""
+        dense = np.zeros(self.shape, np.int8)
+        dense[self.rows, self.cols] = 1
+        return dense
+
+    @property
+    def rows(self) -> Int32[np.ndarray, " nnz"]:
+        """Row of each entry, read-only."""
+        return self._rows.array
+
+    @property
+    def cols(self) -> Int32[np.ndarray, " nnz"]:
+        """Column of each entry, read-only."""
+        return self._cols.array
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the entries stand in row-major order."""
+        return self._is_sorted.value
+
+    @property
+    def m(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    @property
+    def n(self) -> int:
+        """Number of columns."""
+        return self.shape[1]
+
+    @property
+    def nnz(self) -> int:
+        """Number of entries."""
+        return self.rows.size
+
+    @property
+    def density(self) -> float:
+        """Fraction of the matrix that the entries fill; 0.0 for a matrix of size zero."""
+        size = self.m * self.n
+        return self.nnz / size if size else 0.0
+
+    @property
+    def row_to_cols(self) -> dict[int, list[int]]:
+        """Columns of the entries in each row that has some. Built at every access."""
+        return _group(self.rows, self.cols)
+
+    @property
+    def col_to_rows(self) -> dict[int, list[int]]:
+        """Rows of the entries in each column that has some. Built at every access."""
+        return _group(self.cols, self.rows)
+
+    @property
+    def input_avals(self) -> tuple[PyTree, ...]:
+        """One pytree of `jax.ShapeDtypeStruct` per positional argument."""
+        return jax.tree.unflatten(self._input_treedef, self._input_leaves)
+
+    @property
+    def dyn_avals(self) -> tuple[PyTree, ...]:
+        """The elements of `input_avals` that `argnums` selects, in its order."""
+        argnums = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
+        avals = self.input_avals
+        return tuple(avals[argnum] for argnum in argnums)
+
+    @property
+    def example_input(self) -> PyTree:
+        """`dyn_avals` as the result mirrors them: not a tuple if `argnums` is an int."""
+        return self.dyn_avals[0] if isinstance(self.argnums, int) else self.dyn_avals
+
+    @property
+    def input_treedef(self) -> Any:
+        """Pytree structure of `dyn_avals`."""
+        return jax.tree.structure(self.dyn_avals)
+
+    @property
+    def leaf_shapes(self) -> list[tuple[int, ...]]:
+        """Shape of each leaf of the selected inputs."""
+        return [aval.shape for aval in jax.tree.leaves(self.dyn_avals)]
+
+    @property
+    def leaf_sizes(self) -> list[int]:
+        """Number of elements of each leaf of the selected inputs; they add up to `n`."""
+        return [math.prod(shape) for shape in self.leaf_shapes]
+
+    def __hash__(self) -> int:
+        return hash((self._rows, self._cols, self.shape))
+
+
+def _as_shape(shape: Sequence[int]) -> tuple[int, int]:
+    try:
+        m, n = (int(dim.__index__()) for dim in shape)
+    except AttributeError:
+        raise TypeError(f"shape must hold two integers. Got {shape!r}.") from None
+    except ValueError:
+        raise ValueError(f"shape must be a pair (m, n). Got {shape!r}.") from None
+    if not (0 <= m <= _MAX_DIM and 0 <= n <= _MAX_DIM):
+        raise ValueError(
+            f"Dimensions must lie between 0 and {_MAX_DIM}, the range of an int32 index. "
+            f"Got shape ({m}, {n})."
+        )
+    return m, n
+
+
+def _as_indices(
+    name: str, indices: Integer[np.ndarray, " entries"] | Sequence[int], dim: int
+) -> Int32[np.ndarray, " entries"]:
+    array = np.asarray(indices)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional. Got shape {array.shape}.")
+    if array.size == 0:
+        return np.zeros(0, np.int32)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name} must be integers. Got dtype {array.dtype}.")
+    if array.min() < 0 or array.max() >= dim:
+        wrong = array[(array < 0) | (array >= dim)][0]
+        raise ValueError(
+            f"{name} must lie in 0..{dim - 1} for a matrix with {dim} {name}. Got {wrong}."
+        )
+    # A read-only array that owns its memory can be shared; anything else is copied, so
+    # that nobody who still holds it can change the pattern.
+    frozen = array.base is None and not array.flags.writeable
+    return array.astype(np.int32, copy=not frozen)
+
+
+def _merge_duplicates(
+    rows: Int32[np.ndarray, " entries"], cols: Int32[np.ndarray, " entries"], n: int
+) -> tuple[Int32[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"], bool]:
+    """The entries without repetitions, and whether they stand in row-major order."""
+    ascending = (rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))
+    if ascending.all():
+        return rows, cols, True
+    first = np.unique(rows.astype(np.int64) * n + cols, return_index=True)[1]
+    if first.size < rows.size:
+        keep = np.sort(first)
+        rows, cols = rows[keep], cols[keep]
+    return rows, cols, bool((first[1:] > first[:-1]).all())
+
+
+def _group(
+    keys: Int32[np.ndarray, " nnz"], values: Int32[np.ndarray, " nnz"]
+) -> dict[int, list[int]]:
+    order = np.lexsort((values, keys))
+    unique, starts = np.unique(keys[order], return_index=True)
+    groups = np.split(values[order], starts[1:]) if unique.size else []
+    return {int(key): group.tolist() for key, group in zip(unique, groups, strict=True)}

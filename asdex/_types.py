@@ -1,0 +1,33 @@
+"""Names of modes and formats."""
+
+from typing import Literal, TypeAlias, get_args
+
+JacobianMode: TypeAlias = Literal["fwd", "rev"]
+"""AD mode of a Jacobian: `"fwd"` pushes one JVP per color of the columns, `"rev"`
+pulls one VJP per color of the rows."""
+
+HessianMode: TypeAlias = Literal["fwd_over_rev", "rev_over_fwd", "rev_over_rev"]
+"""AD composition of a Hessian-vector product: `"fwd_over_rev"` is the JVP of the
+gradient, `"rev_over_fwd"` the gradient of the directional derivative,
+`"rev_over_rev"` the VJP of the gradient."""
+
+ColoringMode: TypeAlias = JacobianMode | HessianMode
+"""AD mode that a coloring was computed for."""
+
+OutputFormat: TypeAlias = Literal[
+    "bcoo", "dense", "numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc"
+]
+"""Type of a result: `jax.experimental.sparse.BCOO`, `jax.Array`, `numpy.ndarray` or
+one of SciPy's sparse arrays."""
+
+JACOBIAN_MODES: tuple[str, ...] = get_args(JacobianMode)
+HESSIAN_MODES: tuple[str, ...] = get_args(HessianMode)
+OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
+
+
+def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raise `ValueError` unless `value`, given as argument `name`, is allowed."""
+    if value not in allowed:
+        *most, last = map(repr, allowed)
+        expected = f"{', '.join(most)} or {last}" if most else last
+        raise ValueError(f"Unknown {name} {value!r}. Expected {expected}.")
