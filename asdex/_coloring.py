@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Int32, Integer
 
+from ._display import coloring_text
 from ._errors import InvalidColoringError
 from ._index import Derived, IndexArray
 from ._pattern import SparsityPattern
@@ -137,6 +138,9 @@ class StarSet(eqx.Module):
     def __hash__(self) -> int:
         return hash((self._star, self._hub, self._edge_lo, self._edge_hi))
 
+    def __repr__(self) -> str:
+        return f"StarSet(edges={self.star.size}, stars={self.hub.size})"
+
 
 class ColoredPattern(eqx.Module):
     """A sparsity pattern and the colors by which its matrix is compressed.
@@ -232,6 +236,23 @@ class ColoredPattern(eqx.Module):
 
     def __hash__(self) -> int:
         return hash((self.sparsity, self._colors, self.mode, self.symmetric))
+
+    def __repr__(self) -> str:
+        return (
+            f"ColoredPattern(shape={self.sparsity.shape}, nnz={self.sparsity.nnz}, "
+            f"num_colors={self.num_colors}, mode={self.mode!r}, "
+            f"symmetric={self.symmetric})"
+        )
+
+    def __str__(self) -> str:
+        return coloring_text(
+            self.sparsity.rows,
+            self.sparsity.cols,
+            self.sparsity.shape,
+            self.colors,
+            self.num_colors,
+            self.mode,
+        )
 
 
 def _positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:

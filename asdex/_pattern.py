@@ -11,6 +11,7 @@ import numpy as np
 from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Int32, Integer, Num, PyTree, Shaped
 
+from ._display import pattern_text
 from ._index import Derived, IndexArray
 
 _MAX_DIM = np.iinfo(np.int32).max
@@ -249,6 +250,12 @@ class SparsityPattern(eqx.Module):
 
     def __hash__(self) -> int:
         return hash((self._rows, self._cols, self.shape))
+
+    def __repr__(self) -> str:
+        return f"SparsityPattern(shape={self.shape}, nnz={self.nnz})"
+
+    def __str__(self) -> str:
+        return pattern_text(self.rows, self.cols, self.shape)
 
 
 def _as_shape(shape: Sequence[int]) -> tuple[int, int]:

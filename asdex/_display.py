@@ -1,0 +1,154 @@
+"""Text views of patterns and colorings: a header and a picture of the matrix.
+
+A matrix of up to 16 x 40 elements is drawn with one character each, a larger one in
+braille, whose characters hold 4 x 2 dots. Up to 80 x 80 elements every dot is one
+element; above that the matrix is scaled down to 80 dots along its longer side, and a dot
+stands for a block that holds any entry. A coloring is drawn as the matrix and its
+compressed form, whose axis of rows (of columns, in mode `"rev"`) is scaled alike, so
+that lines stay opposite each other.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Integer
+
+_GRID = (16, 40)
+_BRAILLE_DOTS = (80, 80)
+_BRAILLE_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+_EMPTY = "(empty)"
+
+
+def pattern_text(
+    rows: Integer[np.ndarray, " nnz"],
+    cols: Integer[np.ndarray, " nnz"],
+    shape: tuple[int, int],
+) -> str:
+    """Header and picture of a matrix with entries `(rows[k], cols[k])`."""
+    header = f"SparsityPattern({_summary(shape, rows.size)})"
+    dots = _raster(rows, cols, shape, _picture_size(shape))
+    return "\n".join([header, *_draw(dots, in_braille=_needs_braille(shape))])
+
+
+def coloring_text(
+    rows: Integer[np.ndarray, " nnz"],
+    cols: Integer[np.ndarray, " nnz"],
+    shape: tuple[int, int],
+    colors: Integer[np.ndarray, " vertices"],
+    num_colors: int,
+    mode: str,
+) -> str:
+    """Header, cost, and picture of a colored matrix and its compressed form.
+
+    `colors` are those of the rows in mode `"rev"`, otherwise those of the columns.
+    """
+    (m, n), by_rows = shape, mode == "rev"
+    product = {"fwd": "JVP", "rev": "VJP"}.get(mode, "HVP")
+    dense = _count(n, "HVP")
+    if product != "HVP":
+        dense = f"{_count(m, 'VJP')} or {_count(n, 'JVP')}"
+    head = [
+        f"ColoredPattern({_summary(shape, rows.size)}, {product}, "
+        f"{_count(num_colors, 'color')})",
+        f"  {_count(num_colors, product)} (instead of {dense})",
+    ]
+    height, width = size = _picture_size(shape)
+    in_braille = _needs_braille(shape)
+    matrix = _draw(_raster(rows, cols, shape, size), in_braille)
+    if m * n == 0:
+        return "\n".join([*head, *matrix])
+
+    color = colors[rows if by_rows else cols]
+    seeded = color >= 0
+    if by_rows:
+        dots = _raster(
+            color[seeded], cols[seeded], (num_colors, n), (min(num_colors, height), width)
+        )
+        join = _above
+    else:
+        dots = _raster(
+            rows[seeded], color[seeded], (m, num_colors), (height, min(num_colors, width))
+        )
+        join = _beside
+    return "\n".join([*head, *join(matrix, _draw(dots, in_braille))])
+
+
+def _summary(shape: tuple[int, int], nnz: int) -> str:
+    m, n = shape
+    density = nnz / (m * n) if m * n else 0.0
+    percent = f"{1 - density:.1%}"
+    decimals = 1
+    while percent.startswith("100") and nnz and decimals < 12:
+        # A matrix that has entries is not entirely sparse; show the digits that say so.
+        decimals += 1
+        percent = f"{1 - density:.{decimals}%}"
+    return f"{m}×{n}, nnz={nnz}, sparsity={percent}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _needs_braille(shape: tuple[int, int]) -> bool:
+    return shape[0] > _GRID[0] or shape[1] > _GRID[1]
+
+
+def _picture_size(shape: tuple[int, int]) -> tuple[int, int]:
+    """Dots along each axis; the aspect ratio is kept, up to at least one dot."""
+    m, n = shape
+    scale = min(1.0, _BRAILLE_DOTS[0] / max(m, 1), _BRAILLE_DOTS[1] / max(n, 1))
+    return (
+        max(round(m * scale), min(m, 1)),
+        max(round(n * scale), min(n, 1)),
+    )
+
+
+def _raster(
+    rows: Integer[np.ndarray, " nnz"],
+    cols: Integer[np.ndarray, " nnz"],
+    shape: tuple[int, int],
+    size: tuple[int, int],
+) -> Bool[np.ndarray, "height width"]:
+    """The matrix scaled to `size`: true where a block holds at least one entry."""
+    height, width = size
+    dots = np.zeros(height * width, np.bool_)
+    if rows.size:
+        down = rows.astype(np.int64) * height // shape[0]
+        across = cols.astype(np.int64) * width // shape[1]
+        dots[down * width + across] = True
+    return dots.reshape(size)
+
+
+def _draw(dots: Bool[np.ndarray, "height width"], in_braille: bool) -> list[str]:
+    if dots.size == 0:
+        return [_EMPTY]
+    return _braille(dots) if in_braille else _grid(dots)
+
+
+def _grid(dots: Bool[np.ndarray, "height width"]) -> list[str]:
+    return [" ".join(row) for row in np.where(dots, "●", "⋅").tolist()]
+
+
+def _braille(dots: Bool[np.ndarray, "height width"]) -> list[str]:
+    height, width = dots.shape
+    dots = np.pad(dots, ((0, -height % 4), (0, -width % 2)))
+    cells = dots.reshape(dots.shape[0] // 4, 4, dots.shape[1] // 2, 2)
+    codes = 0x2800 + np.einsum("hawb,ab->hw", cells, _BRAILLE_BITS)
+    lines = ["".join(map(chr, row)) for row in codes.tolist()]
+    if len(lines) == 1:
+        return [f"[{lines[0]}]"]
+    lefts = "⎡" + "⎢" * (len(lines) - 2) + "⎣"
+    rights = "⎤" + "⎥" * (len(lines) - 2) + "⎦"
+    return [a + line + b for a, line, b in zip(lefts, lines, rights, strict=True)]
+
+
+def _beside(matrix: list[str], compressed: list[str]) -> list[str]:
+    middle = len(matrix) // 2
+    if compressed == [_EMPTY]:
+        compressed = ["" if k != middle else _EMPTY for k in range(len(matrix))]
+    return [
+        f"{left} {'→' if k == middle else ' '} {right}".rstrip()
+        for k, (left, right) in enumerate(zip(matrix, compressed, strict=True))
+    ]
+
+
+def _above(matrix: list[str], compressed: list[str]) -> list[str]:
+    return [*matrix, "↓".center(len(matrix[0])).rstrip(), *compressed]
