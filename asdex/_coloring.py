@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int32, Integer
 
 from ._display import coloring_text
 from ._errors import InvalidColoringError
-from ._index import Derived, IndexArray
+from ._index import Derived, IndexArray, as_indices
 from ._pattern import SparsityPattern
 from ._types import HESSIAN_MODES, JACOBIAN_MODES, ColoringMode, check_choice
 
@@ -33,7 +33,8 @@ class StarSet(eqx.Module):
         lexicographically.
     - `edge_pos`: position in `star` of each of the sorted edges.
 
-    **Raises:** `ValueError` if lengths differ or edges are not sorted.
+    **Raises:** `TypeError` unless all are integers; `ValueError` if lengths differ,
+    indices are out of range or edges are not sorted.
     """
 
     _star: IndexArray = eqx.field(static=True)
@@ -50,15 +51,21 @@ class StarSet(eqx.Module):
         edge_hi: Integer[np.ndarray, " edges"],
         edge_pos: Integer[np.ndarray, " edges"],
     ):
-        self._star, self._hub, self._edge_lo, self._edge_hi, self._edge_pos = (
-            IndexArray(np.array(array, np.int32))
-            for array in (star, hub, edge_lo, edge_hi, edge_pos)
+        edges = len(edge_pos)
+        self._star = IndexArray(
+            as_indices("star", star, 0, len(hub) - 1, f"for {len(hub)} hubs")
+        )
+        self._hub = IndexArray(as_indices("hub", hub))
+        self._edge_lo = IndexArray(as_indices("edge_lo", edge_lo, 0))
+        self._edge_hi = IndexArray(as_indices("edge_hi", edge_hi, 0))
+        self._edge_pos = IndexArray(
+            as_indices("edge_pos", edge_pos, 0, edges - 1, f"for {edges} edges")
         )
         lo, hi = self.edge_lo, self.edge_hi
-        if not self.star.size == lo.size == hi.size == self.edge_pos.size:
+        if not self.star.size == lo.size == hi.size == edges:
             raise ValueError(
                 "star, edge_lo, edge_hi and edge_pos must have one element per edge. Got "
-                f"lengths {self.star.size}, {lo.size}, {hi.size}, {self.edge_pos.size}."
+                f"lengths {self.star.size}, {lo.size}, {hi.size}, {edges}."
             )
         ascending = (lo[1:] > lo[:-1]) | ((lo[1:] == lo[:-1]) & (hi[1:] > hi[:-1]))
         if not (ascending.all() and (lo < hi).all()):
@@ -66,12 +73,6 @@ class StarSet(eqx.Module):
                 "The edges of a StarSet must have edge_lo < edge_hi and be sorted by "
                 "(edge_lo, edge_hi) without repetition."
             )
-        for name, index, size in (
-            ("edge_pos", self.edge_pos, self.star.size),
-            ("star", self.star, self.hub.size),
-        ):
-            if index.size and not (index.min() >= 0 and index.max() < size):
-                raise ValueError(f"{name} must lie in 0..{size - 1}.")
 
     @property
     def star(self) -> Int32[np.ndarray, " edges"]:
@@ -164,9 +165,11 @@ class ColoredPattern(eqx.Module):
     - `star_set`: the stars of a symmetric coloring, from `color_symmetric`.
 
     **Raises:** `InvalidColoringError` if some entry could not be recovered from `B`,
-    naming the entries in conflict; `ValueError` if arguments do not fit together.
+    naming the entries in conflict; `TypeError` if colors are not integers; `ValueError`
+    if arguments do not fit together.
 
-    Cost: O(nnz + num_colors * dim), or a sort of the entries if that is less.
+    Cost: O(nnz + num_colors * dim), or a sort of the entries if that is less; one more
+    sort if symmetric.
     """
 
     sparsity: SparsityPattern
@@ -187,8 +190,11 @@ class ColoredPattern(eqx.Module):
         star_set: StarSet | None = None,
     ):
         check_choice("mode", mode, JACOBIAN_MODES + HESSIAN_MODES)
+        if num_colors < 0:
+            raise ValueError(f"num_colors must not be negative. Got {num_colors}.")
+        reason = f"for num_colors={num_colors}"
         self.sparsity = sparsity
-        self._colors = IndexArray(np.array(colors, np.int32))
+        self._colors = IndexArray(as_indices("colors", colors, -1, num_colors - 1, reason))
         self.num_colors = int(num_colors)
         self.symmetric = symmetric
         self.mode = mode
@@ -200,11 +206,6 @@ class ColoredPattern(eqx.Module):
                 f"{'row' if mode == 'rev' else 'column'} of the {sparsity.m}x{sparsity.n} "
                 f"pattern in mode {mode!r}. Got {self.colors.shape}."
             )
-        if vertices and not -1 <= self.colors.min() <= self.colors.max() < num_colors:
-            raise ValueError(
-                f"colors must lie in -1..{num_colors - 1} for num_colors={num_colors}. "
-                f"Got {self.colors.min()}..{self.colors.max()}."
-            )
         if (symmetric or mode in HESSIAN_MODES) and sparsity.m != sparsity.n:
             raise ValueError(
                 "A symmetric coloring, or one for a Hessian, needs a square pattern. "
@@ -213,6 +214,12 @@ class ColoredPattern(eqx.Module):
         if symmetric and star_set is None:
             raise ValueError(
                 "A symmetric coloring needs the star_set that color_symmetric returns."
+            )
+        if symmetric and not sparsity.is_symmetric:
+            raise ValueError(
+                "A symmetric coloring needs a symmetric pattern, in which each entry "
+                "(i, j) has its mirror (j, i). Add the missing ones, or use "
+                "symmetric=False."
             )
         self._positions = Derived(_positions(self))
 

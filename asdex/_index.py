@@ -6,12 +6,15 @@ neither. The two wrappers here are the whole bridge.
 """
 
 import zlib
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int32, Integer
 
 T = TypeVar("T")
+
+INT32 = np.iinfo(np.int32)
 
 
 class IndexArray:
@@ -47,6 +50,10 @@ class IndexArray:
             self.array, other.array
         )
 
+    def __reduce__(self) -> tuple[type, tuple[np.ndarray]]:
+        # Python salts hashes anew in every process, so the kept one must not travel.
+        return IndexArray, (self.array,)
+
     def __repr__(self) -> str:
         return f"IndexArray({self.array.dtype}{list(self.array.shape)})"
 
@@ -73,3 +80,31 @@ class Derived(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Derived({type(self.value).__name__})"
+
+
+def as_indices(
+    name: str,
+    indices: Integer[np.ndarray, " size"] | Sequence[int],
+    low: int = INT32.min,
+    high: int = INT32.max,
+    reason: str = "in an int32 array",
+) -> Int32[np.ndarray, " size"]:
+    """`indices` as a one-dimensional int32 array that nobody else can write to.
+
+    Raises `TypeError` unless they are integers, `ValueError` unless they form a
+    one-dimensional array within `low..high`; `reason` says where the bounds come from.
+    """
+    array = np.asarray(indices)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional. Got shape {array.shape}.")
+    if array.size == 0:
+        return np.zeros(0, np.int32)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name} must be integers. Got dtype {array.dtype}.")
+    if array.min() < low or array.max() > high:
+        wrong = array[(array < low) | (array > high)][0]
+        raise ValueError(f"{name} must lie in {low}..{high} {reason}. Got {wrong}.")
+    # A read-only array that owns its memory can be shared; anything else is copied, so
+    # that nobody who still holds it can change what is built from it.
+    frozen = array.base is None and not array.flags.writeable
+    return array.astype(np.int32, copy=not frozen)

@@ -12,9 +12,7 @@ from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Int32, Integer, Num, PyTree, Shaped
 
 from ._display import pattern_text
-from ._index import Derived, IndexArray
-
-_MAX_DIM = np.iinfo(np.int32).max
+from ._index import INT32, Derived, IndexArray, as_indices
 
 
 class SparsityPattern(eqx.Module):
@@ -40,8 +38,8 @@ class SparsityPattern(eqx.Module):
     - `output_shapes`: defaults to one 1-D output of size `m`.
 
     **Raises:** `TypeError` if indices or dimensions are not integers; `ValueError` if
-    they are out of range or of unequal length, or if the sizes of the selected inputs
-    do not add up to `n` (of the outputs to `m`).
+    they are out of range or of unequal length, if `argnums` are out of range, or if the
+    sizes of the selected inputs do not add up to `n` (of the outputs to `m`).
 
     Cost: O(nnz) for entries in row-major order, otherwise one sort.
     """
@@ -65,10 +63,8 @@ class SparsityPattern(eqx.Module):
         output_shapes: Sequence[Sequence[int]] | None = None,
     ):
         m, n = self.shape = _as_shape(shape)
-        row_index, col_index = (
-            _as_indices("rows", rows, m),
-            _as_indices("cols", cols, n),
-        )
+        row_index = as_indices("rows", rows, 0, m - 1, f"for a matrix with {m} rows")
+        col_index = as_indices("cols", cols, 0, n - 1, f"for a matrix with {n} cols")
         if row_index.shape != col_index.shape:
             raise ValueError(
                 "rows and cols must have equal lengths, one of each per entry. Got "
@@ -80,9 +76,9 @@ class SparsityPattern(eqx.Module):
 
         if not input_avals:
             input_avals = (jax.ShapeDtypeStruct((n,), np.dtype(np.float32)),)
-        self.argnums = argnums if isinstance(argnums, int) else tuple(argnums)
+        self.argnums = _as_argnums(argnums, len(input_avals))
         leaves, self._input_treedef = jax.tree.flatten(tuple(input_avals))
-        self._input_leaves = tuple(leaves)
+        self._input_leaves = tuple(map(_without_values, leaves))
         self.output_shapes = (
             ((m,),) if output_shapes is None else tuple(map(tuple, output_shapes))
         )
@@ -186,6 +182,15 @@ class SparsityPattern(eqx.Module):
         return self._is_sorted.value
 
     @property
+    def is_symmetric(self) -> bool:
+        """Whether each entry `(i, j)` has its mirror `(j, i)`. Sorts at every access."""
+        if self.m != self.n:
+            return False
+        rows, cols = self.rows.astype(np.int64), self.cols.astype(np.int64)
+        entries, mirrored = rows * self.n + cols, cols * self.n + rows
+        return np.array_equal(np.sort(entries), np.sort(mirrored))
+
+    @property
     def m(self) -> int:
         """Number of rows."""
         return self.shape[0]
@@ -265,33 +270,31 @@ def _as_shape(shape: Sequence[int]) -> tuple[int, int]:
         raise TypeError(f"shape must hold two integers. Got {shape!r}.") from None
     except ValueError:
         raise ValueError(f"shape must be a pair (m, n). Got {shape!r}.") from None
-    if not (0 <= m <= _MAX_DIM and 0 <= n <= _MAX_DIM):
+    if not (0 <= m <= INT32.max and 0 <= n <= INT32.max):
         raise ValueError(
-            f"Dimensions must lie between 0 and {_MAX_DIM}, the range of an int32 index. "
+            f"Dimensions must lie between 0 and {INT32.max}, the range of an int32 index. "
             f"Got shape ({m}, {n})."
         )
     return m, n
 
 
-def _as_indices(
-    name: str, indices: Integer[np.ndarray, " entries"] | Sequence[int], dim: int
-) -> Int32[np.ndarray, " entries"]:
-    array = np.asarray(indices)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional. Got shape {array.shape}.")
-    if array.size == 0:
-        return np.zeros(0, np.int32)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"{name} must be integers. Got dtype {array.dtype}.")
-    if array.min() < 0 or array.max() >= dim:
-        wrong = array[(array < 0) | (array >= dim)][0]
-        raise ValueError(
-            f"{name} must lie in 0..{dim - 1} for a matrix with {dim} {name}. Got {wrong}."
-        )
-    # A read-only array that owns its memory can be shared; anything else is copied, so
-    # that nobody who still holds it can change the pattern.
-    frozen = array.base is None and not array.flags.writeable
-    return array.astype(np.int32, copy=not frozen)
+def _as_argnums(argnums: int | Sequence[int], num_args: int) -> int | tuple[int, ...]:
+    single = not isinstance(argnums, Sequence)
+    indices = (argnums,) if single else argnums
+    for argnum in indices:
+        if not -num_args <= argnum < num_args:
+            raise ValueError(
+                f"argnums={argnums} selects argument {argnum}, but there are only "
+                f"{num_args} input_avals."
+            )
+    return int(indices[0]) if single else tuple(map(int, indices))
+
+
+def _without_values(leaf: Any) -> Any:
+    """The shape and dtype of an array; anything else stays what it is."""
+    if isinstance(leaf, np.ndarray | jax.Array):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+    return leaf
 
 
 def _merge_duplicates(
