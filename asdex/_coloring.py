@@ -178,13 +178,13 @@ class ColoredPattern(eqx.Module):
     symmetric: bool = eqx.field(static=True)
     mode: ColoringMode = eqx.field(static=True)
     star_set: StarSet | None
-    _positions: Derived[np.ndarray] = eqx.field(static=True)
+    _positions: Derived[IndexArray] = eqx.field(static=True)
 
     def __init__(
         self,
         sparsity: SparsityPattern,
         colors: Integer[np.ndarray, " vertices"],
-        num_colors: int,
+        num_colors: int | np.integer,
         symmetric: bool,
         mode: ColoringMode,
         star_set: StarSet | None = None,
@@ -221,7 +221,7 @@ class ColoredPattern(eqx.Module):
                 "(i, j) has its mirror (j, i). Add the missing ones, or use "
                 "symmetric=False."
             )
-        self._positions = Derived(_positions(self))
+        self._positions = Derived(IndexArray(_positions(self)))
 
     @property
     def colors(self) -> Int32[np.ndarray, " vertices"]:
@@ -239,7 +239,7 @@ class ColoredPattern(eqx.Module):
 
         int32 if the compressed matrix is small enough, otherwise int64.
         """
-        return self._positions.value
+        return self._positions.value.array
 
     def __hash__(self) -> int:
         return hash((self.sparsity, self._colors, self.mode, self.symmetric))
@@ -299,7 +299,6 @@ def _positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:
             f"{'rows' if coloring.mode == 'rev' else 'columns'} {seeded[first]} and "
             f"{seeded[second]} both have color {colors[seeded[first]]}."
         )
-    read.setflags(write=False)
     return read
 
 
