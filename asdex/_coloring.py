@@ -192,10 +192,10 @@ class ColoredPattern(eqx.Module):
         check_choice("mode", mode, JACOBIAN_MODES + HESSIAN_MODES)
         if num_colors < 0:
             raise ValueError(f"num_colors must not be negative. Got {num_colors}.")
-        reason = f"for num_colors={num_colors}"
         self.sparsity = sparsity
-        self._colors = IndexArray(as_indices("colors", colors, -1, num_colors - 1, reason))
         self.num_colors = int(num_colors)
+        last, reason = self.num_colors - 1, f"for num_colors={num_colors}"
+        self._colors = IndexArray(as_indices("colors", colors, -1, last, reason))
         self.symmetric = symmetric
         self.mode = mode
         self.star_set = star_set
