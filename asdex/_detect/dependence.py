@@ -1,0 +1,282 @@
+"""`Dependence`: which inputs each element of an array depends on.
+
+The elements of an array of any shape depend on sets of the `n` inputs. Most programs move
+elements about and add up a few of them, so the sets are kept as a short union of *terms*.
+A term copies, for each element, one row of a boolean matrix: the identity at first (the
+element depends on one input), or a matrix that a product left behind. Moving elements
+moves row numbers, an array of the element's own shape; only a true combination of many
+elements builds a matrix, by SciPy's compiled kernels.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from math import prod
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Int32, Integer
+from scipy.sparse import csr_array, vstack
+
+Shape: TypeAlias = tuple[int, ...]
+Rows: TypeAlias = Int32[np.ndarray, "*shape"]
+
+NOTHING = np.int32(-1)
+"""Row number of an element that depends on no input."""
+
+_MAX_TERMS = 16
+"""A union of more terms than this is worked out into one matrix."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """For each element the row of `base` that holds its inputs; `NOTHING` for none.
+
+    `base` is a boolean matrix with `n` columns, canonical, with every stored value true;
+    `None` stands for the identity.
+    """
+
+    rows: Rows
+    base: csr_array | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dependence:
+    """The inputs, out of `n`, that each element of an array of shape `shape` depends on:
+    the union of `terms`, nothing if there are none."""
+
+    shape: Shape
+    n: int
+    terms: tuple[Term, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the array."""
+        return prod(self.shape)
+
+    def take(self, positions: Integer[np.ndarray, "*new"]) -> "Dependence":
+        """The array whose elements copy those at flat `positions`; -1 copies none.
+
+        Cost: O(positions) per term.
+        """
+        if not self.size:
+            return nothing(positions.shape, self.n)
+        missing = positions < 0
+        any_missing = missing.any()
+
+        def pick(rows: Rows) -> Rows:
+            picked = rows.reshape(-1)[positions]
+            return np.where(missing, NOTHING, picked) if any_missing else picked
+
+        return combine([self], pick, positions.shape)
+
+    def where(self, keep: Bool[np.ndarray, "*shape"]) -> "Dependence":
+        """The same array with no dependence where `keep` is false."""
+        return combine([self], lambda rows: np.where(keep, rows, NOTHING), self.shape)
+
+    def reshape(self, shape: Shape) -> "Dependence":
+        """The same elements in another shape."""
+        return combine([self], lambda rows: rows.reshape(shape), shape)
+
+    def spread(
+        self,
+        targets: Integer[np.ndarray, " edges"],
+        sources: Integer[np.ndarray, " edges"],
+        shape: Shape,
+    ) -> "Dependence":
+        """The array of shape `shape` whose element `t` depends on all that the elements
+        `s` depend on, over the edges `(t, s)` of flat positions.
+
+        This is the boolean product with a local pattern. Cost: a sort of the edges by
+        target, and a boolean matrix product where a term has a matrix.
+        """
+        size = prod(shape)
+        terms = []
+        for term in self.terms:
+            rows = term.rows.reshape(-1)[sources]
+            kept = rows >= 0
+            if not kept.all():
+                rows, into = rows[kept], targets[kept]
+            else:
+                into = targets
+            width = self.n if term.base is None else term.base.shape[0]
+            terms.append(_lift(boolean(into, rows, (size, width)), term.base, shape))
+        return _union(shape, self.n, terms)
+
+    def merge(self, axes: Sequence[int]) -> "Dependence":
+        """The array whose elements depend on all elements along `axes` together (which
+        keep length one), like a sum over them."""
+        axes = tuple(axis for axis in axes if self.shape[axis] != 1)
+        if not axes:
+            return self
+        shape = tuple(1 if axis in axes else dim for axis, dim in enumerate(self.shape))
+        if not self.size:
+            return nothing(shape, self.n)
+        length = prod(self.shape[axis] for axis in axes)
+        if length * len(self.terms) <= _MAX_TERMS:
+            index = np.arange(self.size, dtype=np.int32).reshape(self.shape)
+            last = tuple(range(-len(axes), 0))
+            lanes = np.moveaxis(index, axes, last).reshape(-1, length)
+            slices = [self.take(lanes[:, k].reshape(shape)) for k in range(length)]
+            return union(slices)
+        targets = np.arange(prod(shape), dtype=np.int32).reshape(shape)
+        targets = np.broadcast_to(targets, self.shape).reshape(-1)
+        return self.spread(targets, np.arange(self.size, dtype=np.int32), shape)
+
+    def broadcast(self, shape: Shape) -> "Dependence":
+        """The array repeated along axes of length one, to shape `shape`."""
+        return combine([self], lambda rows: np.broadcast_to(rows, shape), shape)
+
+    def whole(self) -> "Dependence":
+        """One element (shape `()`) that depends on all that any element depends on."""
+        flat = self.reshape((self.size,))
+        return flat.merge((0,)).reshape(()) if self.size else nothing((), self.n)
+
+    def matrix(self) -> csr_array:
+        """The boolean matrix of shape `(size, n)`, canonical (sorted, no duplicates).
+
+        Cost: linear in its entries, times the number of terms.
+        """
+        matrices = []
+        identities = [term.rows for term in self.terms if term.base is None]
+        if identities:
+            rows = np.stack([rows.reshape(-1) for rows in identities], axis=1)
+            targets = np.arange(self.size, dtype=np.int32)
+            targets = np.broadcast_to(targets[:, None], rows.shape)
+            kept = rows >= 0
+            if kept.all():
+                targets, rows = targets.reshape(-1), rows.reshape(-1)
+            else:
+                targets, rows = targets[kept], rows[kept]
+            matrices.append(boolean(targets, rows, (self.size, self.n)))
+        for term in self.terms:
+            if term.base is not None:
+                matrices.append(_select(term.base, term.rows.reshape(-1)))
+        if not matrices:
+            return csr_array((self.size, self.n), dtype=bool)
+        total = matrices[0]
+        for matrix in matrices[1:]:
+            total = total + matrix
+        total.sort_indices()
+        return total
+
+
+def nothing(shape: Shape, n: int) -> Dependence:
+    """An array that depends on no input."""
+    return Dependence(tuple(shape), n, ())
+
+
+def identity(shape: Shape, n: int, offset: int = 0) -> Dependence:
+    """An array that holds the inputs `offset, offset + 1, ...` of `n`."""
+    rows = np.arange(offset, offset + prod(shape), dtype=np.int32).reshape(shape)
+    return Dependence(tuple(shape), n, (Term(rows, None),))
+
+
+def from_matrix(matrix: csr_array, shape: Shape) -> Dependence:
+    """An array whose element `k` depends on the inputs in row `k` of `matrix`."""
+    return Dependence(tuple(shape), matrix.shape[1], (_lift(matrix, None, shape),))
+
+
+def union(operands: Sequence[Dependence]) -> Dependence:
+    """An array that depends, element by element, on what each operand depends on.
+
+    The operands have one shape. Cost: O(1), or that of `Dependence.matrix` when there
+    are many terms.
+    """
+    first = operands[0]
+    return _union(first.shape, first.n, [term for dep in operands for term in dep.terms])
+
+
+def stack(operands: Sequence[Dependence]) -> Dependence:
+    """Arrays of one shape along a new leading axis."""
+    shape = (len(operands), *operands[0].shape)
+    bases = {id(term.base) for dep in operands for term in dep.terms}
+    if len(bases) <= _MAX_TERMS:
+        return combine(operands, lambda *rows: np.stack(rows), shape)
+    matrices = vstack([dep.matrix() for dep in operands], format="csr")
+    return from_matrix(csr_array(matrices), shape)
+
+
+def combine(
+    operands: Sequence[Dependence], move: Callable[..., np.ndarray], shape: Shape
+) -> Dependence:
+    """An array of shape `shape` each element of which copies an element of an operand.
+
+    `move` makes the array out of arrays like the operands (`np.concatenate`, a slice,
+    ...). It is applied to the row numbers, for each matrix and each layer of terms.
+    """
+    bases = {id(term.base): term.base for dep in operands for term in dep.terms}
+    terms = []
+    for base in bases.values():
+        columns = [
+            [term.rows for term in dep.terms if term.base is base] for dep in operands
+        ]
+        for layer in zip_longest(*columns):
+            filled = (
+                np.broadcast_to(NOTHING, dep.shape) if rows is None else rows
+                for dep, rows in zip(operands, layer, strict=True)
+            )
+            terms.append(Term(move(*filled), base))
+    return _union(shape, operands[0].n, terms)
+
+
+def boolean(
+    rows: Integer[np.ndarray, " entries"],
+    cols: Integer[np.ndarray, " entries"],
+    shape: tuple[int, int],
+) -> csr_array:
+    """The canonical boolean matrix with the given entries, repeated ones merged."""
+    values = np.ones(rows.size, bool)
+    matrix = csr_array((values, (rows, cols)), shape=shape)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _union(shape: Shape, n: int, terms: Sequence[Term]) -> Dependence:
+    distinct: list[Term] = []
+    for term in terms:
+        if not any(_same(term, other) for other in distinct):
+            distinct.append(term)
+    dependence = Dependence(tuple(shape), n, tuple(distinct))
+    if len(distinct) > _MAX_TERMS:
+        return from_matrix(dependence.matrix(), dependence.shape)
+    return dependence
+
+
+def _same(term: Term, other: Term) -> bool:
+    """Whether two terms are equal; a look at a few elements settles most cases."""
+    if term.base is not other.base:
+        return False
+    if term.rows is other.rows:
+        return True
+    step = max(1, term.rows.size // 64)
+    if not np.array_equal(term.rows.flat[::step], other.rows.flat[::step]):
+        return False
+    return np.array_equal(term.rows, other.rows)
+
+
+def _lift(matrix: csr_array, base: csr_array | None, shape: Shape) -> Term:
+    """The term whose element `k` depends on the union of the rows of `base` that row
+    `k` of `matrix` lists."""
+    counts = np.diff(matrix.indptr)
+    if counts.max(initial=0) <= 1:
+        rows = np.full(matrix.shape[0], NOTHING)
+        rows[counts > 0] = matrix.indices
+        return Term(rows.reshape(shape), base)
+    if base is not None:
+        matrix = csr_array(matrix @ base)
+        matrix.sort_indices()
+    return Term(np.arange(matrix.shape[0], dtype=np.int32).reshape(shape), matrix)
+
+
+def _select(base: csr_array, rows: Int32[np.ndarray, " size"]) -> csr_array:
+    """The matrix of the given rows of `base`; `NOTHING` gives an empty row."""
+    lengths = np.diff(base.indptr)
+    lengths = np.where(rows < 0, 0, lengths[rows]) if lengths.size else np.zeros_like(rows)
+    indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    starts = np.where(rows < 0, 0, base.indptr[rows])
+    positions = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
+    indices = base.indices[positions]
+    return csr_array(
+        (np.ones(indices.size, bool), indices, indptr), shape=(rows.size, base.shape[1])
+    )

@@ -1,0 +1,71 @@
+"""The interpreter: follows dependence through a jaxpr, equation by equation."""
+
+from collections.abc import Sequence
+
+from jax.extend.core import Jaxpr, JaxprEqn, Literal
+
+from .dependence import Dependence, union
+from .known import Known, constant, results
+from .table import CONTROL_RULES, RULES, Scope, Value
+
+
+def interpret(
+    jaxpr: Jaxpr, consts: Sequence[Value], args: Sequence[Value], scope: Scope
+) -> list[Value]:
+    """The outputs of `jaxpr` for the given constants and arguments.
+
+    The environment lives as long as this call: JAX hands out one jaxpr object for all
+    calls of a jitted function, so nothing learnt in one call may be kept for the next.
+    """
+    environment = dict(zip(jaxpr.constvars, consts, strict=True))
+    environment |= zip(jaxpr.invars, args, strict=True)
+
+    def read(atom):
+        if isinstance(atom, Literal):
+            return Value(atom.aval, None, constant(atom.val))
+        return environment[atom]
+
+    for eqn in jaxpr.eqns:
+        outputs = _apply(eqn, [read(atom) for atom in eqn.invars], scope)
+        environment |= zip(eqn.outvars, outputs, strict=True)
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _apply(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequence[Value]:
+    if eqn.primitive in CONTROL_RULES:
+        return CONTROL_RULES[eqn.primitive](eqn, operands, scope)
+    if all(operand.dependence is None for operand in operands):
+        return inactive(eqn, results(eqn, [operand.known for operand in operands]))
+    entry = RULES.get(eqn.primitive)
+    linear = entry is not None and (
+        entry.linear is None
+        or all(
+            operand.dependence is None or position in entry.linear
+            for position, operand in enumerate(operands)
+        )
+    )
+    if entry is None or not linear:
+        return active(eqn, conservative(eqn, operands, scope))
+    dependence = entry.rule(eqn, operands, scope)
+    return active(eqn, [dependence] if isinstance(dependence, Dependence) else dependence)
+
+
+def inactive(eqn: JaxprEqn, known: Sequence[Known]) -> list[Value]:
+    """Outputs of an equation that depend on no input."""
+    return [Value(var.aval, None, k) for var, k in zip(eqn.outvars, known, strict=True)]
+
+
+def active(eqn: JaxprEqn, dependences: Sequence[Dependence]) -> list[Value]:
+    """Outputs of an equation with the given dependences, of which none is known."""
+    pairs = zip(eqn.outvars, dependences, strict=True)
+    return [Value(var.aval, dependence) for var, dependence in pairs]
+
+
+def conservative(
+    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
+) -> list[Dependence]:
+    """Every element of every output depends on all that the operands depend on."""
+    scope.notes.conservative.add(eqn.primitive.name)
+    wholes = [operand.dependence.whole() for operand in operands if operand.dependence]
+    everything = union(wholes)
+    return [everything.broadcast(var.aval.shape) for var in eqn.outvars]

@@ -1,0 +1,83 @@
+"""Local patterns: what a program's outputs depend on in terms of its own inputs.
+
+The body of a loop is interpreted once, on inputs of its own; the steps of the loop are then
+compositions of the result.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+from jaxtyping import Int
+
+from .dependence import Dependence, Shape, combine, identity, nothing, union
+from .table import Scope, Value
+
+
+def as_own_inputs(operands: Sequence[Value], scope: Scope) -> tuple[list[Value], Scope]:
+    """The operands, those with dependence made inputs of a scope of their own: numbered
+    one after the other, element by element."""
+    sizes = [prod(op.shape) if op.dependence else 0 for op in operands]
+    inner = Scope(sum(sizes), scope.notes)
+    offsets = np.cumsum([0, *sizes])
+    own = [
+        Value(op.aval, identity(op.shape, inner.n, int(offset))) if op.dependence else op
+        for op, offset in zip(operands, offsets[:-1], strict=True)
+    ]
+    return own, inner
+
+
+def joined(dependences: Sequence[Dependence | None], n: int) -> Dependence:
+    """The elements of the arrays that have a dependence, one after the other."""
+    flat = [dep.reshape((dep.size,)) for dep in dependences if dep is not None]
+    if not flat:
+        return nothing((0,), n)
+    size = sum(dep.size for dep in flat)
+    return combine(flat, lambda *rows: np.concatenate(rows), (size,))
+
+
+def split(flat: Dependence, shapes: Sequence[Shape]) -> list[Dependence]:
+    """The arrays of the given shapes whose elements `flat` holds one after the other."""
+    ends = np.cumsum([prod(shape) for shape in shapes])
+    parts = []
+    for end, shape in zip(ends, shapes, strict=True):
+        part = slice(int(end) - prod(shape), int(end))
+        parts.append(
+            combine([flat], lambda rows, p=part, s=shape: rows[p].reshape(s), shape)
+        )
+    return parts
+
+
+def compose(
+    local: Dependence,
+    outer: Dependence,
+    index: Int[np.ndarray, "steps inputs"] | None = None,
+) -> Dependence:
+    """What `local` says of its own inputs, said of what these depend on.
+
+    Own input `k` is element `k` of the flat `outer`, or, in each of several steps at
+    once, element `index[step, k]`; the result then has a leading axis of steps.
+    """
+    if index is None:
+        result = compose(local, outer, np.arange(local.n)[None])
+        return result.reshape(local.shape)
+    steps, shape = len(index), (len(index), *local.shape)
+    parts = []
+    for term in local.terms:
+        rows, source = np.broadcast_to(term.rows, shape), outer
+        if term.base is not None:
+            height = term.base.shape[0]
+            targets = np.repeat(np.arange(height), np.diff(term.base.indptr))
+            targets = targets + height * np.arange(steps)[:, None]
+            sources = index[:, term.base.indices]
+            source = outer.spread(
+                targets.reshape(-1), sources.reshape(-1), (steps * height,)
+            )
+            index_of_row = np.arange(steps * height).reshape(steps, height)
+        else:
+            index_of_row = index
+        step = np.arange(steps).reshape((steps,) + (1,) * len(local.shape))
+        if index_of_row.size:
+            positions = np.where(rows < 0, -1, index_of_row[step, rows])
+            parts.append(source.take(positions))
+    return union(parts) if parts else nothing(shape, outer.n)

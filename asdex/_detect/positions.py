@@ -1,0 +1,110 @@
+"""Where indexed reads and writes land: flat positions in the operand, in NumPy.
+
+The semantics are those of XLA's Gather and Scatter (https://openxla.org/xla/operation_semantics):
+a start index picks a window of the operand; reads clamp it into the operand, writes that do
+not fit are dropped.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+from jax.lax import GatherScatterMode
+from jaxtyping import Bool, Int, Integer
+
+from .dependence import Shape
+
+
+def window_positions(
+    operand: Shape,
+    starts: Integer[np.ndarray, "*batch index"],
+    window: Shape,
+    *,
+    indexed: Sequence[int],
+    removed: Sequence[int],
+    batching: Sequence[int],
+    starts_batching: Sequence[int],
+    window_axes: Sequence[int],
+    result: Shape,
+    clamp: bool,
+) -> Int[np.ndarray, "*result"]:
+    """Flat position in `operand` of each element of the result of a gather, or of the
+    updates of a scatter; -1 where the window does not fit and `clamp` is false.
+
+    - `starts`: one start index per window along its last axis, for the axes `indexed`.
+    - `window`: size of the window along each axis of the operand.
+    - `removed`, `batching`: axes of the operand that the result lacks; the coordinate
+      along a `batching` axis is that of the batch axis `starts_batching` of `starts`.
+    - `window_axes`: the axes of the result that run through the window, in the order of
+      the operand's other axes. The remaining axes of the result run through the batch.
+    """
+    batch_axes = [axis for axis in range(len(result)) if axis not in window_axes]
+    kept = [axis for axis in range(len(operand)) if axis not in {*removed, *batching}]
+    strides = [prod(operand[axis + 1 :]) for axis in range(len(operand))]
+
+    first, inside = _window_starts(operand, starts, window, indexed, strides, clamp)
+    for axis, batch_axis in zip(batching, starts_batching, strict=True):
+        first = first + strides[axis] * _along(starts.shape[:-1], batch_axis, operand[axis])
+
+    positions = np.zeros((), np.int64)
+    for axis, result_axis in zip(kept, window_axes, strict=True):
+        positions = positions + strides[axis] * _along(result, result_axis, window[axis])
+    per_window = [1] * len(result)
+    for axis, dim in zip(batch_axes, starts.shape[:-1], strict=True):
+        per_window[axis] = dim
+    positions = positions + first.reshape(per_window)
+    positions = np.where(inside.reshape(per_window), positions, -1)
+    return np.broadcast_to(positions, result)
+
+
+def clamped_starts(operand: Shape, starts: Sequence[int], window: Shape) -> tuple[int, ...]:
+    """Start of a dynamic slice, moved so that the window fits into the operand."""
+    triples = zip(operand, starts, window, strict=True)
+    return tuple(max(0, min(int(start), dim - size)) for dim, start, size in triples)
+
+
+def clamps(mode: GatherScatterMode, *, writes: bool) -> bool:
+    """Whether a window that does not fit is moved rather than dropped.
+
+    With a promise that all windows fit, XLA does what is natural to the operation.
+    """
+    if mode == GatherScatterMode.FILL_OR_DROP:
+        return False
+    return mode == GatherScatterMode.CLIP or not writes
+
+
+def _window_starts(
+    operand: Shape,
+    starts: Integer[np.ndarray, "*batch index"],
+    window: Shape,
+    indexed: Sequence[int],
+    strides: Sequence[int],
+    clamp: bool,
+) -> tuple[Int[np.ndarray, "*batch"], Bool[np.ndarray, "*batch"]]:
+    """Flat position of the first element of each window, and whether it fits."""
+    first = np.zeros(starts.shape[:-1], np.int64)
+    inside = np.ones(starts.shape[:-1], bool)
+    for k, axis in enumerate(indexed):
+        limit = operand[axis] - window[axis]
+        start = _as_int64(starts[..., k])
+        fits = (start >= 0) & (start <= limit)
+        if clamp:
+            start = np.clip(start, 0, limit)
+        else:
+            inside &= fits
+            start = np.where(fits, start, 0)
+        first += strides[axis] * start
+    return first, inside
+
+
+def _as_int64(index: Integer[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+    if index.dtype == np.uint64:
+        index = np.minimum(index, np.iinfo(np.int64).max)
+    return index.astype(np.int64)
+
+
+def _along(shape: Shape, axis: int, dim: int) -> Int[np.ndarray, "..."]:
+    """0, 1, ... along one axis, of length one along the others."""
+    expanded = [1] * len(shape)
+    expanded[axis] = dim
+    return np.arange(dim).reshape(expanded)

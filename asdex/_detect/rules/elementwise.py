@@ -1,0 +1,83 @@
+"""Each element of the output depends on the same element of the operands."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jax import lax
+from jax.extend.core import JaxprEqn
+from jax.extend.core import primitives as p
+from jaxtyping import Shaped
+
+from ..dependence import Dependence, Shape, combine, nothing, union
+from ..moves import select
+from ..table import Scope, Value, register
+
+
+def broadcast_to(operand: Value, shape: Shape) -> Dependence:
+    """Dependence of an operand where it may be a scalar that stands for a whole array."""
+    dependence = operand.dependence
+    assert dependence is not None
+    return dependence if dependence.shape == shape else dependence.broadcast(shape)
+
+
+@register(
+    *(lax.add_p, lax.sub_p, lax.neg_p, p.add_jaxvals_p, lax.max_p, lax.min_p, lax.abs_p),
+    *(lax.convert_element_type_p, lax.reduce_precision_p, lax.real_p, lax.imag_p),
+    *(lax.complex_p, lax.conj_p, lax.clamp_p, lax.div_p, lax.rem_p, lax.pow_p, lax.atan2_p),
+    *(lax.sign_p, lax.floor_p, lax.ceil_p, lax.round_p, lax.is_finite_p, lax.nextafter_p),
+    *(lax.exp_p, lax.exp2_p, lax.expm1_p, lax.log_p, lax.log1p_p, lax.logistic_p),
+    *(lax.sin_p, lax.cos_p, lax.tan_p, lax.asin_p, lax.acos_p, lax.atan_p),
+    *(lax.sinh_p, lax.cosh_p, lax.tanh_p, lax.asinh_p, lax.acosh_p, lax.atanh_p),
+    *(lax.sqrt_p, lax.rsqrt_p, lax.cbrt_p, lax.square_p, lax.integer_pow_p),
+    *(lax.erf_p, lax.erfc_p, lax.erf_inv_p, lax.lgamma_p, lax.digamma_p),
+    *(lax.eq_p, lax.ne_p, lax.lt_p, lax.le_p, lax.gt_p, lax.ge_p),
+    *(lax.not_p, lax.and_p, lax.or_p, lax.xor_p),
+)
+def elementwise(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """Nonlinear functions are here too: a custom rule may apply one to a cotangent."""
+    del scope
+    shape = eqn.outvars[0].aval.shape
+    return union([broadcast_to(op, shape) for op in operands if op.dependence])
+
+
+@register(lax.mul_p)
+def multiply(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """A coefficient known to be zero removes dependence."""
+    shape = eqn.outvars[0].aval.shape
+    products = []
+    for factor, other in (operands, operands[::-1]):
+        if factor.dependence is None:
+            continue
+        product = broadcast_to(factor, shape)
+        if other.dependence is None:
+            coefficient = scope.value_if_fixed(other)
+            if coefficient is not None:
+                product = drop_zeros(product, coefficient)
+        products.append(product)
+    return union(products)
+
+
+def drop_zeros(
+    dependence: Dependence, coefficient: Shaped[np.ndarray, "..."]
+) -> Dependence:
+    """What is left of `dependence` after multiplication by `coefficient`."""
+    nonzero = coefficient != 0
+    if nonzero.all():
+        return dependence
+    if not nonzero.any():
+        return nothing(dependence.shape, dependence.n)
+    return dependence.where(np.broadcast_to(nonzero, dependence.shape))
+
+
+@register(lax.select_n_p)
+def select_n(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """The case that is taken where the predicate is known, otherwise all of them."""
+    shape = eqn.outvars[0].aval.shape
+    which, *cases = operands
+    if which.dependence is None:
+        known = scope.value_if_fixed(which)
+        if known is not None:
+            sources = [case.dependence or nothing(shape, scope.n) for case in cases]
+            known = np.broadcast_to(known, shape)
+            return combine(sources, lambda *rows: select(known, *rows), shape)
+    return union([broadcast_to(op, shape) for op in operands if op.dependence])

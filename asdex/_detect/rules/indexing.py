@@ -1,0 +1,184 @@
+"""Reads and writes at indices: exact where the indices are known.
+
+Where they are not, an element read may be any along the indexed axes, and an element
+written may land anywhere along them; the other axes stay exact.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jax import lax
+from jax.extend.core import JaxprEqn
+from jaxtyping import Int
+
+from ..dependence import Dependence, Shape, combine, nothing, union
+from ..positions import clamped_starts, clamps, window_positions
+from ..table import Scope, Value, register
+
+
+@register(lax.dynamic_slice_p, linear=(0,))
+def dynamic_slice(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """A window of the operand."""
+    operand, *starts = operands
+    assert operand.dependence is not None
+    sizes = eqn.params["slice_sizes"]
+    source, known, _ = _merge_unknown(operand.dependence, starts, sizes, scope)
+    sizes_at_hand = tuple(min(pair) for pair in zip(sizes, source.shape, strict=True))
+    first = clamped_starts(source.shape, known, sizes_at_hand)
+    window = tuple(slice(a, a + b) for a, b in zip(first, sizes_at_hand, strict=True))
+    part = combine([source], lambda rows: rows[window], sizes_at_hand)
+    return part.broadcast(sizes)
+
+
+@register(lax.dynamic_update_slice_p, linear=(0, 1))
+def dynamic_update_slice(
+    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
+) -> Dependence:
+    """The operand with a window replaced, or perhaps replaced."""
+    operand, update, *starts = operands
+    shape = eqn.outvars[0].aval.shape
+    old = operand.dependence or nothing(operand.shape, scope.n)
+    new = update.dependence or nothing(update.shape, scope.n)
+    source, known, unknown = _merge_unknown(new, starts, shape, scope)
+    first = clamped_starts(shape, known, source.shape)
+    window = tuple(slice(a, a + b) for a, b in zip(first, source.shape, strict=True))
+    if not unknown:
+
+        def put(old_rows: np.ndarray, new_rows: np.ndarray) -> np.ndarray:
+            rows = old_rows.copy()
+            rows[window] = new_rows
+            return rows
+
+        return combine([old, source], put, shape)
+
+    # Along an axis of unknown start the merged update may land anywhere.
+    target = tuple(slice(None) if k in unknown else part for k, part in enumerate(window))
+
+    def spread(new_rows: np.ndarray) -> np.ndarray:
+        rows = np.full(shape, np.int32(-1))
+        rows[target] = new_rows
+        return rows
+
+    return union([old, combine([source], spread, shape)])
+
+
+def _merge_unknown(
+    dependence: Dependence, starts: Sequence[Value], sizes: Shape, scope: Scope
+) -> tuple[Dependence, list[int], list[int]]:
+    """The dependence merged along the axes whose start is unknown, the starts (0 for the
+    unknown ones) and these axes. One on which the window has no room needs no start."""
+    known, merged = [], []
+    for axis, start in enumerate(starts):
+        fixed = sizes[axis] == dependence.shape[axis]
+        value = np.int32(0) if fixed else scope.value(start)
+        if value is None:
+            merged.append(axis)
+        known.append(0 if value is None else int(value))
+    return dependence.merge(merged), known, merged
+
+
+@register(lax.gather_p, linear=(0,))
+def gather(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """The elements at the indices."""
+    operand, indices = operands
+    source = operand.dependence
+    assert source is not None
+    starts = scope.value(indices)
+    window = eqn.params["slice_sizes"]
+    if starts is None:
+        starts = np.zeros(indices.shape, np.int32)
+        indexed = eqn.params["dimension_numbers"].start_index_map
+        source = source.merge(indexed)
+        window = tuple(min(pair) for pair in zip(window, source.shape, strict=True))
+    shape = eqn.outvars[0].aval.shape
+    return source.take(_gather_positions(eqn, source.shape, starts, window, shape))
+
+
+def _gather_positions(
+    eqn: JaxprEqn, operand: Shape, starts: np.ndarray, window: Shape, result: Shape
+) -> Int[np.ndarray, "*result"]:
+    numbers = eqn.params["dimension_numbers"]
+    return window_positions(
+        operand,
+        starts,
+        window,
+        indexed=numbers.start_index_map,
+        removed=numbers.collapsed_slice_dims,
+        batching=numbers.operand_batching_dims,
+        starts_batching=numbers.start_indices_batching_dims,
+        window_axes=numbers.offset_dims,
+        result=result,
+        clamp=clamps(eqn.params["mode"], writes=False),
+    )
+
+
+@register(
+    *(lax.scatter_p, lax.scatter_add_p, lax.scatter_sub_p, lax.scatter_mul_p),
+    *(lax.scatter_min_p, lax.scatter_max_p),
+    linear=(0, 2),
+)
+def scatter(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """The operand, and where updates land theirs; what is overwritten is gone."""
+    operand, indices, updates = operands
+    shape = operand.shape
+    old = operand.dependence or nothing(shape, scope.n)
+    new = updates.dependence or nothing(updates.shape, scope.n)
+    starts = scope.value(indices)
+    if starts is None:
+        return union([old, _scatter_anywhere(eqn, new, operand, indices)])
+    landing = _scatter_positions(eqn, shape, starts, updates.shape).reshape(-1)
+    written = np.flatnonzero(landing >= 0)
+    if eqn.primitive is lax.scatter_p:
+        keep = np.ones(old.size, bool)
+        keep[landing[written]] = False
+        old = old.where(keep.reshape(shape))
+    return union([old, new.spread(landing[written], written, shape)])
+
+
+def _scatter_positions(
+    eqn: JaxprEqn, operand: Shape, starts: np.ndarray, updates: Shape
+) -> Int[np.ndarray, "*updates"]:
+    numbers = eqn.params["dimension_numbers"]
+    removed, batching = numbers.inserted_window_dims, numbers.operand_batching_dims
+    lengths = iter([updates[axis] for axis in numbers.update_window_dims])
+    window = tuple(
+        1 if axis in {*removed, *batching} else next(lengths)
+        for axis in range(len(operand))
+    )
+    return window_positions(
+        operand,
+        starts,
+        window,
+        indexed=numbers.scatter_dims_to_operand_dims,
+        removed=removed,
+        batching=batching,
+        starts_batching=numbers.scatter_indices_batching_dims,
+        window_axes=numbers.update_window_dims,
+        result=updates,
+        clamp=clamps(eqn.params["mode"], writes=True),
+    )
+
+
+def _scatter_anywhere(
+    eqn: JaxprEqn, new: Dependence, operand: Value, indices: Value
+) -> Dependence:
+    """Where updates may land if the indices are unknown: on the axes that are indexed,
+    anywhere. Worked out on an operand whose indexed axes have shrunk to one element."""
+    numbers = eqn.params["dimension_numbers"]
+    indexed = numbers.scatter_dims_to_operand_dims
+    shrunk = tuple(1 if axis in indexed else dim for axis, dim in enumerate(operand.shape))
+    kept = [
+        axis
+        for axis in range(len(operand.shape))
+        if axis not in {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+    ]
+    moving = [
+        update_axis
+        for axis, update_axis in zip(kept, numbers.update_window_dims, strict=True)
+        if axis in indexed
+    ]
+    new = new.merge(moving)
+    starts = np.zeros(indices.shape, np.int32)
+    landing = _scatter_positions(eqn, shrunk, starts, new.shape).reshape(-1)
+    sources = np.arange(new.size, dtype=np.int32)
+    return new.spread(landing, sources, shrunk).broadcast(operand.shape)

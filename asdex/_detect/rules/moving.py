@@ -1,0 +1,35 @@
+"""Primitives that only move elements: the row numbers move in the same way."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jax import lax
+from jax.extend.core import JaxprEqn
+
+from ..dependence import Dependence, combine, nothing
+from ..moves import MOVES
+from ..table import Scope, Value, register
+
+
+@register(*MOVES)
+def move(
+    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
+) -> Dependence | list[Dependence]:
+    """Applies the primitive's NumPy function to the row numbers."""
+    sources = [op.dependence or nothing(op.shape, scope.n) for op in operands]
+    function = MOVES[eqn.primitive]
+    if not eqn.primitive.multiple_results:
+        shape = eqn.outvars[0].aval.shape
+        return combine(sources, lambda *rows: function(eqn, *rows), shape)
+    (source,) = sources
+    index = np.arange(source.size, dtype=np.int32).reshape(source.shape)
+    return [source.take(part) for part in function(eqn, index)]
+
+
+@register(lax.optimization_barrier_p)
+def pass_through(
+    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
+) -> list[Dependence]:
+    """Each output is the operand in its place."""
+    del eqn
+    return [op.dependence or nothing(op.shape, scope.n) for op in operands]

@@ -1,0 +1,117 @@
+"""The table of rules: how each linear primitive passes dependence on.
+
+A rule has the signature `rule(eqn, operands, scope) -> Dependence | list[Dependence]`. It
+is called only if some operand depends on an input, and returns how each output does,
+made of the operands' dependences by `take`, `spread`, `combine` and `union`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from jax.extend.core import JaxprEqn, Primitive
+from jaxtyping import Shaped
+
+from .dependence import Dependence, Shape
+from .known import UNKNOWN, Known, StepwiseValueNeeded, evaluate
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """A value of the interpreted program: its type, what it depends on (`None`:
+    on no input), and, in that case, what is known of it."""
+
+    aval: Any
+    dependence: Dependence | None = None
+    known: Known = UNKNOWN
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the value."""
+        return self.aval.shape
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """What all equations of one detection share: the number of inputs `n` that the
+    dependences at hand refer to, and what was noticed on the way."""
+
+    n: int
+    notes: "Notes"
+
+    def value(self, operand: Value) -> Shaped[np.ndarray, "..."] | None:
+        """The value of an operand, `None` if it is unknown. For indices and predicates:
+        asking for one that changes with a loop's steps makes the loop be followed."""
+        return evaluate(operand.known)
+
+    def value_if_fixed(self, operand: Value) -> Shaped[np.ndarray, "..."] | None:
+        """Like `value`, but a value that changes with a loop's steps counts as unknown.
+        For coefficients and masks, which are seldom worth following a loop."""
+        try:
+            return evaluate(operand.known)
+        except StepwiseValueNeeded:
+            return None
+
+
+@dataclass(slots=True, eq=False)
+class Notes:
+    """What was noticed during a detection."""
+
+    conservative: set[str] = field(default_factory=set)
+    """Names of the primitives that fell to the conservative rule."""
+    excluded_modes: set[str] = field(default_factory=set)
+    """AD modes that JAX cannot use for the program."""
+
+
+Rule: TypeAlias = Callable[
+    [JaxprEqn, Sequence[Value], Scope], Dependence | Sequence[Dependence]
+]
+ControlRule: TypeAlias = Callable[[JaxprEqn, Sequence[Value], Scope], Sequence[Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A rule, and the operands through which it lets dependence pass (`None`: all).
+
+    If any other operand depends on an input, the conservative rule is used.
+    """
+
+    rule: Rule
+    linear: tuple[int, ...] | None
+
+
+RULES: dict[Primitive, Entry] = {}
+CONTROL_RULES: dict[Primitive, ControlRule] = {}
+
+
+def register(
+    *primitives: Primitive, linear: tuple[int, ...] | None = None
+) -> Callable[[Rule], Rule]:
+    """Register a rule for a family of primitives. Raises `ValueError` if one has one."""
+
+    def decorate(rule: Rule) -> Rule:
+        for primitive in primitives:
+            _check_new(primitive)
+            RULES[primitive] = Entry(rule, linear)
+        return rule
+
+    return decorate
+
+
+def register_control(*primitives: Primitive) -> Callable[[ControlRule], ControlRule]:
+    """Register a rule for primitives that hold programs of their own. It is called
+    whether or not an operand depends on an input, and returns whole values."""
+
+    def decorate(rule: ControlRule) -> ControlRule:
+        for primitive in primitives:
+            _check_new(primitive)
+            CONTROL_RULES[primitive] = rule
+        return rule
+
+    return decorate
+
+
+def _check_new(primitive: Primitive) -> None:
+    if primitive in RULES or primitive in CONTROL_RULES:
+        raise ValueError(f"The primitive {primitive} has a rule already.")
