@@ -1,0 +1,87 @@
+"""Every stage from a function to its sparse derivative, from 1e3 to 1e6 unknowns.
+
+Times are given as multiples of one jitted evaluation of the function, the last column as
+how many times longer the jitted dense derivative takes.
+"""
+
+import jax
+
+import asdex
+
+from .problems import PROBLEMS, Problem, dense
+from .timing import once, together
+
+SIZES = [1_000, 5_000, 100_000, 1_000_000]
+LARGEST_DENSE = 5_000
+
+HEADINGS = [
+    "problem", "n", "colors", "f [ms]",
+    "detection", "coloring", "first call", "evaluation", "dense",
+]  # fmt: skip
+FORMAT = "{:<20} {:>9} {:>6} {:>9} {:>10} {:>10} {:>11} {:>10} {:>8}"
+
+
+def measure(problem: Problem, n: int) -> dict[str, float]:
+    """Seconds of each stage, beside `n` and `colors`; `dense` is NaN if too large."""
+    function, x = problem.make(n)
+    if problem.kind == "jacobian":
+        detect, color = asdex.jacobian_sparsity, asdex.jacobian_coloring_from_sparsity
+        build = asdex.jacobian_from_coloring
+    else:
+        detect, color = asdex.hessian_sparsity, asdex.hessian_coloring_from_sparsity
+        build = asdex.hessian_from_coloring
+
+    detection, pattern = once(lambda: detect(function, x))
+    coloring_time, coloring = once(lambda: color(pattern))
+    sparse, compiled = jax.jit(build(function, coloring)), jax.jit(function)
+    first = once(lambda: sparse(x))[0]
+    evaluation, plain = together(lambda: sparse(x), lambda: compiled(x))
+    reference = float("nan")
+    if x.size <= LARGEST_DENSE:
+        full = dense(problem, function)
+        reference = together(lambda: full(x), budget=0.2)[0]
+    return {
+        "n": x.size,
+        "colors": coloring.num_colors,
+        "f": plain,
+        "detection": detection,
+        "coloring": coloring_time,
+        "first call": first,
+        "evaluation": evaluation,
+        "dense": reference,
+    }
+
+
+def row(problem: Problem, seconds: dict[str, float]) -> str:
+    def times_f(stage: str) -> str:
+        return f"{seconds[stage] / seconds['f']:,.1f}"
+
+    ratio = seconds["dense"] / seconds["evaluation"]
+    return FORMAT.format(
+        problem.name,
+        seconds["n"],
+        seconds["colors"],
+        f"{1e3 * seconds['f']:.3f}",
+        *map(times_f, ["detection", "coloring", "first call", "evaluation"]),
+        "" if ratio != ratio else f"{ratio:,.1f}",
+    )
+
+
+def main() -> None:
+    print(__doc__)
+    print(FORMAT.format(*HEADINGS))
+    measured = {}
+    for problem in PROBLEMS:
+        for n in SIZES:
+            measured[problem.name, n] = measure(problem, n)
+            print(row(problem, measured[problem.name, n]), flush=True)
+
+    large, tutorial = (measured["squared differences", n] for n in (1_000_000, 5_000))
+    print(
+        "\nsquared differences:"
+        f"\n  detection at n = 1e6:             {large['detection']:.3f} s (expected: 0.1)"
+        "\n  evaluation at n = 1e6:            "
+        f"{large['evaluation'] / large['f']:.1f} evaluations of f (expected: 6)"
+        "\n  dense over sparse at n = 5000:    "
+        f"{tutorial['dense'] / tutorial['evaluation']:.0f} (expected: 100)"
+    )

@@ -1,0 +1,33 @@
+"""Wall-clock time of calls, measured so that ratios between them mean something."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+def once(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that one call takes until its result is there, and the result."""
+    start = time.perf_counter()
+    result = jax.block_until_ready(function())
+    return time.perf_counter() - start, result
+
+
+def together(*functions: Callable[[], Any], budget: float = 0.5) -> list[float]:
+    """Least seconds of a call of each function, after one call to warm each up.
+
+    The functions take turns, so that a slow spell of the machine meets all of them.
+    Rounds go on for `budget` seconds, but for at least three and at most 200 rounds.
+    """
+    for function in functions:
+        once(function)
+    least = [float("inf")] * len(functions)
+    start, rounds = time.perf_counter(), 0
+    while rounds < 3 or (rounds < 200 and time.perf_counter() - start < budget):
+        least = [
+            min(best, once(function)[0])
+            for best, function in zip(least, functions, strict=True)
+        ]
+        rounds += 1
+    return least
