@@ -34,9 +34,9 @@ def detect(
 
     The tangent program `v -> jvp(fun, x, v)` is traced once, with nothing known of `x`,
     and its elements are followed back to those of `v`. It is the very program that
-    automatic differentiation runs, so only linear primitives need rules. Where one has none,
-    its outputs are taken to depend on all of its inputs, and a `ConservativePatternWarning`
-    names it.
+    automatic differentiation runs, so only linear primitives need rules. Where one has
+    none, its outputs are taken to depend on all of its inputs, and a
+    `ConservativePatternWarning` names it.
 
     Cost: one trace, and time and memory linear in the sizes of the arrays and the entries
     of the patterns that occur.
@@ -71,6 +71,6 @@ def _detection(dependence: Dependence, notes: Notes) -> Detection:
 
 
 _CONSERVATIVE = (
-    "There is no rule for the primitive {name!r}: each of its outputs is taken to depend on "
-    "all of its inputs. The sparsity pattern is right but may be too dense."
+    "There is no rule for the primitive {name!r}: each of its outputs is taken to depend "
+    "on all of its inputs. The sparsity pattern is right but may be too dense."
 )

@@ -6,7 +6,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
 from .dependence import Dependence, union
 from .known import Known, constant, results
-from .table import CONTROL_RULES, RULES, Scope, Value
+from .table import CONTROL_RULES, RULES, Scope, Value, shape_of
 
 
 def interpret(
@@ -68,4 +68,4 @@ def conservative(
     scope.notes.conservative.add(eqn.primitive.name)
     wholes = [operand.dependence.whole() for operand in operands if operand.dependence]
     everything = union(wholes)
-    return [everything.broadcast(var.aval.shape) for var in eqn.outvars]
+    return [everything.broadcast(shape_of(var)) for var in eqn.outvars]

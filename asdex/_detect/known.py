@@ -9,11 +9,13 @@ to the host, until `evaluate` is called.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import ShapedArray, Tracer
 from jax.extend.core import JaxprEqn, Literal, Primitive, Var
 from jaxtyping import Shaped
 
@@ -60,7 +62,7 @@ STEPWISE = Known(Status.STEPWISE)
 
 def constant(value: Any) -> Known:
     """A value that is at hand; a tracer of an outer transformation is unknown."""
-    return UNKNOWN if isinstance(value, jax.core.Tracer) else Known(Status.KNOWN, value)
+    return UNKNOWN if isinstance(value, Tracer) else Known(Status.KNOWN, value)
 
 
 def results(eqn: JaxprEqn, inputs: Sequence[Known]) -> list[Known]:
@@ -117,7 +119,7 @@ def _run(eqn: JaxprEqn, values: Sequence[Any]) -> Sequence[Any]:
         return moved if primitive.multiple_results else [moved]
     if primitive in _EXACT and all(map(_is_plain, [*eqn.invars, *eqn.outvars])):
         arrays = list(map(_as_numpy, eqn.invars, values))
-        dtype = eqn.outvars[0].aval.dtype
+        dtype = _dtype(eqn.outvars[0])
         to_integer = np.issubdtype(dtype, np.integer)
         if not (to_integer and any(_is_inexact(array.dtype) for array in arrays)):
             with np.errstate(all="ignore"):
@@ -130,21 +132,26 @@ def _run(eqn: JaxprEqn, values: Sequence[Any]) -> Sequence[Any]:
 
 def _is_plain(atom: Atom) -> bool:
     """Whether NumPy knows the values: real numbers and booleans of any width."""
-    dtype = getattr(atom.aval, "dtype", None)
+    if not isinstance(atom.aval, ShapedArray):
+        return False
+    dtype = _dtype(atom)
     return (
-        dtype is not None
-        and not jax.dtypes.issubdtype(dtype, jax.dtypes.extended)
-        and not jax.dtypes.issubdtype(dtype, np.complexfloating)
+        not jnp.issubdtype(dtype, jax.dtypes.extended)
+        and not jnp.issubdtype(dtype, np.complexfloating)
         and dtype != jax.dtypes.float0
     )
 
 
+def _dtype(atom: Atom) -> np.dtype:
+    return cast(ShapedArray, atom.aval).dtype
+
+
 def _is_inexact(dtype: np.dtype) -> bool:
-    return jax.dtypes.issubdtype(dtype, np.inexact)
+    return jnp.issubdtype(dtype, np.inexact)
 
 
 def _as_numpy(atom: Atom, value: Any) -> Shaped[np.ndarray, "..."]:
-    return np.asarray(value, atom.aval.dtype)
+    return np.asarray(value, _dtype(atom))
 
 
 def _iota(eqn: JaxprEqn) -> Shaped[np.ndarray, "..."]:

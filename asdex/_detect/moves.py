@@ -5,10 +5,11 @@ to the row numbers of a `Dependence` it tells where each element came from.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from jax import lax
+from jax.core import ShapedArray
 from jax.extend.core import JaxprEqn, Primitive
 from jaxtyping import Shaped
 
@@ -25,7 +26,7 @@ def _slice(eqn: JaxprEqn, x: Operand) -> Operand:
 
 
 def _reshape(eqn: JaxprEqn, x: Operand) -> Operand:
-    return x.reshape(eqn.outvars[0].aval.shape)
+    return x.reshape(_output_shape(eqn))
 
 
 def _transpose(eqn: JaxprEqn, x: Operand) -> Operand:
@@ -33,7 +34,7 @@ def _transpose(eqn: JaxprEqn, x: Operand) -> Operand:
 
 
 def _broadcast_in_dim(eqn: JaxprEqn, x: Operand) -> Operand:
-    shape = eqn.outvars[0].aval.shape
+    shape = _output_shape(eqn)
     expanded = [1] * len(shape)
     for axis, dim in zip(eqn.params["broadcast_dimensions"], x.shape, strict=True):
         expanded[axis] = dim
@@ -50,7 +51,7 @@ def _concatenate(eqn: JaxprEqn, *xs: Operand) -> Operand:
 
 def _pad(eqn: JaxprEqn, x: Operand, value: Operand) -> Operand:
     """Negative padding cuts elements off, also the value between two elements."""
-    out = np.full(eqn.outvars[0].aval.shape, value, x.dtype)
+    out = np.full(_output_shape(eqn), value, x.dtype)
     into, take = [], []
     for dim, size, (low, _, interior) in zip(
         x.shape, out.shape, eqn.params["padding_config"], strict=True
@@ -84,6 +85,10 @@ def _tile(eqn: JaxprEqn, x: Operand) -> Operand:
 def _copy(eqn: JaxprEqn, x: Operand) -> Operand:
     del eqn
     return x
+
+
+def _output_shape(eqn: JaxprEqn) -> tuple[int, ...]:
+    return cast(ShapedArray, eqn.outvars[0].aval).shape
 
 
 MOVES: dict[Primitive, Move] = {

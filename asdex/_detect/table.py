@@ -7,10 +7,11 @@ made of the operands' dependences by `take`, `spread`, `combine` and `union`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
-from jax.extend.core import JaxprEqn, Primitive
+from jax.core import ShapedArray
+from jax.extend.core import JaxprEqn, Primitive, Var
 from jaxtyping import Shaped
 
 from .dependence import Dependence, Shape
@@ -83,6 +84,16 @@ class Entry:
 
 RULES: dict[Primitive, Entry] = {}
 CONTROL_RULES: dict[Primitive, ControlRule] = {}
+
+
+def shape_of(var: Var) -> Shape:
+    """Shape of a variable that holds an array."""
+    return cast(ShapedArray, var.aval).shape
+
+
+def output_shape(eqn: JaxprEqn) -> Shape:
+    """Shape of the first output of an equation."""
+    return shape_of(eqn.outvars[0])
 
 
 def register(

@@ -1,6 +1,7 @@
 """Calls, branches and the derivative rules of custom functions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -66,30 +67,26 @@ def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[V
     residuals, tangents = operands[:num_res], operands[num_res:]
     if all(tangent.dependence is None for tangent in tangents):
         return inactive(eqn, [UNKNOWN] * len(eqn.outvars))
+    if any(residual.dependence is not None for residual in residuals):
+        return active(eqn, conservative(eqn, operands, scope))
 
     def transpose(residual_values, cotangents):
         def linear(*tangent_values):
             return eqn.primitive.bind(*residual_values, *tangent_values, **eqn.params)
 
-        avals = [tangent.aval for tangent in tangents]
-        return jax.linear_transpose(linear, *avals)(cotangents)
+        return jax.linear_transpose(linear, *(t.aval for t in tangents))(cotangents)
 
-    cotangent_avals = [var.aval for var in eqn.outvars]
-    program = jax.make_jaxpr(transpose)(
-        [value.aval for value in residuals], cotangent_avals
-    )
-    seeds = [Value(aval, nothing(aval.shape, 0)) for aval in cotangent_avals]
+    avals: list[Any] = [var.aval for var in eqn.outvars]
+    program = jax.make_jaxpr(transpose)([value.aval for value in residuals], avals)
+    seeds = [Value(aval, nothing(aval.shape, 0)) for aval in avals]
     own, inner = as_own_inputs([*residuals, *seeds], scope)
     backward = [value.dependence for value in call(program, own, inner)]
 
+    pairs = zip(backward, tangents, strict=True)
     pattern = joined(
-        [
-            dep or nothing(t.shape, inner.n)
-            for dep, t in zip(backward, tangents, strict=True)
-        ],
-        inner.n,
+        [dep or nothing(t.shape, inner.n) for dep, t in pairs], inner.n
     ).matrix()
     tangent = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
     sources = [t.dependence or nothing(t.shape, scope.n) for t in tangents]
     flat = joined(sources, scope.n).spread(pattern.indices, tangent, (inner.n,))
-    return active(eqn, split(flat, [aval.shape for aval in cotangent_avals]))
+    return active(eqn, split(flat, [aval.shape for aval in avals]))

@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 
 from ..dependence import Dependence, Shape, combine, nothing, union
 from ..moves import select
-from ..table import Scope, Value, register
+from ..table import Scope, Value, output_shape, register
 
 
 def broadcast_to(operand: Value, shape: Shape) -> Dependence:
@@ -36,14 +36,14 @@ def broadcast_to(operand: Value, shape: Shape) -> Dependence:
 def elementwise(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """Nonlinear functions are here too: a custom rule may apply one to a cotangent."""
     del scope
-    shape = eqn.outvars[0].aval.shape
+    shape = output_shape(eqn)
     return union([broadcast_to(op, shape) for op in operands if op.dependence])
 
 
 @register(lax.mul_p)
 def multiply(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """A coefficient known to be zero removes dependence."""
-    shape = eqn.outvars[0].aval.shape
+    shape = output_shape(eqn)
     products = []
     for factor, other in (operands, operands[::-1]):
         if factor.dependence is None:
@@ -72,7 +72,7 @@ def drop_zeros(
 @register(lax.select_n_p)
 def select_n(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """The case that is taken where the predicate is known, otherwise all of them."""
-    shape = eqn.outvars[0].aval.shape
+    shape = output_shape(eqn)
     which, *cases = operands
     if which.dependence is None:
         known = scope.value_if_fixed(which)

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from ..dependence import Dependence, Shape, combine, nothing, union
 from ..positions import clamped_starts, clamps, window_positions
-from ..table import Scope, Value, register
+from ..table import Scope, Value, output_shape, register
 
 
 @register(lax.dynamic_slice_p, linear=(0,))
@@ -36,7 +36,7 @@ def dynamic_update_slice(
 ) -> Dependence:
     """The operand with a window replaced, or perhaps replaced."""
     operand, update, *starts = operands
-    shape = eqn.outvars[0].aval.shape
+    shape = output_shape(eqn)
     old = operand.dependence or nothing(operand.shape, scope.n)
     new = update.dependence or nothing(update.shape, scope.n)
     source, known, unknown = _merge_unknown(new, starts, shape, scope)
@@ -90,7 +90,7 @@ def gather(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence
         indexed = eqn.params["dimension_numbers"].start_index_map
         source = source.merge(indexed)
         window = tuple(min(pair) for pair in zip(window, source.shape, strict=True))
-    shape = eqn.outvars[0].aval.shape
+    shape = output_shape(eqn)
     return source.take(_gather_positions(eqn, source.shape, starts, window, shape))
 
 

@@ -10,6 +10,7 @@ from math import prod
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.extend.core import primitives as p
@@ -32,7 +33,7 @@ from ..table import Scope, Value, register_control
 from .control import call
 
 _MAX_FOLLOWED_STEPS = 100_000
-"""A loop of more steps is not followed: what changes from step to step counts as unknown."""
+"""A loop of more steps is not followed: what changes with the steps counts as unknown."""
 
 _MAX_DEPTH = 4
 """A carry that is forgotten after so many steps is worked out for all steps at once."""
@@ -360,8 +361,11 @@ def _rows(dependence: Dependence) -> list[Dependence]:
 
 
 def _equal(first: Dependence, second: Dependence) -> bool:
-    return (first.matrix() != second.matrix()).nnz == 0
+    one, other = first.matrix(), second.matrix()
+    return np.array_equal(one.indptr, other.indptr) and np.array_equal(
+        one.indices, other.indices
+    )
 
 
 def _is_array(aval: Any) -> bool:
-    return not jax.dtypes.issubdtype(aval.dtype, jax.dtypes.extended)
+    return not jnp.issubdtype(aval.dtype, jax.dtypes.extended)

@@ -8,7 +8,7 @@ from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, combine, nothing
 from ..moves import MOVES
-from ..table import Scope, Value, register
+from ..table import Scope, Value, output_shape, register
 
 
 @register(*MOVES)
@@ -19,7 +19,7 @@ def move(
     sources = [op.dependence or nothing(op.shape, scope.n) for op in operands]
     function = MOVES[eqn.primitive]
     if not eqn.primitive.multiple_results:
-        shape = eqn.outvars[0].aval.shape
+        shape = output_shape(eqn)
         return combine(sources, lambda *rows: function(eqn, *rows), shape)
     (source,) = sources
     index = np.arange(source.size, dtype=np.int32).reshape(source.shape)

@@ -10,14 +10,14 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Int
 
 from ..dependence import Dependence, Shape, combine, nothing, union
-from ..table import Scope, Value, register
+from ..table import Scope, Value, output_shape, register
 
 
 @register(lax.dot_general_p)
 def dot_general(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """Each output depends on the elements it is contracted from, less those that meet
     a known zero."""
-    shape = eqn.outvars[0].aval.shape
+    shape = output_shape(eqn)
     parts = [
         _contract(eqn, operands[side], operands[1 - side], side, scope)
         for side in (0, 1)
@@ -56,7 +56,7 @@ def _contract(
         result = combine(
             [result], lambda rows: rows.swapaxes(1, 2), (out[0], out[2], out[1])
         )
-    return result.reshape(eqn.outvars[0].aval.shape)
+    return result.reshape(output_shape(eqn))
 
 
 def _in_order(
@@ -73,7 +73,7 @@ def _in_order(
 def convolution(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """Each output depends on the elements under the window, in its group of features,
     less the window's elements that are known to be zero."""
-    shape = eqn.outvars[0].aval.shape
+    shape = output_shape(eqn)
     image, kernel = operands
     parts = []
     if image.dependence:
@@ -95,12 +95,14 @@ def _through_image(
     groups = eqn.params["feature_group_count"]
     batch_groups = eqn.params["batch_group_count"]
     source = _transposed(image.dependence, numbers.lhs_spec)
-    batch, features, *space = source.shape
+    batch, features = source.shape[:2]
+    space = source.shape[2:]
     joined = source.reshape((batch, groups, features // groups, *space)).merge((2,))
     joined = joined.reshape((batch, groups, *space))
 
-    out_shape = tuple(eqn.outvars[0].aval.shape[axis] for axis in numbers.out_spec)
-    out_batch, out_features, *out_space = out_shape
+    out_shape = tuple(output_shape(eqn)[axis] for axis in numbers.out_spec)
+    out_batch, out_features = out_shape[:2]
+    out_space = out_shape[2:]
     # Output features are split into groups, of features or of the batch.
     feature = np.arange(out_features)
     group = feature // (out_features // groups)
@@ -120,7 +122,7 @@ def _through_image(
             position = np.where(used[(slice(None), *place)][:, None], position, -1)
         views.append(joined.take(position.reshape(out_shape)))
     result = union(views) if views else nothing(out_shape, source.n)
-    return _transposed(result, np.argsort(numbers.out_spec))
+    return _transposed(result, _inverse(numbers.out_spec))
 
 
 def _look(
@@ -148,11 +150,13 @@ def _through_kernel(eqn: JaxprEqn, kernel: Value) -> Dependence:
     source = _transposed(kernel.dependence, numbers.rhs_spec)
     features = source.shape[0]
     per_feature = source.merge(tuple(range(1, len(source.shape))))
-    out_shape = [eqn.outvars[0].aval.shape[axis] for axis in numbers.out_spec]
+    out_shape = [output_shape(eqn)[axis] for axis in numbers.out_spec]
     per_feature = per_feature.reshape((1, features) + (1,) * (len(out_shape) - 2))
-    return _transposed(
-        per_feature.broadcast(tuple(out_shape)), np.argsort(numbers.out_spec)
-    )
+    return _transposed(per_feature.broadcast(tuple(out_shape)), _inverse(numbers.out_spec))
+
+
+def _inverse(axes: Sequence[int]) -> list[int]:
+    return [axes.index(axis) for axis in range(len(axes))]
 
 
 def _transposed(dependence: Dependence, axes: Sequence[int]) -> Dependence:

@@ -7,7 +7,7 @@ from jax import lax
 from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, nothing
-from ..table import Scope, Value, register
+from ..table import Scope, Value, output_shape, register
 
 
 @register(
@@ -19,7 +19,7 @@ def reduce(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence
     del scope
     dependence = operands[0].dependence
     assert dependence is not None
-    return dependence.merge(eqn.params["axes"]).reshape(eqn.outvars[0].aval.shape)
+    return dependence.merge(eqn.params["axes"]).reshape(output_shape(eqn))
 
 
 @register(
