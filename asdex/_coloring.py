@@ -9,8 +9,11 @@ from jaxtyping import Bool, Int32, Integer
 from ._display import coloring_text
 from ._errors import InvalidColoringError
 from ._index import Derived, IndexArray, as_indices
-from ._pattern import SparsityPattern
+from ._io import FilePath, building_from, read_arrays, take_header, write_file
+from ._pattern import SparsityPattern, pattern_from_record, pattern_record
 from ._types import HESSIAN_MODES, JACOBIAN_MODES, ColoringMode, check_choice
+
+_STAR_SET_ARRAYS = ("star", "hub", "edge_lo", "edge_hi", "edge_pos")
 
 
 class StarSet(eqx.Module):
@@ -240,6 +243,50 @@ class ColoredPattern(eqx.Module):
         int32 if the compressed matrix is small enough, otherwise int64.
         """
         return self._positions.value.array
+
+    @property
+    def algorithm(self) -> str:
+        """What the compressed matrix is made by: `"columns"`, `"rows"` or `"star"`."""
+        return "star" if self.symmetric else "rows" if self.mode == "rev" else "columns"
+
+    def save(self, path: FilePath) -> None:
+        """Write the coloring with its pattern to an `.npz` file.
+
+        See `SparsityPattern.save` for what can be saved.
+        """
+        fields, arrays = pattern_record(self.sparsity)
+        fields |= {
+            "num_colors": self.num_colors,
+            "symmetric": self.symmetric,
+            "mode": self.mode,
+            "algorithm": self.algorithm,
+        }
+        arrays["colors"] = self.colors
+        if self.star_set is not None:
+            arrays |= {name: getattr(self.star_set, name) for name in _STAR_SET_ARRAYS}
+        write_file(path, "coloring", fields, arrays)
+
+    @classmethod
+    def load(cls, path: FilePath) -> "ColoredPattern":
+        """The coloring that `save` wrote to a file, equal to the one that was saved.
+
+        Raises `ValueError` if the file is damaged, lacks a part, was not written by
+        `save`, or needs a newer asdex; `OSError` if it cannot be read.
+        """
+        arrays = read_arrays(path)
+        fields = take_header(path, "coloring", arrays)
+        with building_from(path):
+            stars = [arrays[name] for name in _STAR_SET_ARRAYS if name in arrays]
+            coloring = cls(
+                pattern_from_record(fields, arrays),
+                arrays["colors"],
+                fields["num_colors"],
+                fields["symmetric"],
+                fields["mode"],
+                StarSet(*stars) if stars else None,
+            )
+            check_choice("algorithm", fields["algorithm"], (coloring.algorithm,))
+        return coloring
 
     def __hash__(self) -> int:
         return hash((self.sparsity, self._colors, self.mode, self.symmetric))

@@ -1,7 +1,7 @@
 """`SparsityPattern`: which entries of a matrix can be nonzero."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +13,16 @@ from jaxtyping import Array, Int32, Integer, Num, PyTree, Shaped
 
 from ._display import pattern_text
 from ._index import INT32, Derived, IndexArray, as_indices
+from ._io import (
+    FilePath,
+    building_from,
+    check_present,
+    decode_structure,
+    encode_structure,
+    read_arrays,
+    take_header,
+    write_file,
+)
 
 
 class SparsityPattern(eqx.Module):
@@ -166,6 +176,30 @@ class SparsityPattern(eqx.Module):
         dense[self.rows, self.cols] = 1
         return dense
 
+    def save(self, path: FilePath) -> None:
+        """Write the pattern and the structure of its inputs to an `.npz` file.
+
+        An older file is replaced at once or not at all. Raises `TypeError` if the inputs
+        hold nodes other than dicts, lists, tuples, named tuples and `None`, or static
+        values other than bool, int, float and str.
+        """
+        write_file(path, "pattern", *pattern_record(self))
+
+    @classmethod
+    def load(cls, path: FilePath) -> "SparsityPattern":
+        """The pattern that `save` wrote to a file, equal to the one that was saved.
+
+        Files of an older layout, which hold the arrays `rows`, `cols`, `shape` and
+        `input_shape`, are read as well. Raises `ValueError` if the file is damaged, is
+        none of these, or needs a newer asdex; `OSError` if it cannot be read.
+        """
+        arrays = read_arrays(path)
+        if "header" not in arrays and "input_shape" in arrays:
+            return _from_older_layout(path, arrays)
+        fields = take_header(path, "pattern", arrays)
+        with building_from(path):
+            return pattern_from_record(fields, arrays)
+
     @property
     def rows(self) -> Int32[np.ndarray, " nnz"]:
         """Row of each entry, read-only."""
@@ -245,12 +279,13 @@ class SparsityPattern(eqx.Module):
 
     @property
     def leaf_shapes(self) -> list[tuple[int, ...]]:
-        """Shape of each leaf of the selected inputs."""
-        return [aval.shape for aval in jax.tree.leaves(self.dyn_avals)]
+        """Shape of each array among the leaves of the selected inputs."""
+        leaves = jax.tree.leaves(self.dyn_avals)
+        return [leaf.shape for leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)]
 
     @property
     def leaf_sizes(self) -> list[int]:
-        """Number of elements of each leaf of the selected inputs; they add up to `n`."""
+        """Number of elements of each of those arrays; they add up to `n`."""
         return [math.prod(shape) for shape in self.leaf_shapes]
 
     def __hash__(self) -> int:
@@ -261,6 +296,43 @@ class SparsityPattern(eqx.Module):
 
     def __str__(self) -> str:
         return pattern_text(self.rows, self.cols, self.shape)
+
+
+def pattern_record(
+    pattern: SparsityPattern,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Fields and arrays that say all about a pattern, for a file."""
+    fields = {
+        "shape": pattern.shape,
+        "inputs": encode_structure(pattern.input_avals),
+        "argnums": pattern.argnums,
+        "output_shapes": pattern.output_shapes,
+    }
+    return fields, {"rows": pattern.rows, "cols": pattern.cols}
+
+
+def pattern_from_record(
+    fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> SparsityPattern:
+    """The pattern that `pattern_record` describes."""
+    return SparsityPattern(
+        arrays["rows"],
+        arrays["cols"],
+        fields["shape"],
+        decode_structure(fields["inputs"]),
+        fields["argnums"],
+        fields["output_shapes"],
+    )
+
+
+def _from_older_layout(path: FilePath, arrays: Mapping[str, np.ndarray]) -> SparsityPattern:
+    check_present(path, ["rows", "cols", "shape"], arrays)
+    with building_from(path):
+        input_shape = tuple(np.atleast_1d(arrays["input_shape"]).tolist())
+        aval = jax.ShapeDtypeStruct(input_shape, np.float32)
+        return SparsityPattern(
+            arrays["rows"], arrays["cols"], arrays["shape"].tolist(), (aval,)
+        )
 
 
 def _as_shape(shape: Sequence[int]) -> tuple[int, int]:
