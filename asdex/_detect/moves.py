@@ -26,6 +26,10 @@ def _slice(eqn: JaxprEqn, x: Operand) -> Operand:
 
 
 def _reshape(eqn: JaxprEqn, x: Operand) -> Operand:
+    """JAX's reshape can transpose first (`dimensions`)."""
+    dimensions = eqn.params.get("dimensions")
+    if dimensions is not None and eqn.primitive is lax.reshape_p:
+        x = x.transpose(dimensions)
     return x.reshape(_output_shape(eqn))
 
 

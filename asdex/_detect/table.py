@@ -12,10 +12,10 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import JaxprEqn, Primitive, Var
-from jaxtyping import Shaped
+from jaxtyping import Integer, Shaped
 
 from .dependence import Dependence, Shape
-from .known import UNKNOWN, Known, StepwiseValueNeeded, evaluate
+from .known import UNKNOWN, Known, Partly, evaluate, evaluate_partly
 
 
 @dataclass(slots=True, eq=False)
@@ -46,13 +46,25 @@ class Scope:
         asking for one that changes with a loop's steps makes the loop be followed."""
         return evaluate(operand.known)
 
-    def value_if_fixed(self, operand: Value) -> Shaped[np.ndarray, "..."] | None:
-        """Like `value`, but a value that changes with a loop's steps counts as unknown.
+    def partial_value(self, operand: Value) -> Partly | None:
+        """What is known of an operand in every step of a loop, `None` if that is nothing.
         For coefficients and masks, which are seldom worth following a loop."""
-        try:
-            return evaluate(operand.known)
-        except StepwiseValueNeeded:
-            return None
+        return None if operand.dependence else evaluate_partly(operand.known)
+
+    def column_values(
+        self, indices: Value
+    ) -> tuple[Integer[np.ndarray, "*batch index"], list[int]]:
+        """The values of an array of indices, and the numbers of the components (along
+        the last axis) that are not known, which hold zeros."""
+        shape = indices.shape
+        whole = evaluate(indices.known)
+        if whole is not None:
+            return whole, []
+        part = evaluate_partly(indices.known)
+        if part is None:
+            return np.zeros(shape, np.int64), list(range(shape[-1]))
+        known = np.broadcast_to(part.known, shape).reshape(-1, shape[-1]).all(axis=0)
+        return np.where(known, part.value, 0), np.flatnonzero(~known).tolist()
 
 
 @dataclass(slots=True, eq=False)

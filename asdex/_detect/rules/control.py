@@ -1,18 +1,20 @@
 """Calls, branches and the derivative rules of custom functions."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+from jax.core import ShapedArray
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from jax.extend.core import primitives as p
 
 from ..dependence import nothing, union
 from ..interpret import active, conservative, inactive, interpret
 from ..known import UNKNOWN, constant
 from ..local import as_own_inputs, joined, split
-from ..table import Scope, Value, register_control
+from ..table import Scope, Value, register_control, shape_of
 
 
 def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[Value]:
@@ -70,23 +72,49 @@ def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[V
     if any(residual.dependence is not None for residual in residuals):
         return active(eqn, conservative(eqn, operands, scope))
 
-    def transpose(residual_values, cotangents):
-        def linear(*tangent_values):
-            return eqn.primitive.bind(*residual_values, *tangent_values, **eqn.params)
-
-        return jax.linear_transpose(linear, *(t.aval for t in tangents))(cotangents)
-
-    avals: list[Any] = [var.aval for var in eqn.outvars]
-    program = jax.make_jaxpr(transpose)([value.aval for value in residuals], avals)
-    seeds = [Value(aval, nothing(aval.shape, 0)) for aval in avals]
-    own, inner = as_own_inputs([*residuals, *seeds], scope)
+    program, outputs = _transposed(eqn, residuals, tangents)
+    cotangents = [Value(var.aval, nothing(shape_of(var), 0)) for var in outputs]
+    own, inner = as_own_inputs([*residuals, *cotangents], scope)
     backward = [value.dependence for value in call(program, own, inner)]
 
-    pairs = zip(backward, tangents, strict=True)
-    pattern = joined(
-        [dep or nothing(t.shape, inner.n) for dep, t in pairs], inner.n
-    ).matrix()
-    tangent = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
-    sources = [t.dependence or nothing(t.shape, scope.n) for t in tangents]
-    flat = joined(sources, scope.n).spread(pattern.indices, tangent, (inner.n,))
-    return active(eqn, split(flat, [aval.shape for aval in avals]))
+    pulled = [
+        dep or nothing(tangent.shape, inner.n)
+        for dep, tangent in zip(backward, filter(_is_inexact, tangents), strict=True)
+    ]
+    pattern = joined(pulled, inner.n).matrix()
+    row = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
+    sources = [
+        t.dependence or nothing(t.shape, scope.n) for t in filter(_is_inexact, tangents)
+    ]
+    flat = joined(sources, scope.n).spread(pattern.indices, row, (inner.n,))
+    found = iter(split(flat, [shape_of(var) for var in outputs]))
+    return [Value(var.aval, next(found) if var in outputs else None) for var in eqn.outvars]
+
+
+def _transposed(
+    eqn: JaxprEqn, residuals: Sequence[Value], tangents: Sequence[Value]
+) -> tuple[ClosedJaxpr, list[Var]]:
+    """The program from residuals and cotangents to the cotangents of the tangents; and
+    the outputs that have a cotangent, which an integer has not."""
+    outputs = [var for var in eqn.outvars if _is_inexact(var)]
+    selected = [k for k, var in enumerate(eqn.outvars) if _is_inexact(var)]
+
+    def transpose(residual_values: list[Any], cotangents: list[Any]) -> Any:
+        def linear(*inexact: Any) -> list[Any]:
+            given = iter(inexact)
+            values = [
+                next(given) if _is_inexact(t) else np.zeros(t.shape, jax.dtypes.float0)
+                for t in tangents
+            ]
+            outs = eqn.primitive.bind(*residual_values, *values, **eqn.params)
+            return [outs[k] for k in selected]
+
+        avals = [tangent.aval for tangent in tangents if _is_inexact(tangent)]
+        return jax.linear_transpose(linear, *avals)(cotangents)
+
+    avals = [value.aval for value in residuals], [var.aval for var in outputs]
+    return jax.make_jaxpr(transpose)(*avals), outputs
+
+
+def _is_inexact(value: Value | Var) -> bool:
+    return jnp.issubdtype(cast(ShapedArray, value.aval).dtype, np.inexact)

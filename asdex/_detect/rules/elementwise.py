@@ -6,7 +6,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
 from jax.extend.core import primitives as p
-from jaxtyping import Shaped
+from jaxtyping import Bool
 
 from ..dependence import Dependence, Shape, combine, nothing, union
 from ..moves import select
@@ -49,24 +49,20 @@ def multiply(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependen
         if factor.dependence is None:
             continue
         product = broadcast_to(factor, shape)
-        if other.dependence is None:
-            coefficient = scope.value_if_fixed(other)
-            if coefficient is not None:
-                product = drop_zeros(product, coefficient)
+        coefficient = scope.partial_value(other)
+        if coefficient is not None:
+            product = _without(product, coefficient.zero)
         products.append(product)
     return union(products)
 
 
-def drop_zeros(
-    dependence: Dependence, coefficient: Shaped[np.ndarray, "..."]
-) -> Dependence:
-    """What is left of `dependence` after multiplication by `coefficient`."""
-    nonzero = coefficient != 0
-    if nonzero.all():
+def _without(dependence: Dependence, zero: Bool[np.ndarray, "..."]) -> Dependence:
+    """What is left of `dependence` after multiplication by zero in some elements."""
+    if not zero.any():
         return dependence
-    if not nonzero.any():
+    if zero.all():
         return nothing(dependence.shape, dependence.n)
-    return dependence.where(np.broadcast_to(nonzero, dependence.shape))
+    return dependence.where(np.broadcast_to(~zero, dependence.shape))
 
 
 @register(lax.select_n_p)
@@ -74,10 +70,13 @@ def select_n(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependen
     """The case that is taken where the predicate is known, otherwise all of them."""
     shape = output_shape(eqn)
     which, *cases = operands
-    if which.dependence is None:
-        known = scope.value_if_fixed(which)
-        if known is not None:
-            sources = [case.dependence or nothing(shape, scope.n) for case in cases]
-            known = np.broadcast_to(known, shape)
-            return combine(sources, lambda *rows: select(known, *rows), shape)
-    return union([broadcast_to(op, shape) for op in operands if op.dependence])
+    predicate = scope.partial_value(which)
+    if predicate is None:
+        return union([broadcast_to(op, shape) for op in operands if op.dependence])
+    sources = [case.dependence or nothing(shape, scope.n) for case in cases]
+    number = np.broadcast_to(predicate.value, shape)
+    chosen = combine(sources, lambda *rows: select(number, *rows), shape)
+    if predicate.known.all():
+        return chosen
+    known = np.broadcast_to(predicate.known, shape)
+    return union([chosen.where(known), *(source.where(~known) for source in sources)])

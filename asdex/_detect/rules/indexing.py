@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 from ..dependence import Dependence, Shape, combine, nothing, union
 from ..positions import clamped_starts, clamps, window_positions
@@ -83,13 +83,10 @@ def gather(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence
     operand, indices = operands
     source = operand.dependence
     assert source is not None
-    starts = scope.value(indices)
-    window = eqn.params["slice_sizes"]
-    if starts is None:
-        starts = np.zeros(indices.shape, np.int32)
-        indexed = eqn.params["dimension_numbers"].start_index_map
-        source = source.merge(indexed)
-        window = tuple(min(pair) for pair in zip(window, source.shape, strict=True))
+    starts, unknown = scope.column_values(indices)
+    indexed = eqn.params["dimension_numbers"].start_index_map
+    source = source.merge([indexed[column] for column in unknown])
+    window = tuple(map(min, eqn.params["slice_sizes"], source.shape))
     shape = output_shape(eqn)
     return source.take(_gather_positions(eqn, source.shape, starts, window, shape))
 
@@ -123,9 +120,9 @@ def scatter(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependenc
     shape = operand.shape
     old = operand.dependence or nothing(shape, scope.n)
     new = updates.dependence or nothing(updates.shape, scope.n)
-    starts = scope.value(indices)
-    if starts is None:
-        return union([old, _scatter_anywhere(eqn, new, operand, indices)])
+    starts, unknown = scope.column_values(indices)
+    if unknown:
+        return union([old, _scatter_anywhere(eqn, new, operand, starts, unknown)])
     landing = _scatter_positions(eqn, shape, starts, updates.shape).reshape(-1)
     written = np.flatnonzero(landing >= 0)
     if eqn.primitive is lax.scatter_p:
@@ -160,25 +157,22 @@ def _scatter_positions(
 
 
 def _scatter_anywhere(
-    eqn: JaxprEqn, new: Dependence, operand: Value, indices: Value
+    eqn: JaxprEqn,
+    new: Dependence,
+    operand: Value,
+    starts: Integer[np.ndarray, "*batch index"],
+    unknown: Sequence[int],
 ) -> Dependence:
-    """Where updates may land if the indices are unknown: on the axes that are indexed,
-    anywhere. Worked out on an operand whose indexed axes have shrunk to one element."""
+    """Where updates may land if some components of the indices are unknown: anywhere on
+    the axes of these. Worked out on an operand whose axes have shrunk to one element."""
     numbers = eqn.params["dimension_numbers"]
-    indexed = numbers.scatter_dims_to_operand_dims
-    shrunk = tuple(1 if axis in indexed else dim for axis, dim in enumerate(operand.shape))
-    kept = [
-        axis
-        for axis in range(len(operand.shape))
-        if axis not in {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
-    ]
-    moving = [
-        update_axis
-        for axis, update_axis in zip(kept, numbers.update_window_dims, strict=True)
-        if axis in indexed
-    ]
-    new = new.merge(moving)
-    starts = np.zeros(indices.shape, np.int32)
+    loose = {numbers.scatter_dims_to_operand_dims[column] for column in unknown}
+    shrunk = tuple(1 if axis in loose else dim for axis, dim in enumerate(operand.shape))
+    lacking = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+    kept = [axis for axis in range(len(operand.shape)) if axis not in lacking]
+    pairs = zip(kept, numbers.update_window_dims, strict=True)
+    new = new.merge([update_axis for axis, update_axis in pairs if axis in loose])
     landing = _scatter_positions(eqn, shrunk, starts, new.shape).reshape(-1)
-    sources = np.arange(new.size, dtype=np.int32)
-    return new.spread(landing, sources, shrunk).broadcast(operand.shape)
+    written = np.flatnonzero(landing >= 0)
+    spread = new.spread(landing[written], written, shrunk)
+    return spread.broadcast(operand.shape)

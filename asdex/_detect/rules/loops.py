@@ -96,8 +96,8 @@ def _body(
             if after.dependence is not None and before.dependence is None:
                 operands[k] = Value(before.aval, nothing(before.shape, scope.n))
                 changed = True
-            elif before.dependence is None and after.known.status > before.known.status:
-                operands[k] = Value(before.aval, None, after.known)
+            elif before.known is STEPWISE and after.known.status > Status.STEPWISE:
+                operands[k] = Value(before.aval)
                 changed = True
         if not changed:
             return _Body(operands, outputs, num_consts, num_carry)
@@ -105,8 +105,9 @@ def _body(
 
 def _lowered(value: Value, follow: bool) -> Value:
     """The value as it is known in a step that may be any."""
-    if value.dependence is not None or value.known.status is Status.UNKNOWN:
+    if value.dependence is not None:
         return value
+    follow = follow and value.known.status <= Status.STEPWISE
     return Value(value.aval, None, STEPWISE if follow else UNKNOWN)
 
 

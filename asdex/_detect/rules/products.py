@@ -10,6 +10,7 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Int
 
 from ..dependence import Dependence, Shape, combine, nothing, union
+from ..known import Partly
 from ..table import Scope, Value, output_shape, register
 
 
@@ -43,11 +44,11 @@ def _contract(
     other_index = _in_order(other.shape, batch[1 - side], contracting[1 - side])
     out = (groups, free, other_index.shape[1])
 
-    coefficient = None if other.dependence else scope.value_if_fixed(other)
-    if coefficient is None or (coefficient != 0).all():
+    coefficient = scope.partial_value(other)
+    if coefficient is None or not coefficient.zero.any():
         result = dependence.merge((2,)).broadcast(out)
     else:
-        nonzero = (coefficient != 0).reshape(-1)[other_index]
+        nonzero = ~coefficient.zero.reshape(-1)[other_index]
         group, j, k = (index[:, None] for index in np.nonzero(nonzero))
         row = group * free + np.arange(free)
         targets, sources = row * out[2] + j, row * contracted + k
@@ -77,8 +78,7 @@ def convolution(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Depen
     image, kernel = operands
     parts = []
     if image.dependence:
-        weights = None if kernel.dependence else scope.value_if_fixed(kernel)
-        parts.append(_through_image(eqn, image, kernel.shape, weights))
+        parts.append(_through_image(eqn, image, kernel.shape, scope.partial_value(kernel)))
     if kernel.dependence:
         parts.append(_through_kernel(eqn, kernel))
     assert all(part.shape == shape for part in parts)
@@ -86,7 +86,7 @@ def convolution(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Depen
 
 
 def _through_image(
-    eqn: JaxprEqn, image: Value, kernel: Shape, weights: np.ndarray | None
+    eqn: JaxprEqn, image: Value, kernel: Shape, weights: Partly | None
 ) -> Dependence:
     """With axes in the order (batch, features, space): output `(b, o, s)` depends on the
     features of its group, at the place that each element of the window looks at."""
@@ -110,16 +110,16 @@ def _through_image(
     member = batch_group[None, :] * out_batch + np.arange(out_batch)[:, None]
     row = member * groups + group[None, :]
 
-    used = None
+    used = np.ones([kernel[axis] for axis in numbers.rhs_spec], bool)
     if weights is not None:
-        used = (weights != 0).transpose(numbers.rhs_spec).any(axis=1)
+        used = ~weights.zero.transpose(numbers.rhs_spec)
+    used = np.any(used, axis=1)
     views = []
     for place in itertools.product(*(range(kernel[axis]) for axis in numbers.rhs_spec[2:])):
         look = _look(eqn, place, space, out_space).reshape(-1)
         position = row[:, :, None] * prod(space) + look
         position = np.where(look < 0, -1, position)
-        if used is not None:
-            position = np.where(used[(slice(None), *place)][:, None], position, -1)
+        position = np.where(used[(slice(None), *place)][:, None], position, -1)
         views.append(joined.take(position.reshape(out_shape)))
     result = union(views) if views else nothing(out_shape, source.n)
     return _transposed(result, _inverse(numbers.out_spec))
