@@ -1,0 +1,10 @@
+"""Coloring: from a sparsity pattern to the passes that compute its matrix."""
+
+from .check import check_coloring_cols as check_coloring_cols
+from .check import check_coloring_rows as check_coloring_rows
+from .check import check_coloring_symmetric as check_coloring_symmetric
+from .greedy import color_cols as color_cols
+from .greedy import color_rows as color_rows
+from .portfolio import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
+from .portfolio import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
+from .star import color_symmetric as color_symmetric

@@ -1,0 +1,120 @@
+"""Referees: the definitions of valid colorings, transcribed as code."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jax.experimental.sparse import BCOO
+from jaxtyping import Bool, Int, Int32, Integer, Shaped
+
+from .._errors import InvalidColoringError
+from .._pattern import SparsityPattern
+from .graph import as_pattern, mirror
+
+
+def check_coloring_cols(
+    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    colors: Integer[np.ndarray, " n"] | Sequence[int],
+) -> None:
+    """Raise unless no two columns with an entry in the same row share a color.
+
+    Each entry then stands alone in its row among the columns of its color. The color -1
+    is neutral: such a column is in no sum, and must be empty.
+
+    **Raises:** `InvalidColoringError`, naming two entries in conflict or one in a neutral
+    column; `ValueError` unless there is one color per column.
+    """
+    pattern = as_pattern(sparsity)
+    color = _as_colors(colors, pattern.n, "column")[pattern.cols]
+    _refuse(pattern, color < 0, "its column has the neutral color -1")
+    groups, sizes = _groups(pattern.rows, color)
+    _refuse_conflict(pattern, groups, sizes > 1)
+
+
+def check_coloring_rows(
+    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    colors: Integer[np.ndarray, " m"] | Sequence[int],
+) -> None:
+    """Raise unless no two rows with an entry in the same column share a color.
+
+    This is `check_coloring_cols` of the transposed pattern.
+    """
+    pattern = as_pattern(sparsity)
+    color = _as_colors(colors, pattern.m, "row")[pattern.rows]
+    _refuse(pattern, color < 0, "its row has the neutral color -1")
+    groups, sizes = _groups(pattern.cols, color)
+    _refuse_conflict(pattern, groups, sizes > 1)
+
+
+def check_coloring_symmetric(
+    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
+    colors: Integer[np.ndarray, " n"] | Sequence[int],
+) -> None:
+    """Raise unless `colors` are a star coloring of a symmetric pattern.
+
+    Neighbors must have different colors, and each entry `(i, j)`, or the entry `(j, i)`
+    mirrored to it, must stand alone in its row among the columns of its color. This is
+    the same as at least three colors on every path of four vertices. Columns of the
+    neutral color -1 are in no sum, and no neighbors to anybody.
+
+    **Raises:** `InvalidColoringError`, naming two entries in conflict or one that is in
+    no sum; `ValueError` if the pattern is not symmetric, or unless there is one color
+    per column.
+    """
+    pattern = as_pattern(sparsity)
+    mirrored = mirror(pattern)
+    colors = _as_colors(colors, pattern.n, "column")
+    row_color, color = colors[pattern.rows], colors[pattern.cols]
+    in_sum = color >= 0
+    _refuse(pattern, ~(in_sum | in_sum[mirrored]), "both its colors are the neutral -1")
+    adjacent = in_sum & (row_color == color) & (pattern.rows != pattern.cols)
+    _refuse(pattern, adjacent, "its row and its column share a color")
+    groups, sizes = _groups(pattern.rows, color)
+    alone = in_sum & (sizes == 1)
+    lost = ~(alone | alone[mirrored])
+    _refuse_conflict(pattern, groups, in_sum & (lost | lost[mirrored]))
+
+
+def _as_colors(
+    colors: Integer[np.ndarray, " vertices"] | Sequence[int], count: int, kind: str
+) -> Integer[np.ndarray, " vertices"]:
+    colors = np.asarray(colors, np.int32)
+    if colors.shape != (count,):
+        raise ValueError(
+            f"colors must have shape ({count},), one for each {kind}. Got {colors.shape}."
+        )
+    if (colors < -1).any():
+        raise ValueError(f"colors must not be below -1. Got {colors.min()}.")
+    return colors
+
+
+def _groups(
+    lines: Int32[np.ndarray, " nnz"], colors: Int32[np.ndarray, " nnz"]
+) -> tuple[Int[np.ndarray, " nnz"], Int[np.ndarray, " nnz"]]:
+    """Group of each entry, those on one line with one color, and size of that group."""
+    keys = lines * (np.int64(2) + colors.max(initial=-1)) + colors
+    _, groups, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    return groups, sizes[groups]
+
+
+def _refuse(pattern: SparsityPattern, wrong: Bool[np.ndarray, " nnz"], why: str) -> None:
+    """Raise if some entry is wrong, naming the first."""
+    for k in np.flatnonzero(wrong)[:1]:
+        raise InvalidColoringError(f"Entry {_name(pattern, k)} cannot be recovered: {why}.")
+
+
+def _refuse_conflict(
+    pattern: SparsityPattern,
+    groups: Int[np.ndarray, " nnz"],
+    wrong: Bool[np.ndarray, " nnz"],
+) -> None:
+    """Raise if some entry is wrong, naming the first and another of its group."""
+    for k in np.flatnonzero(wrong)[:1]:
+        first, second = np.flatnonzero(groups == groups[k])[:2]
+        raise InvalidColoringError(
+            f"Entries {_name(pattern, first)} and {_name(pattern, second)} are in "
+            "conflict: the coloring sums them, and nowhere else does one stand alone."
+        )
+
+
+def _name(pattern: SparsityPattern, k: np.intp) -> str:
+    return f"({pattern.rows[k]}, {pattern.cols[k]})"

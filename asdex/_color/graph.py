@@ -1,0 +1,139 @@
+"""Neighbor lists: patterns as the graphs that are colored."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from jax.experimental.sparse import BCOO
+from jaxtyping import Bool, Int32, Shaped
+
+from .._pattern import SparsityPattern
+
+
+class Lists(NamedTuple):
+    """One list of integers per vertex: `items[starts[v]:starts[v + 1]]`, ascending."""
+
+    starts: Int32[np.ndarray, " bounds"]
+    items: Int32[np.ndarray, " nnz"]
+
+    @property
+    def sizes(self) -> Int32[np.ndarray, " vertices"]:
+        """Length of each list."""
+        return np.diff(self.starts)
+
+
+class Bipartite(NamedTuple):
+    """Rows and columns of a matrix as a graph, seen from the side that is colored.
+
+    `lines` holds for each vertex (each column, say) the lines of the other side that it
+    meets (the rows), `vertices` for each line the vertices on it. Two vertices are in
+    conflict if they meet a common line.
+    """
+
+    lines: Lists
+    vertices: Lists
+
+
+class Adjacency(NamedTuple):
+    """A symmetric pattern without its diagonal, as a graph.
+
+    `edge` numbers the undirected edge behind each item of `neighbors`; edges stand in
+    lexicographical order of their endpoints `(lo, hi)`, `lo < hi`.
+    """
+
+    neighbors: Lists
+    edge: Int32[np.ndarray, " nnz"]
+    lo: Int32[np.ndarray, " edges"]
+    hi: Int32[np.ndarray, " edges"]
+
+
+def as_pattern(
+    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+) -> SparsityPattern:
+    """The pattern of a matrix given in any of the accepted types."""
+    if isinstance(sparsity, SparsityPattern):
+        return sparsity
+    if isinstance(sparsity, BCOO):
+        return SparsityPattern.from_bcoo(sparsity)
+    return SparsityPattern.from_dense(sparsity)
+
+
+def column_graph(sparsity: SparsityPattern) -> Bipartite:
+    """The graph whose vertices are the columns."""
+    by_row, by_col = _by_row_and_col(sparsity)
+    return Bipartite(by_col, by_row)
+
+
+def row_graph(sparsity: SparsityPattern) -> Bipartite:
+    """The graph whose vertices are the rows."""
+    by_row, by_col = _by_row_and_col(sparsity)
+    return Bipartite(by_row, by_col)
+
+
+def adjacency(sparsity: SparsityPattern) -> Adjacency:
+    """The graph of a symmetric pattern.
+
+    Raises `ValueError`, naming the first offending entry in row-major order, if the
+    pattern is not square or not symmetric.
+    """
+    off_diagonal = sparsity.rows != sparsity.cols
+    matrix, mirrored = _matrix_and_mirror(sparsity, off_diagonal)
+    neighbors = _lists(matrix)
+    cols = neighbors.items
+    rows = np.repeat(np.arange(sparsity.n, dtype=np.int32), neighbors.sizes)
+    upper = rows < cols
+    edge = np.cumsum(upper, dtype=np.int32) - np.int32(1)
+    place = np.empty_like(edge)
+    place[matrix.data] = np.arange(edge.size, dtype=np.int32)
+    edge = np.where(upper, edge, edge[place[mirrored.data]])
+    return Adjacency(neighbors, edge, rows[upper], cols[upper])
+
+
+def mirror(sparsity: SparsityPattern) -> Int32[np.ndarray, " nnz"]:
+    """For each entry `(i, j)` of a symmetric pattern, the position of `(j, i)`.
+
+    Raises what `adjacency` raises.
+    """
+    matrix, mirrored = _matrix_and_mirror(sparsity, np.ones(sparsity.nnz, bool))
+    positions = np.empty(sparsity.nnz, np.int32)
+    positions[matrix.data] = mirrored.data
+    return positions
+
+
+def _matrix_and_mirror(
+    sparsity: SparsityPattern, selected: Bool[np.ndarray, " nnz"]
+) -> tuple[sp.csr_array, sp.csr_array]:
+    """The selected entries, numbered from 0, as a matrix, and its equal transpose."""
+    m, n = sparsity.shape
+    if m != n:
+        raise ValueError(
+            f"A symmetric coloring needs a square pattern. Got shape {sparsity.shape}."
+        )
+    rows, cols = sparsity.rows[selected], sparsity.cols[selected]
+    numbers = np.arange(rows.size, dtype=np.int32)
+    matrix = sp.csr_array((numbers, (rows, cols)), (n, n))
+    matrix.sort_indices()
+    mirrored = matrix.T.tocsr()
+    if not (
+        np.array_equal(matrix.indptr, mirrored.indptr)
+        and np.array_equal(matrix.indices, mirrored.indices)
+    ):
+        keys = rows.astype(np.int64) * n + cols
+        lacking = keys[~np.isin(keys, cols.astype(np.int64) * n + rows)].min()
+        i, j = divmod(int(lacking), n)
+        raise ValueError(
+            "A symmetric coloring needs a symmetric pattern. Got an entry at "
+            f"({i}, {j}), but none at ({j}, {i})."
+        )
+    return matrix, mirrored
+
+
+def _by_row_and_col(sparsity: SparsityPattern) -> tuple[Lists, Lists]:
+    ones = np.ones(sparsity.nnz, np.int8)
+    matrix = sp.csr_array((ones, (sparsity.rows, sparsity.cols)), sparsity.shape)
+    matrix.sort_indices()
+    return _lists(matrix), _lists(matrix.T.tocsr())
+
+
+def _lists(matrix: sp.csr_array) -> Lists:
+    return Lists(matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32))

@@ -1,0 +1,270 @@
+"""Star coloring of symmetric patterns."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.sparse import BCOO
+from jaxtyping import Array, Bool, Int32, Integer, Shaped
+
+from .._coloring import StarSet
+from .._pattern import SparsityPattern
+from .check import check_coloring_symmetric
+from .graph import Adjacency, Lists, adjacency, as_pattern
+from .loops import compiled, for_range, full, read, while_loop, write
+from .order import largest_first
+
+_WALK_BUDGET = 2e8
+"""Squared degrees, about a second of work, above which hubs get colors of their own."""
+
+_HUB = 32
+"""How many times larger than the mean the degree of such a hub is at least."""
+
+
+def color_symmetric(
+    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
+    *,
+    postprocess: bool = False,
+    forced_colors: Integer[np.ndarray, " n"] | Sequence[int] | None = None,
+) -> tuple[Int32[np.ndarray, " n"], int, StarSet]:
+    """Star coloring of a symmetric pattern: neighbors differ, and so does something on
+    every path of four vertices, which then has at least three colors.
+
+    Each entry, or the one mirrored to it, then stands alone in its row among the columns
+    of its color, so one Hessian-vector product per color gives the whole matrix. Vertices
+    are visited largest first, each takes the smallest color allowed (Gebremedhin,
+    Tarafdar, Manne, Pothen, "New Acyclic and Star Coloring Algorithms with Application
+    to Computing Hessians", SIAM J. Sci. Comput. 29(3), 2007, Algorithm 4.1).
+
+    **Arguments:**
+
+    - `sparsity`: a square pattern with an entry `(j, i)` for each entry `(i, j)`.
+    - `postprocess`: give the neutral color -1 to all vertices of colors from which no
+        entry is read, and number the others anew: fewer products.
+    - `forced_colors`: colors to use instead of choosing some.
+
+    **Returns:** colors of shape `(n,)`, their number, and the two-colored stars that say
+    where each entry is read. A pattern without entries has 0 colors, all of them -1.
+
+    **Raises:** `ValueError` if the pattern is not square or not symmetric, or if
+    `forced_colors` has the wrong length; `InvalidColoringError`, naming two entries in
+    conflict, if `forced_colors` is not a star coloring.
+
+    Cost: O(sum of the squared degrees). Where that would take seconds, vertices of the
+    largest degrees get a color of their own each and count no more.
+    """
+    pattern = as_pattern(sparsity)
+    graph = adjacency(pattern)
+    if forced_colors is not None:
+        forced_colors = np.asarray(forced_colors, np.int32)
+        check_coloring_symmetric(pattern, forced_colors)
+        if pattern.nnz and forced_colors.min() < 0:
+            raise ValueError("forced_colors must not hold the neutral color -1.")
+    if not pattern.nnz:
+        neutral = np.full(pattern.n, -1, np.int32)
+        return neutral, 0, StarSet(*5 * [np.zeros(0, np.int32)])
+    colors, star, hub = _color_stars(graph, forced_colors)
+    if postprocess:
+        diagonal = pattern.rows[pattern.rows == pattern.cols]
+        colors, hub = _neutralize(graph, colors, star, hub, diagonal)
+    edge_pos = np.arange(star.size, dtype=np.int32)
+    star_set = StarSet(star, hub, graph.lo, graph.hi, edge_pos)
+    return colors, int(colors.max(initial=-1)) + 1, star_set
+
+
+def _color_stars(
+    graph: Adjacency, forced_colors: Int32[np.ndarray, " n"] | None
+) -> tuple[
+    Int32[np.ndarray, " n"], Int32[np.ndarray, " edges"], Int32[np.ndarray, " stars"]
+]:
+    """Colors of the vertices, star of each edge, hub of each star."""
+    n, num_edges = graph.neighbors.sizes.size, graph.lo.size
+    private = _private_vertices(graph, forced_colors)
+    is_private = np.zeros(n, bool)
+    is_private[private] = True
+    order = largest_first(graph)
+    order = order[~is_private[order]]
+    neighbors, edge = _without(graph, is_private)
+    if forced_colors is None:
+        forced_colors = np.full(n, -1, np.int32)
+        forced_colors[private] = np.arange(private.size)
+    unset = np.zeros(num_edges, np.int32)
+    colors, star, hub, num_stars = _star_coloring(
+        order, *neighbors, edge, unset, forced_colors, private.size, order.size
+    )
+    colors = np.where(is_private, forced_colors, colors[:n])
+    # A vertex that shares its color with none is a hub to all of its neighbors.
+    number = np.zeros(n, np.int32)
+    number[private] = num_stars + np.arange(private.size)
+    owner = np.where(is_private[graph.lo], graph.lo, graph.hi)
+    star = np.where(is_private[owner], number[owner], star[:num_edges])
+    return colors, star, np.concatenate([hub[:num_stars], private])
+
+
+def _private_vertices(
+    graph: Adjacency, forced_colors: Int32[np.ndarray, " n"] | None
+) -> Int32[np.ndarray, " private"]:
+    """The vertices whose neighbors are too many to be walked for each of them."""
+    sizes = graph.neighbors.sizes
+    ascending = np.argsort(sizes, kind="stable").astype(np.int32)
+    sizes = sizes[ascending].astype(np.int64)
+    is_cheap = (np.cumsum(sizes**2) <= _WALK_BUDGET) | (sizes <= _HUB * sizes.mean())
+    private = ascending[~is_cheap][::-1]
+    if forced_colors is not None:
+        private = private[np.bincount(forced_colors)[forced_colors[private]] == 1]
+    return private
+
+
+def _without(
+    graph: Adjacency, removed: Bool[np.ndarray, " n"]
+) -> tuple[Lists, Int32[np.ndarray, " nnz"]]:
+    """The neighbor lists, and the edges behind them, without some vertices."""
+    if not removed.any():
+        return graph.neighbors, graph.edge
+    starts, items = graph.neighbors
+    keep = ~(removed[items] | np.repeat(removed, graph.neighbors.sizes))
+    starts = np.concatenate([[0], np.cumsum(keep)])[starts]
+    return Lists(starts.astype(np.int32), items[keep]), graph.edge[keep]
+
+
+@compiled
+def _star_coloring(
+    order: Int32[Array, " visits"],
+    starts: Int32[Array, " bounds"],
+    neighbors: Int32[Array, " nnz"],
+    edge: Int32[Array, " nnz"],
+    star: Int32[Array, " edges"],
+    forced_colors: Int32[Array, " n"],
+    first_color: Int32[Array, ""],
+    count: Int32[Array, ""],
+) -> tuple[
+    Int32[Array, " n"], Int32[Array, " edges"], Int32[Array, " edges"], Int32[Array, ""]
+]:
+    """Algorithm 4.1 of Gebremedhin et al. (2007), in its symbols.
+
+    Vertices are colored in `order` from `first_color` on; `forced_colors` other than -1
+    are taken as they are, and must be right. Marks are indexed by color plus one, so that
+    vertices without color, -1, mark what is never asked for. They hold the vertex, or
+    the place in its list, that set them last, and need no clearing.
+    """
+
+    def visit(t, state):
+        colors, forbidden, first, star, hub, num_stars = state
+        v = read(order, t)
+        start, stop = read(starts, v), read(starts, v + 1)
+
+        def place(mark):
+            """Where in its list `v` met a color first, if it is `v` that set the mark."""
+            return jnp.where(mark < 0, -1 - mark, mark)
+
+        def look_at_neighbor(e, state):
+            forbidden, first = state
+            c = read(colors, read(neighbors, e)) + 1
+            earlier = place(read(first, c))
+            is_repeated = (start <= earlier) & (earlier < e)
+            first = write(first, c, jnp.where(is_repeated, -1 - earlier, e))
+            return write(forbidden, c, v), first
+
+        def forbid_around_neighbor(e, forbidden):
+            # Paths x - w - v - q with q of the color of w: v may not have that of any x.
+            # Paths v - w - x - y with y of the color of w: x is the hub of edge wx.
+            w = read(neighbors, e)
+            c = read(colors, w) + 1
+            is_repeated = read(first, c) < 0
+
+            def forbid(f, forbidden):
+                x = read(neighbors, f)
+                is_hub = read(hub, read(star, read(edge, f))) == x
+                c = jnp.where(is_repeated | is_hub, read(colors, x) + 1, 0)
+                return write(forbidden, c, v)
+
+            last = jnp.where(c > 0, read(starts, w + 1), 0)
+            return for_range(read(starts, w), last, forbid, forbidden)
+
+        def join_star(e, state):
+            star, hub, num_stars = state
+            w = read(neighbors, e)
+            c = read(colors, w) + 1
+            last = jnp.where(c > 0, read(starts, w + 1), 0)
+
+            def is_other(f):
+                x = read(neighbors, f)
+                return (f < last) & ((x == v) | (read(colors, x) != color))
+
+            twin = while_loop(is_other, lambda f: f + 1, read(starts, w))
+            earlier = place(read(first, c))
+            joins_w, joins_v = twin < last, (c > 0) & (earlier < e)
+            joined = read(star, read(edge, jnp.where(joins_w, twin, earlier)))
+            is_new = ~joins_w & ~joins_v
+            # What is written for a neighbor without color is overwritten later.
+            star = write(star, read(edge, e), jnp.where(is_new, num_stars, joined))
+            undecided = -1 - jnp.maximum(v, w)
+            center = jnp.where(joins_w, w, jnp.where(joins_v, v, undecided))
+            hub = write(hub, read(star, read(edge, e)), center)
+            return star, hub, num_stars + (is_new & (c > 0)).astype(jnp.int32)
+
+        forbidden, first = for_range(start, stop, look_at_neighbor, (forbidden, first))
+        forbidden = for_range(start, stop, forbid_around_neighbor, forbidden)
+        color = while_loop(
+            lambda c: read(forbidden, c + 1) == v, lambda c: c + 1, first_color
+        )
+        forced = read(forced_colors, v)
+        color = jnp.where(forced < 0, color, forced)
+        colors = write(colors, v, color)
+        stars = for_range(start, stop, join_star, (star, hub, num_stars))
+        return colors, forbidden, first, *stars
+
+    n = forced_colors.size
+    marks = full(n + 1, -1), full(n + 1, np.iinfo(np.int32).max)
+    stars = star, full(star.size, -1), jnp.int32(0)
+    state = for_range(0, count, visit, (full(n, -1), *marks, *stars))
+    colors, _, _, star, hub, num_stars = state
+    return colors, star, hub, num_stars
+
+
+def _neutralize(
+    graph: Adjacency,
+    colors: Int32[np.ndarray, " n"],
+    star: Int32[np.ndarray, " edges"],
+    hub: Int32[np.ndarray, " stars"],
+    diagonal: Int32[np.ndarray, " diagonal"],
+) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " stars"]]:
+    """Make colors neutral from which no entry is read; number the others anew.
+
+    Colors of hubs and of diagonal entries are needed. Where the hub of a star of one edge
+    is open, an endpoint of a color that is needed anyway becomes the hub.
+    """
+    num_colors = int(colors.max(initial=-1)) + 1
+    needed = np.zeros(num_colors, np.int32)
+    needed[colors[diagonal]] = 1
+    needed[colors[hub[hub >= 0]]] = 1
+    is_open = hub[star] < 0
+    lo, hi = graph.lo[is_open], graph.hi[is_open]
+    hub_is_lo, needed = _close_stars(colors[lo], colors[hi], needed, lo.size)
+    hub = hub.copy()
+    hub[star[is_open]] = np.where(hub_is_lo[: lo.size], lo, hi)
+    needed = needed[:num_colors] > 0
+    renumbered = np.where(needed, np.cumsum(needed) - 1, -1).astype(np.int32)
+    return renumbered[colors], hub
+
+
+@compiled
+def _close_stars(
+    lo: Int32[Array, " stars"],
+    hi: Int32[Array, " stars"],
+    needed: Int32[Array, " colors"],
+    count: Int32[Array, ""],
+) -> tuple[Int32[Array, " stars"], Int32[Array, " colors"]]:
+    """Choose for each star the end whose color is needed anyway, first `lo`, then `hi`.
+
+    If neither is, the larger endpoint becomes the hub, and its color needed.
+    """
+
+    def choose(k, state):
+        hub_is_lo, needed = state
+        is_lo = read(needed, read(lo, k))
+        c = read(hi, k)
+        needed = write(needed, c, jnp.maximum(read(needed, c), 1 - is_lo))
+        return write(hub_is_lo, k, is_lo), needed
+
+    return for_range(0, count, choose, (full(lo.size, 0), needed))
