@@ -8,6 +8,7 @@ from jaxtyping import Bool, Int32, Integer
 
 from ._display import coloring_text
 from ._errors import InvalidColoringError
+from ._html import coloring_html
 from ._index import Derived, IndexArray, as_indices
 from ._io import FilePath, building_from, read_arrays, take_header, write_file
 from ._pattern import SparsityPattern, pattern_from_record, pattern_record
@@ -299,14 +300,19 @@ class ColoredPattern(eqx.Module):
         )
 
     def __str__(self) -> str:
-        return coloring_text(
-            self.sparsity.rows,
-            self.sparsity.cols,
-            self.sparsity.shape,
-            self.colors,
-            self.num_colors,
-            self.mode,
-        )
+        return coloring_text(*self._drawn)
+
+    def _repr_html_(self) -> str:
+        return coloring_html(*self._drawn)
+
+    @property
+    def _drawn(
+        self,
+    ) -> tuple[np.ndarray, np.ndarray, tuple[int, int], np.ndarray, int, str]:
+        """What both views are made of."""
+        sparsity = self.sparsity
+        cells = sparsity.rows, sparsity.cols, sparsity.shape
+        return *cells, self.colors, self.num_colors, self.mode
 
 
 def _positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:

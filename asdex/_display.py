@@ -23,8 +23,8 @@ def pattern_text(
     shape: tuple[int, int],
 ) -> str:
     """Header and picture of a matrix with entries `(rows[k], cols[k])`."""
-    header = f"SparsityPattern({_summary(shape, rows.size)})"
-    dots = _raster(rows, cols, shape, _picture_size(shape))
+    header = f"SparsityPattern({summary(rows.size, shape)})"
+    dots = raster(rows, cols, shape, _picture_size(shape))
     return "\n".join([header, *_draw(dots, in_braille=_needs_braille(shape))])
 
 
@@ -40,38 +40,60 @@ def coloring_text(
 
     `colors` are those of the rows in mode `"rev"`, otherwise those of the columns.
     """
-    (m, n), by_rows = shape, mode == "rev"
+    head = coloring_header(rows.size, shape, num_colors, mode)
+    height, width = size = _picture_size(shape)
+    in_braille = _needs_braille(shape)
+    matrix = _draw(raster(rows, cols, shape, size), in_braille)
+    if 0 in shape:
+        return "\n".join([*head, *matrix])
+
+    down, across = compressed_cells(rows, cols, colors, mode)
+    if mode == "rev":
+        size = (min(num_colors, height), width)
+        shape, join = (num_colors, shape[1]), _above
+    else:
+        size = (height, min(num_colors, width))
+        shape, join = (shape[0], num_colors), _beside
+    compressed = _draw(raster(down, across, shape, size), in_braille)
+    return "\n".join([*head, *join(matrix, compressed)])
+
+
+def coloring_header(
+    nnz: int, shape: tuple[int, int], num_colors: int, mode: str
+) -> tuple[str, str]:
+    """What the coloring is of, and what it saves."""
+    m, n = shape
     product = {"fwd": "JVP", "rev": "VJP"}.get(mode, "HVP")
     dense = _count(n, "HVP")
     if product != "HVP":
         dense = f"{_count(m, 'VJP')} or {_count(n, 'JVP')}"
-    head = [
-        f"ColoredPattern({_summary(shape, rows.size)}, {product}, "
-        f"{_count(num_colors, 'color')})",
+    title = f"{summary(nnz, shape)}, {product}, {_count(num_colors, 'color')}"
+    return (
+        f"ColoredPattern({title})",
         f"  {_count(num_colors, product)} (instead of {dense})",
-    ]
-    height, width = size = _picture_size(shape)
-    in_braille = _needs_braille(shape)
-    matrix = _draw(_raster(rows, cols, shape, size), in_braille)
-    if m * n == 0:
-        return "\n".join([*head, *matrix])
+    )
 
-    color = colors[rows if by_rows else cols]
+
+def compressed_cells(
+    rows: Integer[np.ndarray, " nnz"],
+    cols: Integer[np.ndarray, " nnz"],
+    colors: Integer[np.ndarray, " vertices"],
+    mode: str,
+) -> tuple[Integer[np.ndarray, " cells"], Integer[np.ndarray, " cells"]]:
+    """Rows and columns of the nonzeros of the compressed matrix, with repetitions.
+
+    Its shape is `(num_colors, n)` in mode `"rev"` and `(m, num_colors)` otherwise: drawn
+    beside the matrix, a color is a column where columns are colored.
+    """
+    color = colors[rows if mode == "rev" else cols]
     seeded = color >= 0
-    if by_rows:
-        dots = _raster(
-            color[seeded], cols[seeded], (num_colors, n), (min(num_colors, height), width)
-        )
-        join = _above
-    else:
-        dots = _raster(
-            rows[seeded], color[seeded], (m, num_colors), (height, min(num_colors, width))
-        )
-        join = _beside
-    return "\n".join([*head, *join(matrix, _draw(dots, in_braille))])
+    if mode == "rev":
+        return color[seeded], cols[seeded]
+    return rows[seeded], color[seeded]
 
 
-def _summary(shape: tuple[int, int], nnz: int) -> str:
+def summary(nnz: int, shape: tuple[int, int]) -> str:
+    """Shape, number of entries and share of zeros, as headers show them."""
     m, n = shape
     density = nnz / (m * n) if m * n else 0.0
     percent = f"{1 - density:.1%}"
@@ -81,6 +103,31 @@ def _summary(shape: tuple[int, int], nnz: int) -> str:
         decimals += 1
         percent = f"{1 - density:.{decimals}%}"
     return f"{m}×{n}, nnz={nnz}, sparsity={percent}"
+
+
+def raster(
+    rows: Integer[np.ndarray, " nnz"],
+    cols: Integer[np.ndarray, " nnz"],
+    shape: tuple[int, int],
+    size: tuple[int, int],
+) -> Bool[np.ndarray, "height width"]:
+    """The matrix scaled to `size`: true where a block holds at least one entry."""
+    dots = np.zeros(size[0] * size[1], np.bool_)
+    dots[blocks(rows, cols, shape, size)] = True
+    return dots.reshape(size)
+
+
+def blocks(
+    rows: Integer[np.ndarray, " nnz"],
+    cols: Integer[np.ndarray, " nnz"],
+    shape: tuple[int, int],
+    size: tuple[int, int],
+) -> Integer[np.ndarray, " nnz"]:
+    """Which block each entry falls into, the matrix scaled to `size`, row by row."""
+    (m, n), (height, width) = shape, size
+    down = rows.astype(np.int64) * height // max(m, 1)
+    across = cols.astype(np.int64) * width // max(n, 1)
+    return down * width + across
 
 
 def _count(number: int, noun: str) -> str:
@@ -99,22 +146,6 @@ def _picture_size(shape: tuple[int, int]) -> tuple[int, int]:
         max(round(m * scale), min(m, 1)),
         max(round(n * scale), min(n, 1)),
     )
-
-
-def _raster(
-    rows: Integer[np.ndarray, " nnz"],
-    cols: Integer[np.ndarray, " nnz"],
-    shape: tuple[int, int],
-    size: tuple[int, int],
-) -> Bool[np.ndarray, "height width"]:
-    """The matrix scaled to `size`: true where a block holds at least one entry."""
-    height, width = size
-    dots = np.zeros(height * width, np.bool_)
-    if rows.size:
-        down = rows.astype(np.int64) * height // shape[0]
-        across = cols.astype(np.int64) * width // shape[1]
-        dots[down * width + across] = True
-    return dots.reshape(size)
 
 
 def _draw(dots: Bool[np.ndarray, "height width"], in_braille: bool) -> list[str]:

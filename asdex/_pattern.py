@@ -12,6 +12,7 @@ from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Int32, Integer, Num, PyTree, Shaped
 
 from ._display import pattern_text
+from ._html import pattern_html
 from ._index import INT32, Derived, IndexArray, as_indices
 from ._io import (
     FilePath,
@@ -296,6 +297,9 @@ class SparsityPattern(eqx.Module):
 
     def __str__(self) -> str:
         return pattern_text(self.rows, self.cols, self.shape)
+
+    def _repr_html_(self) -> str:
+        return pattern_html(self.rows, self.cols, self.shape)
 
 
 def pattern_record(

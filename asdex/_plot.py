@@ -1,0 +1,179 @@
+"""Plots of patterns and colorings by matplotlib, which is imported only when needed."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from ._coloring import ColoredPattern
+from ._display import blocks, compressed_cells
+from ._pattern import SparsityPattern
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+
+_LARGEST_LEGEND = 10
+_LONGEST_EQUAL = 8  # Longer matrices are stretched to fill the axes.
+
+
+def spy(
+    pattern: SparsityPattern | ColoredPattern,
+    *,
+    ax: "Axes | None" = None,
+    compressed: bool = False,
+    cmap: "str | Colormap | None" = None,
+    **kwargs: Any,
+) -> "Axes":
+    """Plot where the entries of a pattern are.
+
+    A matrix that fits on the pixels of the axes is drawn with one filled cell per entry;
+    with a coloring, the cell has the color from which the entry is recovered, and up to
+    ten colors are named in a legend. Of a larger matrix the number of entries is drawn,
+    counted over blocks of two by two pixels; the matrix is never made dense.
+
+    **Arguments:**
+
+    - `pattern`: a pattern or coloring.
+    - `ax`: the axes to draw on; a new figure by default.
+    - `compressed`: draw the compressed form of a coloring. A pattern has none and is
+        drawn as it is.
+    - `cmap`: colormap of the colors (default: `"tab10"`, repeated if there are more
+        than ten) or, for a pattern, of the entries (default: `"Blues"`).
+    - `kwargs`: passed on to `ax.imshow`.
+
+    **Returns:** the axes.
+
+    **Raises:** `ImportError` if matplotlib is not installed.
+
+    Cost: O(nnz + pixels).
+    """
+    if ax is None:
+        ax = _new_axes()
+    from matplotlib.ticker import MaxNLocator
+
+    shape, rows, cols, colors = _cells(pattern, compressed)
+    size = _image_size(ax, shape)
+    if isinstance(pattern, ColoredPattern) and size == shape:
+        image = np.full(size, np.nan)
+        image[rows, cols] = colors
+        style = _color_style(cmap, pattern.num_colors)
+    else:
+        image = _counts(rows, cols, shape, size)
+        style = _count_style(cmap, image)
+    # imshow needs at least one pixel, which an empty matrix does not have.
+    image = image if image.size else np.full((1, 1), np.nan)
+    m, n = max(shape[0], 1), max(shape[1], 1)
+    style |= {
+        "extent": (-0.5, n - 0.5, m - 0.5, -0.5),
+        "aspect": "equal" if _is_equal(shape) else "auto",
+        "interpolation": "nearest",
+    }
+    drawn = ax.imshow(image, **{**style, **kwargs})
+    ax.set_title(_title(pattern, compressed))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+    if isinstance(pattern, ColoredPattern) and size == shape:
+        _add_legend(ax, drawn, pattern.num_colors)
+    return ax
+
+
+def _new_axes() -> "Axes":
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "spy needs matplotlib. Install it with: pip install 'asdex[plot]'"
+        ) from error
+    return plt.subplots(layout="constrained")[1]
+
+
+def _cells(
+    pattern: SparsityPattern | ColoredPattern, compressed: bool
+) -> tuple[
+    tuple[int, int],
+    Integer[np.ndarray, " cells"],
+    Integer[np.ndarray, " cells"],
+    Integer[np.ndarray, " cells"] | None,
+]:
+    """Shape of the matrix to draw, and row, column and color of its cells."""
+    if isinstance(pattern, SparsityPattern):
+        return pattern.shape, pattern.rows, pattern.cols, None
+    rows, cols = pattern.sparsity.rows, pattern.sparsity.cols
+    if not compressed:
+        return pattern.sparsity.shape, rows, cols, pattern.positions // max(pattern.dim, 1)
+    down, across = compressed_cells(rows, cols, pattern.colors, pattern.mode)
+    if pattern.mode == "rev":
+        return (pattern.num_colors, pattern.sparsity.n), down, across, down
+    return (pattern.sparsity.m, pattern.num_colors), down, across, across
+
+
+def _image_size(ax: "Axes", shape: tuple[int, int]) -> tuple[int, int]:
+    """`shape` if every element can have a pixel, otherwise a size of 2 x 2 pixels each."""
+    box = ax.get_window_extent()
+    down, across = shape[0] / box.height, shape[1] / box.width
+    if _is_equal(shape):
+        down = across = max(down, across)
+    if down <= 1 and across <= 1:
+        return shape
+    return (
+        shape[0] if down <= 1 else max(1, round(shape[0] / (2 * down))),
+        shape[1] if across <= 1 else max(1, round(shape[1] / (2 * across))),
+    )
+
+
+def _is_equal(shape: tuple[int, int]) -> bool:
+    return max(shape) <= _LONGEST_EQUAL * min(shape)
+
+
+def _counts(
+    rows: Integer[np.ndarray, " cells"],
+    cols: Integer[np.ndarray, " cells"],
+    shape: tuple[int, int],
+    size: tuple[int, int],
+) -> Float[np.ndarray, "height width"]:
+    """Number of cells in each block of the matrix scaled to `size`, NaN for none."""
+    index = blocks(rows, cols, shape, size)
+    counts = np.bincount(index, minlength=size[0] * size[1])
+    return np.where(counts > 0, counts, np.nan).reshape(size)
+
+
+def _color_style(cmap: "str | Colormap | None", num_colors: int) -> dict[str, Any]:
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    chosen = colormaps.get_cmap(cmap or "tab10")
+    if isinstance(chosen, ListedColormap) and chosen.N < 256:
+        palette = chosen(np.arange(num_colors) % chosen.N)
+    else:
+        palette = chosen(np.linspace(0, 1, num_colors))
+    listed = ListedColormap(palette if num_colors else ["white"])
+    return {"cmap": listed, "vmin": -0.5, "vmax": max(num_colors, 1) - 0.5}
+
+
+def _count_style(
+    cmap: "str | Colormap | None", counts: Float[np.ndarray, "height width"]
+) -> dict[str, Any]:
+    """Colors on a logarithmic scale that gives a single entry a third of the range."""
+    from matplotlib.colors import LogNorm
+
+    most = float(np.max(counts, initial=1.0, where=counts > 0))
+    return {"cmap": cmap or "Blues", "norm": LogNorm(vmin=0.5 * most**-0.5, vmax=most)}
+
+
+def _title(pattern: SparsityPattern | ColoredPattern, compressed: bool) -> str:
+    if isinstance(pattern, SparsityPattern):
+        return f"{pattern.m}×{pattern.n}, nnz={pattern.nnz}"
+    sparsity = pattern.sparsity
+    form = "compressed to" if compressed else f"nnz={sparsity.nnz},"
+    return f"{sparsity.m}×{sparsity.n}, {form} {pattern.num_colors} colors"
+
+
+def _add_legend(ax: "Axes", drawn: Any, num_colors: int) -> None:
+    from matplotlib.patches import Patch
+
+    if 0 < num_colors <= _LARGEST_LEGEND:
+        handles = [Patch(color=drawn.to_rgba(k), label=str(k)) for k in range(num_colors)]
+        ax.legend(
+            handles=handles, title="color", loc="upper left", bbox_to_anchor=(1.02, 1)
+        )
