@@ -44,7 +44,7 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
             return called(*arguments)
 
     @functools.wraps(kernel)
-    def run(*arguments: Integer[np.ndarray, " size"] | int) -> PyTree[np.ndarray]:
+    def run(*arguments: Integer[np.ndarray, "..."] | int) -> PyTree[np.ndarray]:
         padded = tuple(map(_pad, arguments))
         with jax.ensure_compile_time_eval(), jax.disable_jit(False):
             return jax.device_get(jitted(*jax.device_put(padded, _cpu())))

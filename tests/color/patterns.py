@@ -1,0 +1,88 @@
+"""Families of patterns with known coloring numbers, and random ones.
+
+All without diagonal unless they say otherwise.
+"""
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+from hypothesis import strategies as st
+from jaxtyping import Integer
+
+from asdex import SparsityPattern
+
+
+def band(n: int, width: int) -> SparsityPattern:
+    """Entries at most `width // 2` away from the diagonal; `width` is odd."""
+    rows = np.repeat(np.arange(n), width)
+    cols = rows + np.tile(np.arange(width) - width // 2, n)
+    inside = (cols >= 0) & (cols < n)
+    return SparsityPattern(rows[inside], cols[inside], (n, n))
+
+
+def graph(
+    v: Integer[np.ndarray, " edges"], w: Integer[np.ndarray, " edges"], n: int
+) -> SparsityPattern:
+    """The graph with an edge between `v[k]` and `w[k]` for each `k`, without diagonal."""
+    rows, cols = np.concatenate([v, w]), np.concatenate([w, v])
+    order = np.lexsort((cols, rows))
+    return SparsityPattern(rows[order], cols[order], (n, n))
+
+
+def path(n: int) -> SparsityPattern:
+    v = np.arange(n - 1)
+    return graph(v, v + 1, n)
+
+
+def cycle(n: int) -> SparsityPattern:
+    """At least three vertices."""
+    v = np.arange(n)
+    return graph(v, (v + 1) % n, n)
+
+
+def star(leaves: int) -> SparsityPattern:
+    """Center 0."""
+    v = np.arange(1, leaves + 1)
+    return graph(0 * v, v, leaves + 1)
+
+
+def arrow(n: int) -> SparsityPattern:
+    """Dense last row, last column and diagonal."""
+    v, last = np.arange(n), np.full(n, n - 1)
+    return SparsityPattern(np.r_[v, last, v], np.r_[v, v, last], (n, n))
+
+
+def complete(n: int) -> SparsityPattern:
+    return SparsityPattern.from_dense(1 - np.eye(n))
+
+
+def complete_bipartite(left: int, right: int) -> SparsityPattern:
+    dense = np.ones((left + right, left + right))
+    dense[:left, :left] = dense[left:, left:] = 0
+    return SparsityPattern.from_dense(dense)
+
+
+def binary_tree(n: int) -> SparsityPattern:
+    """The parent of `v` is `(v - 1) // 2`."""
+    v = np.arange(1, n)
+    return graph((v - 1) // 2, v, n)
+
+
+def random_symmetric(seed: int, n: int, per_row: float) -> SparsityPattern:
+    """Diagonal, and about `per_row` other entries in each row."""
+    rng = np.random.default_rng(seed)
+    rows, cols = rng.integers(0, n, (2, int(n * per_row / 2)))
+    v = np.arange(n)
+    rows, cols = np.concatenate([rows, cols, v]), np.concatenate([cols, rows, v])
+    return SparsityPattern(rows, cols, (n, n))
+
+
+matrices = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9))
+"""Any small matrix. (Not yet a pattern: the annotation checks draw random numbers, which
+hypothesis does not allow in a strategy.)"""
+
+symmetric_matrices = (
+    st.integers(1, 7)
+    .flatmap(lambda n: hnp.arrays(bool, (n, n)))
+    .map(lambda dense: dense | dense.T)
+)
+"""Any small symmetric matrix."""
