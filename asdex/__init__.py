@@ -1,3 +1,53 @@
 """Automatic sparse differentiation in JAX."""
 
+from ._api import hessian as hessian
+from ._api import hessian_coloring as hessian_coloring
+from ._api import hessian_from_coloring as hessian_from_coloring
+from ._api import hessian_sparsity as hessian_sparsity
+from ._api import jacobian as jacobian
+from ._api import jacobian_coloring as jacobian_coloring
+from ._api import jacobian_from_coloring as jacobian_from_coloring
+from ._api import jacobian_sparsity as jacobian_sparsity
+from ._api import value_and_hessian as value_and_hessian
+from ._api import value_and_hessian_from_coloring as value_and_hessian_from_coloring
+from ._api import value_and_jacobian as value_and_jacobian
+from ._api import value_and_jacobian_from_coloring as value_and_jacobian_from_coloring
+from ._api_compressed import compressed_hessian as compressed_hessian
+from ._api_compressed import (
+    compressed_hessian_from_coloring as compressed_hessian_from_coloring,
+)
+from ._api_compressed import compressed_jacobian as compressed_jacobian
+from ._api_compressed import (
+    compressed_jacobian_from_coloring as compressed_jacobian_from_coloring,
+)
+from ._api_compressed import value_and_compressed_hessian as value_and_compressed_hessian
+from ._api_compressed import (
+    value_and_compressed_hessian_from_coloring as value_and_compressed_hessian_from_coloring,
+)
+from ._api_compressed import value_and_compressed_jacobian as value_and_compressed_jacobian
+from ._api_compressed import (
+    value_and_compressed_jacobian_from_coloring as value_and_compressed_jacobian_from_coloring,
+)
+from ._color import check_coloring_cols as check_coloring_cols
+from ._color import check_coloring_rows as check_coloring_rows
+from ._color import check_coloring_symmetric as check_coloring_symmetric
+from ._color import color_cols as color_cols
+from ._color import color_rows as color_rows
+from ._color import color_symmetric as color_symmetric
+from ._color import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
+from ._color import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
+from ._coloring import ColoredPattern as ColoredPattern
+from ._coloring import StarSet as StarSet
+from ._decompress import decompress as decompress
+from ._decompress import decompress_data as decompress_data
+from ._errors import ConservativePatternWarning as ConservativePatternWarning
+from ._errors import DenseColoringWarning as DenseColoringWarning
+from ._errors import InvalidColoringError as InvalidColoringError
+from ._errors import VerificationError as VerificationError
+from ._pattern import SparsityPattern as SparsityPattern
+from ._types import ColoringMode as ColoringMode
+from ._types import HessianMode as HessianMode
+from ._types import JacobianMode as JacobianMode
+from ._types import OutputFormat as OutputFormat
+
 __version__ = "0.1.0"
