@@ -103,6 +103,30 @@ class Dependence:
             terms.append(_lift(boolean(into, rows, (size, width)), term.base, shape))
         return _union(shape, self.n, terms)
 
+    def gather_union(
+        self, views: Sequence[Integer[np.ndarray, "*new"]], shape: Shape
+    ) -> "Dependence":
+        """The array of shape `shape` each element of which depends on what the elements
+        at its position in each of the `views` depend on; -1 adds nothing."""
+        if len(views) * len(self.terms) <= _MAX_TERMS:
+            return union([nothing(shape, self.n), *map(self.take, views)])
+        sources = np.stack([view.reshape(-1) for view in views], axis=1)
+        targets = np.broadcast_to(np.arange(len(sources))[:, None], sources.shape)
+        seen = sources >= 0
+        return self.spread(targets[seen], sources[seen], shape)
+
+    def mix(
+        self,
+        axis: int,
+        targets: Integer[np.ndarray, " edges"],
+        sources: Integer[np.ndarray, " edges"],
+    ) -> "Dependence":
+        """The array whose element at place `t` along `axis` depends on that at place `s`,
+        over the edges `(t, s)`, for all places along the other axes."""
+        index = np.arange(self.size).reshape(self.shape)
+        into, of = (np.take(index, part, axis).reshape(-1) for part in (targets, sources))
+        return self.spread(into, of, self.shape)
+
     def merge(self, axes: Sequence[int]) -> "Dependence":
         """The array whose elements depend on all elements along `axes` together (which
         keep length one), like a sum over them."""
@@ -114,11 +138,9 @@ class Dependence:
             return nothing(shape, self.n)
         length = prod(self.shape[axis] for axis in axes)
         if length * len(self.terms) <= _MAX_TERMS:
-            index = np.arange(self.size, dtype=np.int32).reshape(self.shape)
-            last = tuple(range(-len(axes), 0))
-            lanes = np.moveaxis(index, axes, last).reshape(-1, length)
-            slices = [self.take(lanes[:, k].reshape(shape)) for k in range(length)]
-            return union(slices)
+            index = np.arange(self.size).reshape(self.shape)
+            lanes = np.moveaxis(index, axes, range(-len(axes), 0)).reshape(-1, length)
+            return self.gather_union([lane.reshape(shape) for lane in lanes.T], shape)
         targets = np.arange(prod(shape), dtype=np.int32).reshape(shape)
         targets = np.broadcast_to(targets, self.shape).reshape(-1)
         return self.spread(targets, np.arange(self.size, dtype=np.int32), shape)

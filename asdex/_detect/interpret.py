@@ -6,7 +6,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
 from .dependence import Dependence, union
 from .known import Known, constant, results
-from .table import CONTROL_RULES, RULES, Scope, Value, shape_of
+from .table import Scope, Value, control_rule_for, rule_for, shape_of
 
 
 def interpret(
@@ -26,17 +26,19 @@ def interpret(
         return environment[atom]
 
     for eqn in jaxpr.eqns:
+        if not eqn.outvars:  # A print, say.
+            continue
         outputs = _apply(eqn, [read(atom) for atom in eqn.invars], scope)
         environment |= zip(eqn.outvars, outputs, strict=True)
     return [read(atom) for atom in jaxpr.outvars]
 
 
 def _apply(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequence[Value]:
-    if eqn.primitive in CONTROL_RULES:
-        return CONTROL_RULES[eqn.primitive](eqn, operands, scope)
+    if (control_rule := control_rule_for(eqn.primitive)) is not None:
+        return control_rule(eqn, operands, scope)
     if all(operand.dependence is None for operand in operands):
         return inactive(eqn, results(eqn, [operand.known for operand in operands]))
-    entry = RULES.get(eqn.primitive)
+    entry = rule_for(eqn.primitive)
     linear = entry is not None and (
         entry.linear is None
         or all(

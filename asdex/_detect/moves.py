@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jax.core import ShapedArray
 from jax.extend.core import JaxprEqn, Primitive
+from jax.extend.core import primitives as p
 from jaxtyping import Shaped
 
 Operand: TypeAlias = Shaped[np.ndarray, "..."]
@@ -95,7 +96,7 @@ def _output_shape(eqn: JaxprEqn) -> tuple[int, ...]:
     return cast(ShapedArray, eqn.outvars[0].aval).shape
 
 
-MOVES: dict[Primitive, Move] = {
+MOVES: dict[Primitive | str, Move] = {
     lax.slice_p: _slice,
     lax.reshape_p: _reshape,
     lax.squeeze_p: _reshape,
@@ -108,8 +109,17 @@ MOVES: dict[Primitive, Move] = {
     lax.stack_p: _stack,
     lax.unstack_p: _unstack,
     lax.tile_p: _tile,
-    lax.copy_p: _copy,
+    **dict.fromkeys(
+        (lax.copy_p, p.name_p, p.stop_gradient_p, p.sharding_constraint_p), _copy
+    ),
+    **dict.fromkeys(("pvary", "pcast", "reshard", "mesh_cast", "layout_constraint"), _copy),
 }
+"""Keyed by primitive, or by name where JAX does not export the primitive."""
+
+
+def move_for(primitive: Primitive) -> Move | None:
+    """The move that a primitive is, if it is one."""
+    return MOVES.get(primitive) or MOVES.get(primitive.name)
 
 
 def select(which: Operand, *cases: Operand) -> Operand:

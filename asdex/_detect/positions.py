@@ -5,17 +5,65 @@ a start index picks a window of the operand; reads clamp it into the operand, wr
 not fit are dropped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
+from jax.extend.core import JaxprEqn
 from jax.lax import GatherScatterMode
 from jaxtyping import Bool, Int, Integer
 
 from .dependence import Shape
 
 
-def window_positions(
+def gather_positions(
+    eqn: JaxprEqn, operand: Shape, starts: np.ndarray, window: Shape, result: Shape
+) -> Int[np.ndarray, "*result"]:
+    """Flat position in the operand of each element that a gather reads, -1 for those
+    that it fills."""
+    numbers = eqn.params["dimension_numbers"]
+    return _window_positions(
+        operand,
+        starts,
+        window,
+        indexed=numbers.start_index_map,
+        removed=numbers.collapsed_slice_dims,
+        batching=numbers.operand_batching_dims,
+        starts_batching=numbers.start_indices_batching_dims,
+        window_axes=numbers.offset_dims,
+        result=result,
+        clamp=_clamps(eqn.params["mode"], writes=False),
+    )
+
+
+def scatter_positions(
+    eqn: JaxprEqn, operand: Shape, starts: np.ndarray, updates: Shape
+) -> Int[np.ndarray, "*updates"]:
+    """Flat position in the operand where each update of a scatter lands, -1 for those
+    that are dropped."""
+    numbers = eqn.params["dimension_numbers"]
+    removed, batching = numbers.inserted_window_dims, numbers.operand_batching_dims
+    lengths = iter([updates[axis] for axis in numbers.update_window_dims])
+    window = tuple(
+        1 if axis in {*removed, *batching} else next(lengths)
+        for axis in range(len(operand))
+    )
+    return _window_positions(
+        operand,
+        starts,
+        window,
+        indexed=numbers.scatter_dims_to_operand_dims,
+        removed=removed,
+        batching=batching,
+        starts_batching=numbers.scatter_indices_batching_dims,
+        window_axes=numbers.update_window_dims,
+        result=updates,
+        clamp=_clamps(eqn.params["mode"], writes=True),
+    )
+
+
+def _window_positions(
     operand: Shape,
     starts: Integer[np.ndarray, "*batch index"],
     window: Shape,
@@ -57,20 +105,38 @@ def window_positions(
     return np.broadcast_to(positions, result)
 
 
+class Window(NamedTuple):
+    """How a window slides over an image, axis by axis."""
+
+    strides: Sequence[int]
+    padding: Sequence[tuple[int, int]]
+    base_dilation: Sequence[int]
+    window_dilation: Sequence[int]
+
+
+def looks(
+    window: Window, places: Sequence[Sequence[int]], space: Shape, out_space: Shape
+) -> Iterator[Int[np.ndarray, "*out_space"]]:
+    """For each place within the window: the flat position in the image that it looks at
+    from each place of the output; -1 on padding and in the gaps of a dilated image."""
+    for place in places:
+        flat = np.zeros((), np.int64)
+        outside = np.zeros((), bool)
+        for axis, (dim, out_dim) in enumerate(zip(space, out_space, strict=True)):
+            padded = np.arange(out_dim) * window.strides[axis]
+            padded += place[axis] * window.window_dilation[axis]
+            padded -= window.padding[axis][0]
+            looked, gap = np.divmod(padded, window.base_dilation[axis])
+            lost = (looked < 0) | (looked >= dim) | (gap != 0)
+            flat = flat[..., None] * dim + looked
+            outside = outside[..., None] | lost
+        yield np.where(outside, -1, flat)
+
+
 def clamped_starts(operand: Shape, starts: Sequence[int], window: Shape) -> tuple[int, ...]:
     """Start of a dynamic slice, moved so that the window fits into the operand."""
     triples = zip(operand, starts, window, strict=True)
     return tuple(max(0, min(int(start), dim - size)) for dim, start, size in triples)
-
-
-def clamps(mode: GatherScatterMode, *, writes: bool) -> bool:
-    """Whether a window that does not fit is moved rather than dropped.
-
-    With a promise that all windows fit, XLA does what is natural to the operation.
-    """
-    if mode == GatherScatterMode.FILL_OR_DROP:
-        return False
-    return mode == GatherScatterMode.CLIP or not writes
 
 
 def _window_starts(
@@ -95,6 +161,16 @@ def _window_starts(
             start = np.where(fits, start, 0)
         first += strides[axis] * start
     return first, inside
+
+
+def _clamps(mode: GatherScatterMode, *, writes: bool) -> bool:
+    """Whether a window that does not fit is moved rather than dropped.
+
+    With a promise that all windows fit, XLA does what is natural to the operation.
+    """
+    if mode == GatherScatterMode.FILL_OR_DROP:
+        return False
+    return mode == GatherScatterMode.CLIP or not writes
 
 
 def _as_int64(index: Integer[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:

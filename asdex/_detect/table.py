@@ -15,7 +15,7 @@ from jax.extend.core import JaxprEqn, Primitive, Var
 from jaxtyping import Integer, Shaped
 
 from .dependence import Dependence, Shape
-from .known import UNKNOWN, Known, Partly, evaluate, evaluate_partly
+from .known import UNKNOWN, Known, Partly, Status, evaluate, evaluate_partly
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +50,14 @@ class Scope:
         """What is known of an operand in every step of a loop, `None` if that is nothing.
         For coefficients and masks, which are seldom worth following a loop."""
         return None if operand.dependence else evaluate_partly(operand.known)
+
+    def predicate(self, operand: Value) -> Partly | None:
+        """Like `partial_value`, but a value that is known as a whole is worked out at any
+        cost: what a predicate excludes is structure, not chance."""
+        if operand.dependence is None and operand.known.status is Status.KNOWN:
+            value = evaluate(operand.known)
+            return None if value is None else Partly(value, np.ones((), bool))
+        return self.partial_value(operand)
 
     def column_values(
         self, indices: Value
@@ -94,8 +102,21 @@ class Entry:
     linear: tuple[int, ...] | None
 
 
-RULES: dict[Primitive, Entry] = {}
-CONTROL_RULES: dict[Primitive, ControlRule] = {}
+Key: TypeAlias = Primitive | str
+"""A primitive, or the name of one that is not public or belongs to another library."""
+
+RULES: dict[Key, Entry] = {}
+CONTROL_RULES: dict[Key, ControlRule] = {}
+
+
+def rule_for(primitive: Primitive) -> Entry | None:
+    """The rule of a primitive, if it has one."""
+    return RULES.get(primitive) or RULES.get(primitive.name)
+
+
+def control_rule_for(primitive: Primitive) -> ControlRule | None:
+    """The control rule of a primitive, if it has one."""
+    return CONTROL_RULES.get(primitive) or CONTROL_RULES.get(primitive.name)
 
 
 def shape_of(var: Var) -> Shape:
@@ -109,7 +130,7 @@ def output_shape(eqn: JaxprEqn) -> Shape:
 
 
 def register(
-    *primitives: Primitive, linear: tuple[int, ...] | None = None
+    *primitives: Key, linear: tuple[int, ...] | None = None
 ) -> Callable[[Rule], Rule]:
     """Register a rule for a family of primitives. Raises `ValueError` if one has one."""
 
@@ -122,7 +143,7 @@ def register(
     return decorate
 
 
-def register_control(*primitives: Primitive) -> Callable[[ControlRule], ControlRule]:
+def register_control(*primitives: Key) -> Callable[[ControlRule], ControlRule]:
     """Register a rule for primitives that hold programs of their own. It is called
     whether or not an operand depends on an input, and returns whole values."""
 
@@ -135,6 +156,6 @@ def register_control(*primitives: Primitive) -> Callable[[ControlRule], ControlR
     return decorate
 
 
-def _check_new(primitive: Primitive) -> None:
+def _check_new(primitive: Key) -> None:
     if primitive in RULES or primitive in CONTROL_RULES:
         raise ValueError(f"The primitive {primitive} has a rule already.")

@@ -7,6 +7,9 @@ from . import (
     elementwise as elementwise,
 )
 from . import (
+    equinox as equinox,
+)
+from . import (
     indexing as indexing,
 )
 from . import (
@@ -16,8 +19,20 @@ from . import (
     moving as moving,
 )
 from . import (
+    parallel as parallel,
+)
+from . import (
     products as products,
 )
 from . import (
     reductions as reductions,
+)
+from . import (
+    solves as solves,
+)
+from . import (
+    sparse as sparse,
+)
+from . import (
+    windows as windows,
 )

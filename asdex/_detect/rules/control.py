@@ -28,11 +28,12 @@ def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[
 
 @register_control(
     *(p.jit_p, p.closed_call_p, p.call_p, p.remat_p),
-    *(p.custom_jvp_call_p, p.custom_vjp_call_p),
+    *(p.custom_jvp_call_p, p.custom_vjp_call_p, "custom_vmap_call"),
 )
 def inline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
     """The program, as if it stood here."""
-    program = eqn.params["jaxpr" if "jaxpr" in eqn.params else "call_jaxpr"]
+    (name,) = {"jaxpr", "call_jaxpr", "call"} & eqn.params.keys()
+    program = eqn.params[name]
     if isinstance(program, Jaxpr):
         program = ClosedJaxpr(program, ())
     return call(program, operands, scope)
@@ -100,6 +101,12 @@ def _transposed(
     selected = [k for k, var in enumerate(eqn.outvars) if _is_inexact(var)]
 
     def transpose(residual_values: list[Any], cotangents: list[Any]) -> Any:
+        # A constant must stay one: `bwd` may ask for its value.
+        residual_values = [
+            traced if residual.known.constant is None else residual.known.constant
+            for traced, residual in zip(residual_values, residuals, strict=True)
+        ]
+
         def linear(*inexact: Any) -> list[Any]:
             given = iter(inexact)
             values = [

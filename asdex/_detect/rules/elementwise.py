@@ -70,7 +70,7 @@ def select_n(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependen
     """The case that is taken where the predicate is known, otherwise all of them."""
     shape = output_shape(eqn)
     which, *cases = operands
-    predicate = scope.partial_value(which)
+    predicate = scope.predicate(which)
     if predicate is None:
         return union([broadcast_to(op, shape) for op in operands if op.dependence])
     sources = [case.dependence or nothing(shape, scope.n) for case in cases]

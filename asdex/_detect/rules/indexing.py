@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
-from jaxtyping import Int, Integer
+from jaxtyping import Integer
 
 from ..dependence import Dependence, Shape, combine, nothing, union
-from ..positions import clamped_starts, clamps, window_positions
+from ..positions import clamped_starts, gather_positions, scatter_positions
 from ..table import Scope, Value, output_shape, register
 
 
@@ -88,25 +88,7 @@ def gather(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence
     source = source.merge([indexed[column] for column in unknown])
     window = tuple(map(min, eqn.params["slice_sizes"], source.shape))
     shape = output_shape(eqn)
-    return source.take(_gather_positions(eqn, source.shape, starts, window, shape))
-
-
-def _gather_positions(
-    eqn: JaxprEqn, operand: Shape, starts: np.ndarray, window: Shape, result: Shape
-) -> Int[np.ndarray, "*result"]:
-    numbers = eqn.params["dimension_numbers"]
-    return window_positions(
-        operand,
-        starts,
-        window,
-        indexed=numbers.start_index_map,
-        removed=numbers.collapsed_slice_dims,
-        batching=numbers.operand_batching_dims,
-        starts_batching=numbers.start_indices_batching_dims,
-        window_axes=numbers.offset_dims,
-        result=result,
-        clamp=clamps(eqn.params["mode"], writes=False),
-    )
+    return source.take(gather_positions(eqn, source.shape, starts, window, shape))
 
 
 @register(
@@ -123,37 +105,13 @@ def scatter(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependenc
     starts, unknown = scope.column_values(indices)
     if unknown:
         return union([old, _scatter_anywhere(eqn, new, operand, starts, unknown)])
-    landing = _scatter_positions(eqn, shape, starts, updates.shape).reshape(-1)
+    landing = scatter_positions(eqn, shape, starts, updates.shape).reshape(-1)
     written = np.flatnonzero(landing >= 0)
     if eqn.primitive is lax.scatter_p:
         keep = np.ones(old.size, bool)
         keep[landing[written]] = False
         old = old.where(keep.reshape(shape))
     return union([old, new.spread(landing[written], written, shape)])
-
-
-def _scatter_positions(
-    eqn: JaxprEqn, operand: Shape, starts: np.ndarray, updates: Shape
-) -> Int[np.ndarray, "*updates"]:
-    numbers = eqn.params["dimension_numbers"]
-    removed, batching = numbers.inserted_window_dims, numbers.operand_batching_dims
-    lengths = iter([updates[axis] for axis in numbers.update_window_dims])
-    window = tuple(
-        1 if axis in {*removed, *batching} else next(lengths)
-        for axis in range(len(operand))
-    )
-    return window_positions(
-        operand,
-        starts,
-        window,
-        indexed=numbers.scatter_dims_to_operand_dims,
-        removed=removed,
-        batching=batching,
-        starts_batching=numbers.scatter_indices_batching_dims,
-        window_axes=numbers.update_window_dims,
-        result=updates,
-        clamp=clamps(eqn.params["mode"], writes=True),
-    )
 
 
 def _scatter_anywhere(
@@ -172,7 +130,7 @@ def _scatter_anywhere(
     kept = [axis for axis in range(len(operand.shape)) if axis not in lacking]
     pairs = zip(kept, numbers.update_window_dims, strict=True)
     new = new.merge([update_axis for axis, update_axis in pairs if axis in loose])
-    landing = _scatter_positions(eqn, shrunk, starts, new.shape).reshape(-1)
+    landing = scatter_positions(eqn, shrunk, starts, new.shape).reshape(-1)
     written = np.flatnonzero(landing >= 0)
     spread = new.spread(landing[written], written, shrunk)
     return spread.broadcast(operand.shape)

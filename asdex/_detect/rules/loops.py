@@ -264,7 +264,8 @@ def _slices(operand: Value, aval: Any, steps: int) -> list[Value]:
         value = evaluate(operand.known)
         assert value is not None
         return [Value(aval, None, constant(value[step])) for step in range(steps)]
-    return [Value(aval, None, operand.known)] * steps
+    known = STEPWISE if operand.known.status is Status.STEPWISE else UNKNOWN
+    return [Value(aval, None, known)] * steps
 
 
 @register_control(p.while_p)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jax import lax
 from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, combine, nothing
-from ..moves import MOVES
+from ..moves import MOVES, move_for
 from ..table import Scope, Value, output_shape, register
 
 
@@ -17,19 +16,11 @@ def move(
 ) -> Dependence | list[Dependence]:
     """Applies the primitive's NumPy function to the row numbers."""
     sources = [op.dependence or nothing(op.shape, scope.n) for op in operands]
-    function = MOVES[eqn.primitive]
+    function = move_for(eqn.primitive)
+    assert function is not None
     if not eqn.primitive.multiple_results:
         shape = output_shape(eqn)
         return combine(sources, lambda *rows: function(eqn, *rows), shape)
     (source,) = sources
     index = np.arange(source.size, dtype=np.int32).reshape(source.shape)
     return [source.take(part) for part in function(eqn, index)]
-
-
-@register(lax.optimization_barrier_p)
-def pass_through(
-    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
-) -> list[Dependence]:
-    """Each output is the operand in its place."""
-    del eqn
-    return [op.dependence or nothing(op.shape, scope.n) for op in operands]

@@ -10,7 +10,9 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Int
 
 from ..dependence import Dependence, Shape, combine, nothing, union
+from ..interpret import conservative
 from ..known import Partly
+from ..positions import Window, looks
 from ..table import Scope, Value, output_shape, register
 
 
@@ -80,7 +82,7 @@ def convolution(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Depen
     if image.dependence:
         parts.append(_through_image(eqn, image, kernel.shape, scope.partial_value(kernel)))
     if kernel.dependence:
-        parts.append(_through_kernel(eqn, kernel))
+        parts.append(_through_kernel(eqn, image, kernel))
     assert all(part.shape == shape for part in parts)
     return union(parts)
 
@@ -114,45 +116,43 @@ def _through_image(
     if weights is not None:
         used = ~weights.zero.transpose(numbers.rhs_spec)
     used = np.any(used, axis=1)
+    places = list(itertools.product(*(range(kernel[a]) for a in numbers.rhs_spec[2:])))
     views = []
-    for place in itertools.product(*(range(kernel[axis]) for axis in numbers.rhs_spec[2:])):
-        look = _look(eqn, place, space, out_space).reshape(-1)
-        position = row[:, :, None] * prod(space) + look
-        position = np.where(look < 0, -1, position)
-        position = np.where(used[(slice(None), *place)][:, None], position, -1)
-        views.append(joined.take(position.reshape(out_shape)))
-    result = union(views) if views else nothing(out_shape, source.n)
-    return _transposed(result, _inverse(numbers.out_spec))
+    for place, look in zip(
+        places, looks(_window(eqn), places, space, out_space), strict=True
+    ):
+        position = row[:, :, None] * prod(space) + look.reshape(-1)
+        seen = (look.reshape(-1) >= 0) & used[(slice(None), *place)][:, None]
+        views.append(np.where(seen, position, -1).reshape(out_shape))
+    return _transposed(joined.gather_union(views, out_shape), _inverse(numbers.out_spec))
 
 
-def _look(
-    eqn: JaxprEqn, place: Sequence[int], space: Shape, out_space: Shape
-) -> Int[np.ndarray, "*out_space"]:
-    """For each place of the output the flat place of the image that element `place` of
-    the window looks at; -1 on padding and in the gaps of a dilated image."""
-    flat = np.zeros((), np.int64)
-    outside = np.zeros((), bool)
-    for axis, (dim, out_dim) in enumerate(zip(space, out_space, strict=True)):
-        padded = np.arange(out_dim) * eqn.params["window_strides"][axis]
-        padded += place[axis] * eqn.params["rhs_dilation"][axis]
-        padded -= eqn.params["padding"][axis][0]
-        looked, gap = np.divmod(padded, eqn.params["lhs_dilation"][axis])
-        lost = (looked < 0) | (looked >= dim) | (gap != 0)
-        flat = flat[..., None] * dim + looked
-        outside = outside[..., None] | lost
-    return np.where(outside, -1, flat)
+def _window(eqn: JaxprEqn) -> Window:
+    params = eqn.params
+    return Window(
+        strides=params["window_strides"],
+        padding=params["padding"],
+        base_dilation=params["lhs_dilation"],
+        window_dilation=params["rhs_dilation"],
+    )
 
 
-def _through_kernel(eqn: JaxprEqn, kernel: Value) -> Dependence:
-    """Each output feature depends on the whole kernel of that feature."""
+def _through_kernel(eqn: JaxprEqn, image: Value, kernel: Value) -> Dependence:
+    """Each output feature depends on the kernel of that feature, on all input features
+    of the elements of the window that do not lie on padding."""
     assert kernel.dependence is not None
     numbers = eqn.params["dimension_numbers"]
-    source = _transposed(kernel.dependence, numbers.rhs_spec)
-    features = source.shape[0]
-    per_feature = source.merge(tuple(range(1, len(source.shape))))
-    out_shape = [output_shape(eqn)[axis] for axis in numbers.out_spec]
-    per_feature = per_feature.reshape((1, features) + (1,) * (len(out_shape) - 2))
-    return _transposed(per_feature.broadcast(tuple(out_shape)), _inverse(numbers.out_spec))
+    source = _transposed(kernel.dependence, numbers.rhs_spec).merge((1,))
+    features, _, *size = source.shape
+    out_shape = tuple(output_shape(eqn)[axis] for axis in numbers.out_spec)
+    space = tuple(image.shape[axis] for axis in numbers.lhs_spec[2:])
+    feature = np.arange(features).reshape(-1, *(1,) * len(size))
+    places = list(itertools.product(*map(range, size)))
+    views = []
+    for number, look in enumerate(looks(_window(eqn), places, space, out_shape[2:])):
+        position = np.where(look < 0, -1, feature * prod(size) + number)
+        views.append(np.broadcast_to(position, out_shape))
+    return _transposed(source.gather_union(views, out_shape), _inverse(numbers.out_spec))
 
 
 def _inverse(axes: Sequence[int]) -> list[int]:
@@ -162,3 +162,33 @@ def _inverse(axes: Sequence[int]) -> list[int]:
 def _transposed(dependence: Dependence, axes: Sequence[int]) -> Dependence:
     shape = tuple(dependence.shape[axis] for axis in axes)
     return combine([dependence], lambda rows: rows.transpose(axes), shape)
+
+
+@register("ragged_dot_general", linear=(0, 1))
+def ragged_dot(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """A product whose right operand is chosen, row by row of the left one, from a group.
+
+    Which one is not known. Other kinds of ragged products, in which batch or contracted
+    axes are ragged, couple everything.
+    """
+    numbers = eqn.params["ragged_dot_dimension_numbers"]
+    contracting, batch = numbers.dot_dimension_numbers
+    (ragged,) = numbers.lhs_ragged_dimensions
+    if ragged in {*contracting[0], *batch[0]}:
+        return conservative(eqn, operands, scope)[0]
+    contracted = [list(contracting[0]), [*contracting[1], *numbers.rhs_group_dimensions]]
+    shapes = [
+        _in_order(operands[side].shape, batch[side], contracted[side]).shape
+        for side in (0, 1)
+    ]
+    out = (shapes[0][0], shapes[0][1], shapes[1][1])
+    parts = []
+    for side in (0, 1):
+        dependence = operands[side].dependence
+        if dependence is None:
+            continue
+        own = _in_order(operands[side].shape, batch[side], contracted[side])
+        merged = dependence.take(own).merge((2,))
+        merged = merged if side == 0 else _transposed(merged, (0, 2, 1))
+        parts.append(merged.broadcast(out).reshape(output_shape(eqn)))
+    return union(parts)

@@ -6,7 +6,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
 
-from ..dependence import Dependence, nothing
+from ..dependence import Dependence, nothing, union
 from ..table import Scope, Value, output_shape, register
 
 
@@ -32,9 +32,41 @@ def cumulate(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependen
     if not dependence.size:
         return nothing(dependence.shape, scope.n)
     axis = eqn.params["axis"]
-    upto, element = np.tril_indices(dependence.shape[axis])
+    later, earlier = np.tril_indices(dependence.shape[axis])
     if eqn.params["reverse"]:
-        upto, element = element, upto
-    index = np.arange(dependence.size, dtype=np.int32).reshape(dependence.shape)
-    targets, sources = (np.take(index, part, axis).reshape(-1) for part in (upto, element))
-    return dependence.spread(targets, sources, dependence.shape)
+        later, earlier = earlier, later
+    return dependence.mix(axis, later, earlier)
+
+
+@register(lax.reduce_p)
+def reduce_any(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Dependence]:
+    """A reduction of several arrays by one function couples them."""
+    del scope
+    shape = output_shape(eqn)
+    axes = eqn.params["dimensions"]
+    count = len(eqn.outvars)
+    parts = [
+        op.dependence.merge(axes).reshape(shape) for op in operands[:count] if op.dependence
+    ]
+    parts += [op.dependence.broadcast(shape) for op in operands[count:] if op.dependence]
+    return [union(parts)] * count
+
+
+@register(lax.sort_p)
+def sort(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Dependence]:
+    """An element can move anywhere along the axis, led by any operand."""
+    del scope
+    axis = eqn.params["dimension"]
+    merged = [op.dependence.merge((axis,)) for op in operands if op.dependence]
+    return [union(merged).broadcast(operands[0].shape)] * len(operands)
+
+
+@register(lax.top_k_p, lax.approx_top_k_p)
+def top_k(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Dependence]:
+    """Values and indices depend on all elements along the axis."""
+    del scope
+    dependence = operands[0].dependence
+    assert dependence is not None
+    axis = eqn.params.get("axis", eqn.params.get("reduction_dimension", -1))
+    merged = dependence.merge((axis % len(dependence.shape),))
+    return [merged.broadcast(output_shape(eqn))] * len(eqn.outvars)
