@@ -1,0 +1,47 @@
+"""Programs that run on several devices, and operations between them."""
+
+from collections.abc import Sequence
+
+from jax import lax
+from jax.extend.core import ClosedJaxpr, JaxprEqn
+from jax.extend.core import primitives as p
+
+from ..dependence import Dependence, nothing
+from ..interpret import active, conservative, inactive
+from ..known import UNKNOWN
+from ..table import Scope, Value, register, register_control, shape_of
+from .control import call
+
+
+@register_control("shard_map")
+def shard_map(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
+    """On one device the program itself; on more, everything may depend on everything."""
+    if all(operand.dependence is None for operand in operands):
+        return inactive(eqn, [UNKNOWN] * len(eqn.outvars))
+    if eqn.params["mesh"].size > 1:
+        return active(eqn, conservative(eqn, operands, scope))
+    return call(ClosedJaxpr(eqn.params["jaxpr"], ()), operands, scope)
+
+
+@register(
+    *(p.psum_p, p.pmax_p, p.pmin_p, p.ppermute_p, p.all_gather_p, p.all_to_all_p),
+    *("psum_invariant", "all_gather_invariant", "all_gather_reduced", "reduce_scatter"),
+)
+def collective(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Dependence]:
+    """Axes given by position are reduced. A named axis has one device here (`shard_map`
+    on more is not followed), so it leaves all elements where they are."""
+    positional = [axis for axis in eqn.params.get("axes", ()) if isinstance(axis, int)]
+    outputs = []
+    for var, operand in zip(eqn.outvars, operands, strict=True):
+        dependence = operand.dependence or nothing(operand.shape, scope.n)
+        outputs.append(dependence.merge(positional).reshape(shape_of(var)))
+    return outputs
+
+
+@register(lax.optimization_barrier_p, p.device_put_p, "nonbatchable")
+def pass_through(
+    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
+) -> list[Dependence]:
+    """Each output is the operand in its place."""
+    del eqn
+    return [op.dependence or nothing(op.shape, scope.n) for op in operands]
