@@ -160,17 +160,9 @@ class Dependence:
         Cost: linear in its entries, times the number of terms.
         """
         matrices = []
-        identities = [term.rows for term in self.terms if term.base is None]
-        if identities:
-            rows = np.stack([rows.reshape(-1) for rows in identities], axis=1)
-            targets = np.arange(self.size, dtype=np.int32)
-            targets = np.broadcast_to(targets[:, None], rows.shape)
-            kept = rows >= 0
-            if kept.all():
-                targets, rows = targets.reshape(-1), rows.reshape(-1)
-            else:
-                targets, rows = targets[kept], rows[kept]
-            matrices.append(boolean(targets, rows, (self.size, self.n)))
+        inputs = [term.rows.reshape(-1) for term in self.terms if term.base is None]
+        if inputs:
+            matrices.append(_from_lists(np.stack(inputs, axis=1), self.n))
         for term in self.terms:
             if term.base is not None:
                 matrices.append(_select(term.base, term.rows.reshape(-1)))
@@ -250,6 +242,21 @@ def boolean(
     """The canonical boolean matrix with the given entries, repeated ones merged."""
     values = np.ones(rows.size, bool)
     matrix = csr_array((values, (rows, cols)), shape=shape)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _from_lists(inputs: Int32[np.ndarray, "size k"], n: int) -> csr_array:
+    """The matrix whose row `i` holds the inputs listed in row `i`, less `NOTHING`."""
+    listed = inputs >= 0
+    if listed.all():
+        indptr = np.arange(0, inputs.size + 1, inputs.shape[1])
+        indices = inputs.reshape(-1)
+    else:
+        indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(listed, axis=1))])
+        indices = inputs[listed]
+    values = np.ones(indices.size, bool)
+    matrix = csr_array((values, indices, indptr), shape=(len(inputs), n))
     matrix.sum_duplicates()
     return matrix
 

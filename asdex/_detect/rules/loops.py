@@ -15,7 +15,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.extend.core import primitives as p
 from jaxtyping import Int
-from scipy.sparse import csr_array, eye_array
+from scipy.sparse import csr_array, eye_array, vstack
 
 from ..dependence import Dependence, combine, from_matrix, nothing, stack, union
 from ..interpret import inactive
@@ -145,6 +145,10 @@ def _scan_by_pattern(
     init = _active_carry(operands[num_consts:sliced], body, scope)
     slices = _by_step([op.dependence for op in operands[sliced:]], steps, reverse, scope)
     recurrence = _Recurrence(body.carry_out(), consts, init, slices, steps)
+    if not slices.size and all(out.dependence is None for out in body.outputs[num_carry:]):
+        last = recurrence.last_state()
+        carries = _carry_values(eqn, operands[num_consts:sliced], body, last)
+        return carries + [Value(var.aval) for var in eqn.outvars[num_carry:]]
     states = recurrence.states()
 
     carries = _carry_values(eqn, operands[num_consts:sliced], body, states[-1])
@@ -211,16 +215,39 @@ class _Recurrence:
         return None
 
     def _states_one_by_one(self) -> list[Dependence]:
+        carry = from_matrix(self.carry.matrix(), self.carry.shape)
         states = [self.init]
         for step in _rows(self.slices):
             state = states[-1]
-            after = compose(self.carry, joined([self.consts, state, step], state.n))
-            states.append(after)
-            if not self.slices.size and _equal(state, after):
-                # Without slices every further step does the same.
-                states.extend([after] * (self.steps + 1 - len(states)))
-                break
+            after = compose(carry, joined([self.consts, state, step], state.n))
+            states.append(from_matrix(after.matrix(), after.shape))
         return states
+
+    def last_state(self) -> Dependence:
+        """The carry after the last step, for a loop without slices: a matrix power.
+
+        The constants are made part of the state, which they leave as they are.
+        """
+        fixed, matrix = self.consts.size, self.carry.matrix()
+        keep = eye_array(fixed, matrix.shape[1], dtype=bool, format="csr")
+        power = _power(csr_array(vstack([keep, matrix], format="csr")), self.steps)
+        start = joined([self.consts, self.init], self.init.n)
+        return compose(from_matrix(csr_array(power[fixed:]), self.init.shape), start)
+
+
+def _power(matrix: csr_array, exponent: int) -> csr_array:
+    """A power of a boolean matrix, by repeated squaring."""
+    result = None
+    while True:
+        if exponent % 2:
+            result = matrix if result is None else csr_array(result @ matrix)
+        exponent //= 2
+        if not exponent:
+            break
+        matrix = csr_array(matrix @ matrix)
+    assert result is not None
+    result.sort_indices()
+    return result
 
 
 def _scan_step_by_step(
@@ -360,13 +387,6 @@ def _rows(dependence: Dependence) -> list[Dependence]:
         combine([dependence], lambda rows, k=k: rows[k], shape)
         for k in range(dependence.shape[0])
     ]
-
-
-def _equal(first: Dependence, second: Dependence) -> bool:
-    one, other = first.matrix(), second.matrix()
-    return np.array_equal(one.indptr, other.indptr) and np.array_equal(
-        one.indices, other.indices
-    )
 
 
 def _is_array(aval: Any) -> bool:
