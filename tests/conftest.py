@@ -1,5 +1,7 @@
 """Settings that every test runs under."""
 
+from collections.abc import Iterator
+
 import jax
 import jaxtyping
 import pytest
@@ -14,3 +16,10 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 def without_annotation_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets wrong arguments through to asdex's own checks, as they reach it for users."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
+def standard_promotion() -> Iterator[None]:
+    """For functions that mix dtypes, as users do."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield

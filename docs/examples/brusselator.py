@@ -172,11 +172,8 @@ def draw(coloring: asdex.ColoredPattern, state: State, path: str) -> None:
 
     side = math.isqrt(state.size // 2)
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
-    pattern = coloring.sparsity
-    left.plot(pattern.cols, pattern.rows, ",")
-    left.invert_yaxis()
-    left.set(title=f"pattern, {coloring.num_colors} colors", aspect="equal")
-    picture = right.imshow(state.reshape(2, side, side)[0], origin="lower")
+    asdex.spy(coloring, ax=left)
+    picture = right.imshow(state.reshape(2, side, side)[0].T, origin="lower")
     figure.colorbar(picture, ax=right)
     right.set(title="u", xlabel="x", ylabel="y")
     figure.savefig(path, dpi=120)
