@@ -9,12 +9,15 @@ import io
 import re
 import runpy
 import sys
+import types
 from pathlib import Path
 
 import jax
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
+
+import asdex
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "pages").rglob("*.md"))]
@@ -43,6 +46,17 @@ def test_code_blocks(page):
             exec(compile(ahead + code, page, "exec"), names)
         if expected is not None:
             assert printed.getvalue() == expected
+
+
+def test_every_public_name_is_in_the_reference_once():
+    public = [
+        name
+        for name, value in vars(asdex).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    ]
+    pages = "".join(page.read_text() for page in (ROOT / "docs/pages/api").glob("*.md"))
+    documented = re.findall(r"^::: asdex\.(\w+)$", pages, re.MULTILINE)
+    assert sorted(documented) == sorted(public)
 
 
 def test_the_example_runs(monkeypatch, tmp_path, capsys):
