@@ -8,18 +8,18 @@ moves row numbers, an array of the element's own shape; only a true combination 
 elements builds a matrix, by SciPy's compiled kernels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from math import prod
-from typing import TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Int32, Integer
 from scipy.sparse import csr_array, vstack
 
 Shape: TypeAlias = tuple[int, ...]
-Rows: TypeAlias = Int32[np.ndarray, "*shape"]
+Rows: TypeAlias = Int32[np.ndarray, "..."]
 
 NOTHING = np.int32(-1)
 """Row number of an element that depends on no input."""
@@ -64,7 +64,7 @@ class Dependence:
         missing = positions < 0
         any_missing = missing.any()
 
-        def pick(rows: Rows) -> Rows:
+        def pick(rows: np.ndarray) -> Any:
             picked = rows.reshape(-1)[positions]
             return np.where(missing, NOTHING, picked) if any_missing else picked
 
@@ -127,10 +127,10 @@ class Dependence:
         into, of = (np.take(index, part, axis).reshape(-1) for part in (targets, sources))
         return self.spread(into, of, self.shape)
 
-    def merge(self, axes: Sequence[int]) -> "Dependence":
+    def merge(self, axes: Iterable[SupportsIndex]) -> "Dependence":
         """The array whose elements depend on all elements along `axes` together (which
         keep length one), like a sum over them."""
-        axes = tuple(axis for axis in axes if self.shape[axis] != 1)
+        axes = tuple(int(axis) for axis in axes if self.shape[axis] != 1)
         if not axes:
             return self
         shape = tuple(1 if axis in axes else dim for axis, dim in enumerate(self.shape))
@@ -212,7 +212,7 @@ def stack(operands: Sequence[Dependence]) -> Dependence:
 
 
 def combine(
-    operands: Sequence[Dependence], move: Callable[..., np.ndarray], shape: Shape
+    operands: Sequence[Dependence], move: Callable[..., Any], shape: Shape
 ) -> Dependence:
     """An array of shape `shape` each element of which copies an element of an operand.
 
@@ -230,7 +230,7 @@ def combine(
                 np.broadcast_to(NOTHING, dep.shape) if rows is None else rows
                 for dep, rows in zip(operands, layer, strict=True)
             )
-            terms.append(Term(move(*filled), base))
+            terms.append(Term(np.asarray(move(*filled)), base))
     return _union(shape, operands[0].n, terms)
 
 

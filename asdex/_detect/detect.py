@@ -3,14 +3,15 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
-from jaxtyping import Array, Inexact, Int32
+from jaxtyping import Int32, PyTree
 
 from .._errors import ConservativePatternWarning
-from .dependence import Dependence, identity, nothing
+from .dependence import identity, nothing
 from .interpret import interpret
 from .known import constant
 from .table import Notes, Scope, Value
@@ -25,49 +26,54 @@ class Detection:
     cols: Int32[np.ndarray, " nnz"]
     shape: tuple[int, int]
     modes: tuple[str, ...]
+    aux: PyTree
+    """What the function returned beside, as `jax.ShapeDtypeStruct`s."""
 
 
-def detect(
-    fun: Callable[[Inexact[Array, " n"]], Inexact[Array, " m"]], aval: jax.ShapeDtypeStruct
-) -> Detection:
-    """Which entries of the Jacobian of `fun` can be nonzero, for any argument.
+def detect(fun: Callable[..., Any], x: jax.ShapeDtypeStruct, *others: PyTree) -> Detection:
+    """Which entries of the Jacobian of `fun` can be nonzero, for any arguments.
 
-    The tangent program `v -> jvp(fun, x, v)` is traced once, with nothing known of `x`,
-    and its elements are followed back to those of `v`. It is the very program that
-    automatic differentiation runs, so only linear primitives need rules. Where one has
-    none, its outputs are taken to depend on all of its inputs, and a
+    `fun(x, *others)` returns `(y, aux)` with vectors `x` and `y`; `others` are pytrees of
+    `jax.ShapeDtypeStruct`.
+
+    The tangent program `v -> jvp(fun, x, v)` is traced once, with nothing known of the
+    arguments, and its elements are followed back to those of `v`. It is the very program
+    that automatic differentiation runs, so only linear primitives need rules. Where one
+    has none, its outputs are taken to depend on all of its inputs, and a
     `ConservativePatternWarning` names it.
 
     Cost: one trace, and time and memory linear in the sizes of the arrays and the entries
     of the patterns that occur.
     """
 
-    def tangent(x, v):
-        return jax.jvp(fun, (x,), (v,))[1]
+    def tangent(x: Any, v: Any, others: Any) -> Any:
+        return jax.jvp(lambda x: fun(x, *others), (x,), (v,), has_aux=True)[1:]
 
-    program = jax.make_jaxpr(tangent)(aval, aval)
-    jaxpr, _ = dce_jaxpr(program.jaxpr, [True], instantiate=True)
+    program, (_, aux) = jax.make_jaxpr(tangent, return_shape=True)(x, x, others)
+    used = [True] + [False] * (len(program.jaxpr.outvars) - 1)
+    jaxpr, _ = dce_jaxpr(program.jaxpr, used, instantiate=True)
     consts = [
         Value(var.aval, None, constant(value))
         for var, value in zip(program.jaxpr.constvars, program.consts, strict=True)
     ]
-    (n,) = aval.shape
+    (n,) = x.shape
     notes = Notes()
-    x, v = Value(aval), Value(aval, identity((n,), n))
-    (output,) = interpret(jaxpr, consts, [x, v], Scope(n, notes))
+    args = [Value(var.aval) for var in jaxpr.invars]
+    args[1].dependence = identity((n,), n)
+    (output,) = interpret(jaxpr, consts, args, Scope(n, notes))
     for name in sorted(notes.conservative):
-        warnings.warn(
-            _CONSERVATIVE.format(name=name), ConservativePatternWarning, stacklevel=2
-        )
-    return _detection(output.dependence or nothing(output.shape, n), notes)
-
-
-def _detection(dependence: Dependence, notes: Notes) -> Detection:
+        message = _CONSERVATIVE.format(name=name)
+        warnings.warn(message, ConservativePatternWarning, stacklevel=2)
+    dependence = output.dependence or nothing(output.shape, n)
     matrix = dependence.matrix()
-    rows = np.repeat(np.arange(dependence.size, dtype=np.int32), np.diff(matrix.indptr))
-    cols = matrix.indices.astype(np.int32, copy=False)
-    modes = tuple(mode for mode in ("fwd", "rev") if mode not in notes.excluded_modes)
-    return Detection(rows, cols, (dependence.size, dependence.n), modes)
+    size = np.arange(dependence.size, dtype=np.int32)
+    return Detection(
+        rows=np.repeat(size, np.diff(matrix.indptr)),
+        cols=matrix.indices.astype(np.int32, copy=False),
+        shape=(dependence.size, n),
+        modes=tuple(mode for mode in ("fwd", "rev") if mode not in notes.excluded_modes),
+        aux=aux,
+    )
 
 
 _CONSERVATIVE = (

@@ -57,7 +57,7 @@ class Partly:
     @property
     def zero(self) -> Bool[np.ndarray, "..."]:
         """Where the array is known to be zero, in its shape."""
-        return (self.value == 0) & self.known
+        return np.asarray((self.value == 0) & self.known)
 
 
 @dataclass(slots=True, eq=False)
@@ -222,12 +222,12 @@ def _run_partly(computation: Computation) -> Sequence[Partly | None]:
     if outputs is None:
         return [None]
     (value,) = outputs
-    all_known = np.logical_and.reduce(np.broadcast_arrays(*known))
+    all_known = np.asarray(np.logical_and.reduce(np.broadcast_arrays(*known)))
     if primitive is lax.select_n_p:
-        all_known = known[0] & select(values[0], *known[1:])
+        all_known = np.asarray(known[0] & select(values[0], *known[1:]))
     elif primitive in _ABSORBED_BY_ZERO:
         zero = parts[0].zero | parts[1].zero
-        value, all_known = np.where(zero, value.dtype.type(0), value), all_known | zero
+        value, all_known = np.where(zero, value.dtype.type(0), value), zero | all_known
     return [Partly(value, all_known) if all_known.any() else None]
 
 
@@ -272,7 +272,7 @@ def _is_plain(atom: Atom) -> bool:
     )
 
 
-def _dtype(atom: Atom) -> np.dtype:
+def _dtype(atom: Atom) -> Any:
     return cast(ShapedArray, atom.aval).dtype
 
 

@@ -7,7 +7,7 @@ not fit are dropped.
 
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 from jax.extend.core import JaxprEqn
@@ -27,11 +27,11 @@ def gather_positions(
         operand,
         starts,
         window,
-        indexed=numbers.start_index_map,
-        removed=numbers.collapsed_slice_dims,
-        batching=numbers.operand_batching_dims,
-        starts_batching=numbers.start_indices_batching_dims,
-        window_axes=numbers.offset_dims,
+        indexed=_ints(numbers.start_index_map),
+        removed=_ints(numbers.collapsed_slice_dims),
+        batching=_ints(numbers.operand_batching_dims),
+        starts_batching=_ints(numbers.start_indices_batching_dims),
+        window_axes=_ints(numbers.offset_dims),
         result=result,
         clamp=_clamps(eqn.params["mode"], writes=False),
     )
@@ -43,7 +43,8 @@ def scatter_positions(
     """Flat position in the operand where each update of a scatter lands, -1 for those
     that are dropped."""
     numbers = eqn.params["dimension_numbers"]
-    removed, batching = numbers.inserted_window_dims, numbers.operand_batching_dims
+    removed = _ints(numbers.inserted_window_dims)
+    batching = _ints(numbers.operand_batching_dims)
     lengths = iter([updates[axis] for axis in numbers.update_window_dims])
     window = tuple(
         1 if axis in {*removed, *batching} else next(lengths)
@@ -53,11 +54,11 @@ def scatter_positions(
         operand,
         starts,
         window,
-        indexed=numbers.scatter_dims_to_operand_dims,
+        indexed=_ints(numbers.scatter_dims_to_operand_dims),
         removed=removed,
         batching=batching,
-        starts_batching=numbers.scatter_indices_batching_dims,
-        window_axes=numbers.update_window_dims,
+        starts_batching=_ints(numbers.scatter_indices_batching_dims),
+        window_axes=_ints(numbers.update_window_dims),
         result=updates,
         clamp=_clamps(eqn.params["mode"], writes=True),
     )
@@ -171,6 +172,11 @@ def _clamps(mode: GatherScatterMode, *, writes: bool) -> bool:
     if mode == GatherScatterMode.FILL_OR_DROP:
         return False
     return mode == GatherScatterMode.CLIP or not writes
+
+
+def _ints(axes: Sequence[SupportsIndex]) -> tuple[int, ...]:
+    """Axes as plain integers: batching in JAX can leave NumPy's."""
+    return tuple(map(int, axes))
 
 
 def _as_int64(index: Integer[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:

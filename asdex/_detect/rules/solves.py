@@ -6,8 +6,6 @@ import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
 from jax.extend.core import primitives as p
-from jaxtyping import Int
-from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from ..dependence import Dependence, nothing
@@ -69,22 +67,18 @@ def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list
     if any(operand.dependence is not None for operand in operands[: -len(sides)]):
         return active(eqn, conservative(eqn, operands, scope))
     unknowns = [Value(side.aval, nothing(side.shape, 0)) for side in sides]
-    own, inner = as_own_inputs([*consts, *unknowns], Scope(0, Notes()))
+    # Modes are not excluded: JAX differentiates the solve by its own rule.
+    notes = Notes(conservative=scope.notes.conservative)
+    own, inner = as_own_inputs([*consts, *unknowns], Scope(0, notes))
     products = call(eqn.params["jaxprs"].matvec, own, inner)
     shapes = [shape_of(var) for var in eqn.outvars]
     rows = [
         product.dependence or nothing(shape, inner.n)
         for product, shape in zip(products, shapes, strict=True)
     ]
-    component = _components(joined(rows, inner.n).matrix())
+    pattern = joined(rows, inner.n).matrix()
+    blocks, block = connected_components(pattern, directed=False)
     right = [side.dependence or nothing(side.shape, scope.n) for side in sides]
     every = np.arange(inner.n)
-    blocks = joined(right, scope.n).spread(
-        component, every, (component.max(initial=0) + 1,)
-    )
-    return active(eqn, split(blocks.take(component), shapes))
-
-
-def _components(matrix: csr_array) -> Int[np.ndarray, " n"]:
-    """Number of the block that each unknown belongs to."""
-    return connected_components(matrix, directed=False)[1]
+    solved = joined(right, scope.n).spread(block, every, (int(blocks),)).take(block)
+    return active(eqn, split(solved, shapes))
