@@ -1,0 +1,94 @@
+"""The compressed matrix: one product with the Jacobian or Hessian per color.
+
+The function is linearized once. Its linear map is then applied to one seed vector per
+color, all at once or in chunks; row `c` of the result `B` is the sum of the columns (in
+mode `"rev"`: of the rows) of color `c`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Inexact, Int32
+
+from ._coloring import ColoredPattern
+from ._types import HESSIAN_MODES
+
+Vector = Inexact[Array, " size"]
+
+
+class Linearization(NamedTuple):
+    """The linear map whose products make the rows of the compressed matrix.
+
+    `apply` maps a vector of dtype `seed_dtype`, one element per colored row or column, to
+    a vector of dtype `row_dtype`.
+    """
+
+    apply: Callable[[Vector], Vector]
+    seed_dtype: Any
+    row_dtype: Any
+
+
+def linearize(
+    fun: Callable[[Vector], tuple[Array, Any]], x: Vector, mode: str, *, holomorphic: bool
+) -> tuple[Linearization, Any]:
+    """Linearize `fun`, or for a Hessian its gradient, at `x`.
+
+    `fun` returns its flat output, in Hessian modes a scalar, and what else it has to say,
+    which is returned beside the linearization. It is called once, in mode `rev_over_fwd`
+    twice, because the directional derivative leaves no room for the rest.
+
+    **Raises:** `TypeError` if the output is complex in mode `"rev"` without `holomorphic`,
+    or real with it.
+    """
+    if mode == "rev_over_fwd":
+        _, extras = fun(x)
+
+        def directional(x: Vector, v: Vector) -> Inexact[Array, ""]:
+            return jax.jvp(lambda x: fun(x)[0], (x,), (v,))[1]
+
+        gradient = jax.grad(directional, holomorphic=holomorphic)
+        return Linearization(lambda v: gradient(x, v), x.dtype, x.dtype), extras
+
+    if mode in HESSIAN_MODES:
+        fun = jax.grad(fun, has_aux=True, holomorphic=holomorphic)
+    if mode in ("fwd", "fwd_over_rev"):
+        y, push, extras = jax.linearize(fun, x, has_aux=True)
+        linearization = Linearization(push, x.dtype, y.dtype)
+    else:
+        y, pull, extras = jax.vjp(fun, x, has_aux=True)
+        linearization = Linearization(lambda v: pull(v)[0], y.dtype, x.dtype)
+    _check_output_dtype(y.dtype, mode, holomorphic)
+    return linearization, extras
+
+
+def compress(
+    linearization: Linearization, coloring: ColoredPattern, chunk_size: int | None
+) -> Inexact[Array, "colors dim"]:
+    """The compressed matrix, at most `chunk_size` rows of it being computed at a time."""
+    apply, seed_dtype, row_dtype = linearization
+    k = coloring.num_colors
+    if k == 0:
+        return jnp.zeros((0, coloring.dim), row_dtype)
+    # Without the barrier XLA would work out the seeds of all colors while compiling.
+    colors = jax.lax.optimization_barrier(jnp.asarray(coloring.colors))
+
+    def row(color: Int32[Array, ""]) -> Inexact[Array, " dim"]:
+        return apply((colors == color).astype(seed_dtype))
+
+    each = jnp.arange(k, dtype=jnp.int32)
+    if chunk_size is None or chunk_size >= k:
+        return jax.vmap(row)(each)
+    return jax.lax.map(row, each, batch_size=chunk_size)
+
+
+def _check_output_dtype(dtype: Any, mode: str, holomorphic: bool) -> None:
+    is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
+    if holomorphic and not is_complex:
+        raise TypeError(f"holomorphic=True needs outputs of complex dtype. Got {dtype}.")
+    if is_complex and mode == "rev" and not holomorphic:
+        raise TypeError(
+            f"Mode 'rev' needs real-valued outputs. Got {dtype}. Use mode='fwd', or pass "
+            "holomorphic=True if the function is holomorphic."
+        )

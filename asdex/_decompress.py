@@ -1,0 +1,275 @@
+"""From the compressed matrix to the values of the sparse one, and to a matrix format."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.sparse import BCOO
+from jaxtyping import Array, Int32, Integer, Num
+
+from ._coloring import ColoredPattern
+from ._pattern import SparsityPattern
+from ._types import OUTPUT_FORMATS, OutputFormat, check_choice
+
+Assembler = Callable[[Num[Array, " nnz"]], Any]
+
+
+def decompress_data(
+    compressed: Num[Array, "..."], coloring: ColoredPattern
+) -> Num[Array, " nnz"]:
+    """The values of the sparse matrix, in the order of the entries of its pattern.
+
+    Element `k` is the entry `(sparsity.rows[k], sparsity.cols[k])`. One gather, which can
+    stand inside `jax.jit`, `jax.vmap` and `jax.grad`.
+
+    **Arguments:**
+
+    - `compressed`: the matrix `B` of shape `(num_colors, dim)` that
+        `compressed_jacobian` or `compressed_hessian` returns.
+    - `coloring`: the coloring that `B` was computed with.
+
+    **Raises:** `ValueError` if `compressed` has another shape.
+    """
+    k, d = coloring.num_colors, coloring.dim
+    if compressed.shape != (k, d):
+        raise ValueError(
+            "compressed must have one row for each of the num_colors colors: expected "
+            f"shape (k, d) = ({k}, {d}) for this coloring in mode {coloring.mode!r}. Got "
+            f"{compressed.shape}."
+        )
+    return gather(compressed, coloring.positions)
+
+
+def decompress(
+    compressed: Num[Array, "..."],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+) -> Any:
+    """The sparse matrix of shape `(m, n)`, flat whatever the pytrees of the function.
+
+    See `decompress_data` for the arguments, and `jacobian` for `output_format`.
+
+    **Raises:** `ValueError` if `compressed` has the wrong shape or the format is unknown.
+    """
+    check_choice("output_format", output_format, OUTPUT_FORMATS)
+    pattern = coloring.sparsity
+    matrix = Block(
+        pattern.rows, pattern.cols, (pattern.m,), (pattern.n,), pattern.is_sorted
+    )
+    return assembler(matrix, output_format)(decompress_data(compressed, coloring))
+
+
+def gather(
+    compressed: Num[Array, "colors dim"], positions: Integer[np.ndarray, " nnz"]
+) -> Num[Array, " nnz"]:
+    """The elements of the raveled compressed matrix at the given positions."""
+    return compressed.reshape(-1).at[positions].get(mode="promise_in_bounds")
+
+
+class Block(NamedTuple):
+    """The entries that belong to one leaf of the output and one leaf of the input.
+
+    As an array a block has the shape of the output leaf followed by that of the input
+    leaf; `rows` and `cols` count the elements of either.
+    """
+
+    rows: Int32[np.ndarray, " block_nnz"]
+    cols: Int32[np.ndarray, " block_nnz"]
+    row_shape: tuple[int, ...]
+    col_shape: tuple[int, ...]
+    is_sorted: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the block as an array."""
+        return (*self.row_shape, *self.col_shape)
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """Number of elements of the output leaf and of the input leaf."""
+        return math.prod(self.row_shape), math.prod(self.col_shape)
+
+
+class Layout(NamedTuple):
+    """How the blocks of a matrix follow each other in one vector of values.
+
+    `order` lists the entries of the pattern block by block, `None` if there is a single
+    block; block `k`, counted along the leaves of the input first, has the entries
+    `bounds[k]:bounds[k + 1]` of it.
+    """
+
+    order: Integer[np.ndarray, " nnz"] | None
+    bounds: tuple[int, ...]
+    blocks: tuple[Block, ...]
+
+
+def block_layout(
+    pattern: SparsityPattern,
+    row_shapes: Sequence[tuple[int, ...]],
+    col_shapes: Sequence[tuple[int, ...]],
+) -> Layout:
+    """Split a pattern into blocks, one for each pair of leaves with these shapes.
+
+    Cost: O(nnz log nnz), nothing for a single block.
+    """
+    if len(row_shapes) == len(col_shapes) == 1:
+        block = Block(
+            pattern.rows, pattern.cols, row_shapes[0], col_shapes[0], pattern.is_sorted
+        )
+        return Layout(None, (0, pattern.nnz), (block,))
+    row_starts = np.cumsum([0, *map(math.prod, row_shapes)])
+    col_starts = np.cumsum([0, *map(math.prod, col_shapes)])
+    row_leaf = np.searchsorted(row_starts[1:], pattern.rows, side="right")
+    col_leaf = np.searchsorted(col_starts[1:], pattern.cols, side="right")
+    owner = row_leaf * len(col_shapes) + col_leaf
+    order = np.argsort(owner, kind="stable")
+    num_blocks = len(row_shapes) * len(col_shapes)
+    bounds = np.searchsorted(owner[order], np.arange(num_blocks + 1)).tolist()
+    rows = (pattern.rows - row_starts[row_leaf]).astype(np.int32)[order]
+    cols = (pattern.cols - col_starts[col_leaf]).astype(np.int32)[order]
+    shapes = itertools.product(row_shapes, col_shapes)
+    return Layout(
+        order,
+        tuple(bounds),
+        tuple(
+            Block(rows[start:stop], cols[start:stop], *shape, pattern.is_sorted)
+            for shape, (start, stop) in zip(shapes, itertools.pairwise(bounds), strict=True)
+        ),
+    )
+
+
+def check_shapes_for(
+    output_format: OutputFormat,
+    row_shapes: Sequence[tuple[int, ...]],
+    col_shapes: Sequence[tuple[int, ...]],
+) -> None:
+    """Raise `ValueError` if the format cannot hold blocks of these shapes."""
+    is_flat = [len(shape) for shape in (*row_shapes, *col_shapes)] == [1, 1]
+    if output_format.startswith("scipy") and not is_flat:
+        raise ValueError(
+            f"SciPy formats only support 2D matrices, so with {output_format!r} the "
+            "function must map one flat (1-D) array to one flat array. Got output shapes "
+            f"{tuple(row_shapes)} and input shapes {tuple(col_shapes)}. Use 'bcoo' or "
+            "'dense', or ravel the arguments and the output."
+        )
+
+
+# -- Formats -----------------------------------------------------------------------------
+
+
+def assembler(block: Block, output_format: OutputFormat) -> Assembler:
+    """A function that makes the matrix from the values of the entries.
+
+    What the values do not enter is worked out here, once.
+    """
+    return _ASSEMBLERS[output_format](block)
+
+
+def _bcoo(block: Block) -> Assembler:
+    indices = np.concatenate(
+        [_unravel(block.rows, block.row_shape), _unravel(block.cols, block.col_shape)],
+        axis=1,
+    )
+    return lambda data: BCOO(
+        (data, jnp.asarray(indices)),
+        shape=block.shape,
+        indices_sorted=block.is_sorted,
+        unique_indices=True,
+    )
+
+
+def _unravel(
+    flat: Int32[np.ndarray, " block_nnz"], shape: tuple[int, ...]
+) -> Int32[np.ndarray, "block_nnz ndim"]:
+    """Indices into an array of `shape`, one row each, from positions when raveled."""
+    axes = np.unravel_index(flat, shape) if flat.size and shape else [flat] * len(shape)
+    return np.stack(axes, axis=1, dtype=np.int32) if shape else flat.reshape(-1, 1)[:, :0]
+
+
+def _dense(block: Block) -> Assembler:
+    return lambda data: (
+        jnp.zeros(block.matrix_shape, data.dtype)
+        .at[block.rows, block.cols]
+        .set(
+            data,
+            indices_are_sorted=block.is_sorted,
+            unique_indices=True,
+            mode="promise_in_bounds",
+        )
+        .reshape(block.shape)
+    )
+
+
+def _numpy_dense(block: Block) -> Assembler:
+    def assemble(data: Num[Array, " nnz"]) -> Num[np.ndarray, "..."]:
+        dense = np.zeros(block.matrix_shape, data.dtype)
+        dense[block.rows, block.cols] = _to_host(data)
+        return dense.reshape(block.shape)
+
+    return assemble
+
+
+def _scipy_coo(block: Block) -> Assembler:
+    from scipy.sparse import coo_array
+
+    return lambda data: coo_array(
+        (_to_host(data), (block.rows.copy(), block.cols.copy())), shape=block.shape
+    )
+
+
+def _scipy_csr(block: Block) -> Assembler:
+    from scipy.sparse import csr_array
+
+    return _compressed_rows(csr_array, block.rows, block.cols, block.shape[0], block.shape)
+
+
+def _scipy_csc(block: Block) -> Assembler:
+    from scipy.sparse import csc_array
+
+    return _compressed_rows(csc_array, block.cols, block.rows, block.shape[1], block.shape)
+
+
+def _compressed_rows(
+    array_type: Callable[..., Any],
+    major: Int32[np.ndarray, " nnz"],
+    minor: Int32[np.ndarray, " nnz"],
+    count: int,
+    shape: tuple[int, ...],
+) -> Assembler:
+    """CSR, or CSC with rows and columns exchanged."""
+    order = np.lexsort((minor, major))
+    indices = minor[order]
+    pointers = np.cumsum([0, *np.bincount(major, minlength=count)], dtype=np.int64)
+    pointers = pointers.astype(np.int32)
+
+    # SciPy changes index arrays in place, so each matrix gets its own.
+    def assemble(data: Num[Array, " nnz"]) -> Any:
+        values = _to_host(data)[order]
+        return array_type((values, indices.copy(), pointers.copy()), shape=shape)
+
+    return assemble
+
+
+def _to_host(data: Num[Array, " nnz"]) -> Num[np.ndarray, " nnz"]:
+    """A NumPy copy of the values that its owner may write to."""
+    try:
+        return np.array(data)
+    except jax.errors.TracerArrayConversionError:
+        raise TypeError(
+            "NumPy and SciPy formats cannot be made inside jax.jit, jax.vmap or another "
+            "transformation. Use output_format='bcoo' or 'dense' there."
+        ) from None
+
+
+_ASSEMBLERS: dict[str, Callable[[Block], Assembler]] = {
+    "bcoo": _bcoo,
+    "dense": _dense,
+    "numpy_dense": _numpy_dense,
+    "scipy_coo": _scipy_coo,
+    "scipy_csr": _scipy_csr,
+    "scipy_csc": _scipy_csc,
+}
