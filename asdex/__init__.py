@@ -22,15 +22,12 @@ from ._api_compressed import (
 )
 from ._api_compressed import value_and_compressed_hessian as value_and_compressed_hessian
 from ._api_compressed import (
-    value_and_compressed_hessian_from_coloring as value_and_compressed_hessian_from_coloring,
+    value_and_compressed_hessian_from_coloring as value_and_compressed_hessian_from_coloring,  # noqa: E501
 )
 from ._api_compressed import value_and_compressed_jacobian as value_and_compressed_jacobian
 from ._api_compressed import (
-    value_and_compressed_jacobian_from_coloring as value_and_compressed_jacobian_from_coloring,
+    value_and_compressed_jacobian_from_coloring as value_and_compressed_jacobian_from_coloring,  # noqa: E501
 )
-from ._color import check_coloring_cols as check_coloring_cols
-from ._color import check_coloring_rows as check_coloring_rows
-from ._color import check_coloring_symmetric as check_coloring_symmetric
 from ._color import color_cols as color_cols
 from ._color import color_rows as color_rows
 from ._color import color_symmetric as color_symmetric
@@ -45,6 +42,7 @@ from ._errors import DenseColoringWarning as DenseColoringWarning
 from ._errors import InvalidColoringError as InvalidColoringError
 from ._errors import VerificationError as VerificationError
 from ._pattern import SparsityPattern as SparsityPattern
+from ._plot import spy as spy
 from ._types import ColoringMode as ColoringMode
 from ._types import HessianMode as HessianMode
 from ._types import JacobianMode as JacobianMode

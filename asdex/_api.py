@@ -1,0 +1,446 @@
+"""The public verbs: detect, color, differentiate.
+
+Each is a door of one engine (`detect_sparsity`, `evaluator`) and only translates its
+arguments. `jacobian` explains the arguments that all of them share.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ._color import hessian_coloring_from_sparsity, jacobian_coloring_from_sparsity
+from ._coloring import ColoredPattern
+from ._evaluate import Options, evaluator
+from ._pattern import SparsityPattern
+from ._sparsity import detect_sparsity
+from ._types import (
+    HESSIAN_MODES,
+    JACOBIAN_MODES,
+    HessianMode,
+    JacobianMode,
+    OutputFormat,
+    check_choice,
+)
+
+
+def jacobian_sparsity(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    **kwargs: Any,
+) -> SparsityPattern:
+    """Which entries of the Jacobian of `f` can be nonzero, for any values of the arrays.
+
+    `f` is traced, not evaluated; the pattern holds for all arguments that have the
+    shapes, and the static values, of the samples. It may hold entries that are always
+    zero, but lacks none that is not.
+
+    **Arguments:**
+
+    - `f`: a function of arrays and pytrees that returns an array or a pytree of arrays.
+    - `*args`, `**kwargs`: sample arguments of `f`: arrays, `jax.ShapeDtypeStruct`, Python
+        numbers, and pytrees of them, of which only shapes and dtypes are used. bool, int,
+        str, None and other objects that are no arrays are static: the pattern holds for
+        their values. In place of all samples, `input_shape=` gives the shape (an int or
+        a tuple) of a single array.
+    - `argnums`: which arguments to differentiate with respect to, an int or a sequence;
+        they are numbered in the order of the signature of `f`, and may be negative.
+    - `has_aux`: whether `f` returns a pair `(output, aux)`; `aux` is ignored.
+
+    **Returns:** a pattern of shape `(m, n)` with `m` elements in the output of `f` and
+    `n` in the selected arguments, raveled and joined in the order of their leaves.
+
+    **Raises:** `TypeError` if `f` cannot be called with the samples or is not traceable;
+    `ValueError` if `argnums` is out of range or selects no array.
+    """
+    return detect_sparsity(
+        f, args, kwargs, order=1, argnums=argnums, has_aux=has_aux
+    ).pattern
+
+
+def hessian_sparsity(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    **kwargs: Any,
+) -> SparsityPattern:
+    """Which entries of the Hessian of a scalar function `f` can be nonzero.
+
+    The pattern is that of the Jacobian of the gradient, made symmetric. Outputs of shape
+    `(1,)`, `(1, 1)` and so on count as scalars. See `jacobian_sparsity` for the
+    arguments.
+
+    **Returns:** a symmetric pattern of shape `(n, n)`.
+
+    **Raises:** what `jacobian_sparsity` raises; `ValueError` if `f` does not return a
+    scalar; `TypeError` if a selected argument holds integers.
+    """
+    return detect_sparsity(
+        f, args, kwargs, order=2, argnums=argnums, has_aux=has_aux
+    ).pattern
+
+
+def jacobian_coloring(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    mode: JacobianMode | None = None,
+    symmetric: bool = False,
+    postprocess: bool = False,
+    **kwargs: Any,
+) -> ColoredPattern:
+    """Detect the pattern of the Jacobian of `f` and color it.
+
+    The coloring can be used for any values of the arguments, and with
+    `jacobian_from_coloring` as often as wanted. See `jacobian_sparsity` for `f`, the
+    samples, `argnums` and `has_aux`, and `jacobian_coloring_from_sparsity` for the rest;
+    without a `mode`, those that JAX cannot use on `f` are left out.
+
+    **Raises:** what those two raise; `ValueError` if JAX cannot differentiate `f` in
+    `mode`.
+    """
+    if mode is not None:
+        check_choice("mode", mode, JACOBIAN_MODES)
+    detected = detect_sparsity(f, args, kwargs, order=1, argnums=argnums, has_aux=has_aux)
+    return jacobian_coloring_from_sparsity(
+        detected.pattern,
+        mode=detected.resolve(mode),
+        symmetric=symmetric,
+        postprocess=postprocess,
+    )
+
+
+def hessian_coloring(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    mode: HessianMode | None = None,
+    symmetric: bool = True,
+    postprocess: bool = False,
+    **kwargs: Any,
+) -> ColoredPattern:
+    """Detect the pattern of the Hessian of a scalar function `f` and color it.
+
+    See `hessian_sparsity` for `f` and the samples, and `hessian_coloring_from_sparsity`
+    for the other arguments and the errors. Without a `mode`, `"fwd_over_rev"` is taken
+    if JAX can use it on `f`.
+    """
+    if mode is not None:
+        check_choice("mode", mode, HESSIAN_MODES)
+    detected = detect_sparsity(f, args, kwargs, order=2, argnums=argnums, has_aux=has_aux)
+    return hessian_coloring_from_sparsity(
+        detected.pattern,
+        mode=detected.resolve(mode),
+        symmetric=symmetric,
+        postprocess=postprocess,
+    )
+
+
+def jacobian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: JacobianMode | None = None,
+    symmetric: bool = False,
+    output_format: OutputFormat = "bcoo",
+    chunk_size: int | None = None,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the sparse Jacobian of `f`.
+
+    Detects the pattern and colors it, from samples, once; each call of the result then
+    takes one JVP or VJP of `f` per color. It accepts the arguments of `f`, with values of
+    its own, and works under `jax.jit`, `jax.vmap` and `jax.grad`. Wrap it in `jax.jit`
+    where it is called often: like those of `jax.jacobian`, calls outside of `jit` trace
+    `f` anew.
+
+    **Arguments:**
+
+    - `f`, `*sample_args`, `**sample_kwargs`, `argnums`: see `jacobian_sparsity`.
+    - `has_aux`: whether `f` returns a pair `(output, aux)`. `aux` may hold anything, and
+        is returned beside the Jacobian.
+    - `holomorphic`: a promise that `f` is holomorphic, which complex inputs need.
+    - `allow_int`: whether selected arguments may hold integers. Their blocks are zero,
+        and the mode is `"rev"`.
+    - `mode`: `"fwd"` for one JVP per color of the columns, `"rev"` for one VJP per color
+        of the rows. By default the one with fewer colors, `"fwd"` if equal or symmetric.
+    - `symmetric`: whether the Jacobian is known to be symmetric, which saves colors.
+    - `output_format`: `"bcoo"` for `jax.experimental.sparse.BCOO`, `"dense"` for
+        `jax.Array`, `"numpy_dense"` for `numpy.ndarray`, `"scipy_coo"`, `"scipy_csr"` and
+        `"scipy_csc"` for SciPy's sparse arrays. Entries of the pattern are stored
+        also where they are zero. The last four cannot be made under `jit`; SciPy's need
+        one flat input and one flat output.
+    - `chunk_size`: how many colors to process at a time; all by default. Fewer need less
+        memory.
+
+    **Returns:** a function that returns the Jacobian nested as `jax.jacobian` nests it:
+    a block of shape `(*out_shape, *in_shape)` for each leaf of the output and of the
+    selected arguments. With `has_aux`, it returns a pair `(jacobian, aux)`.
+
+    **Raises:** what `jacobian_coloring` raises; `ValueError` for an unknown format or a
+    `chunk_size` that is not positive. Calls raise `TypeError` or `ValueError` if their
+    arguments differ from the samples in structure, shape, kind of dtype or static value.
+    """
+    coloring = jacobian_coloring(
+        f,
+        *sample_args,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        **sample_kwargs,
+    )
+    options = Options(
+        output_format=output_format,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def jacobian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:
+    """A function that computes the sparse Jacobian of `f` by a given coloring.
+
+    The coloring, from `jacobian_coloring` or made by hand, must hold every entry of the
+    Jacobian of `f` that can be nonzero: it is taken at its word. Keyword arguments of a
+    call that have no sample are passed on to `f`, under the same condition. See
+    `jacobian` for the other arguments, what is returned, and errors.
+    """
+    options = Options(
+        output_format=output_format,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def value_and_jacobian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: JacobianMode | None = None,
+    symmetric: bool = False,
+    output_format: OutputFormat = "bcoo",
+    chunk_size: int | None = None,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the value of `f` and its sparse Jacobian.
+
+    The value comes out of the pass that the Jacobian needs anyway. See `jacobian` for the
+    arguments.
+
+    **Returns:** a function that returns `(value, jacobian)`, or with `has_aux`
+    `((value, aux), jacobian)`, ordered like `jax.value_and_grad`.
+    """
+    coloring = jacobian_coloring(
+        f,
+        *sample_args,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        **sample_kwargs,
+    )
+    options = Options(
+        output_format=output_format,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def value_and_jacobian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:
+    """`value_and_jacobian` by a given coloring; see `jacobian_from_coloring`."""
+    options = Options(
+        output_format=output_format,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def hessian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: HessianMode | None = None,
+    symmetric: bool = True,
+    output_format: OutputFormat = "bcoo",
+    chunk_size: int | None = None,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the sparse Hessian of a scalar function `f`.
+
+    Detects the pattern and colors it, from samples, once; each call of the result then
+    takes one Hessian-vector product per color. Outputs of shape `(1,)`, `(1, 1)` and so
+    on are squeezed. See `jacobian` for the arguments that are not listed.
+
+    **Arguments:**
+
+    - `allow_int`: there for symmetry with `jacobian`; must be false.
+    - `mode`: how a Hessian-vector product is composed: `"fwd_over_rev"` (the default)
+        is the JVP of the gradient, `"rev_over_fwd"` the gradient of the directional
+        derivative, `"rev_over_rev"` the VJP of the gradient.
+    - `symmetric`: whether to color as a symmetric matrix, which needs fewer colors. Pass
+        false if custom derivative rules make the Hessian unsymmetric.
+
+    **Returns:** a function that returns the Hessian nested as `jax.hessian` nests it: a
+    block of shape `(*in_shape_1, *in_shape_2)` for each pair of leaves of the selected
+    arguments. With `has_aux`, it returns a pair `(hessian, aux)`.
+
+    **Raises:** what `hessian_coloring` and `jacobian` raise; `TypeError` with
+    `allow_int`.
+    """
+    coloring = hessian_coloring(
+        f,
+        *sample_args,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        **sample_kwargs,
+    )
+    options = Options(
+        output_format=output_format,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 2, options)
+
+
+def hessian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:
+    """A function that computes the sparse Hessian of `f` by a given coloring.
+
+    The coloring, from `hessian_coloring` or made by hand, is taken at its word, as in
+    `jacobian_from_coloring`. See `hessian` for the arguments.
+    """
+    options = Options(
+        output_format=output_format,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+    )
+    return evaluator(f, coloring, 2, options)
+
+
+def value_and_hessian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: HessianMode | None = None,
+    symmetric: bool = True,
+    output_format: OutputFormat = "bcoo",
+    chunk_size: int | None = None,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the value of `f` and its sparse Hessian.
+
+    The value, squeezed to a scalar, comes out of a pass that the Hessian needs anyway.
+    See `hessian` for the arguments.
+
+    **Returns:** a function that returns `(value, hessian)`, or with `has_aux`
+    `((value, aux), hessian)`, ordered like `jax.value_and_grad`.
+    """
+    coloring = hessian_coloring(
+        f,
+        *sample_args,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        **sample_kwargs,
+    )
+    options = Options(
+        output_format=output_format,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 2, options)
+
+
+def value_and_hessian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:
+    """`value_and_hessian` by a given coloring; see `hessian_from_coloring`."""
+    options = Options(
+        output_format=output_format,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+    )
+    return evaluator(f, coloring, 2, options)

@@ -1,0 +1,173 @@
+"""The one engine behind every verb: from a function and its coloring to its derivative."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Integer, Num
+
+from ._arguments import Inputs, bind_call, check_differentiable
+from ._coloring import ColoredPattern
+from ._compress import compress, linearize
+from ._decompress import Assembler, assembler, block_layout, check_shapes_for, gather
+from ._flat import Extras, cast, flatten
+from ._types import (
+    HESSIAN_MODES,
+    JACOBIAN_MODES,
+    OUTPUT_FORMATS,
+    OutputFormat,
+    check_choice,
+)
+
+Shapes = Sequence[tuple[int, ...]]
+
+
+class Options(NamedTuple):
+    """What a caller may choose about an evaluation; `jacobian` explains the choices."""
+
+    output_format: OutputFormat | None = None  # `None` stops at the compressed matrix.
+    with_value: bool = False
+    has_aux: bool = False
+    holomorphic: bool = False
+    allow_int: bool = False
+    chunk_size: int | None = None
+    forward_keywords: bool = True  # See `bind_call`.
+
+
+def evaluator(
+    f: Callable[..., Any], coloring: ColoredPattern, order: int, options: Options
+) -> Callable[..., Any]:
+    """A function of the arguments of `f` that returns its derivative.
+
+    `order` is 1 for the Jacobian and 2 for the Hessian. What the coloring and the options
+    alone determine is worked out here, not at every call.
+
+    **Raises:** `TypeError` or `ValueError` for options that are wrong whatever the call.
+    """
+    _check_options(f, coloring, order, options)
+    pattern, mode = coloring.sparsity, coloring.mode
+    inputs = Inputs.of(pattern)
+    usual_shapes = pattern.output_shapes if order == 1 else pattern.leaf_shapes
+    usual_form = _form(coloring, usual_shapes, options.output_format)
+
+    def evaluate(*args: Any, **kwargs: Any) -> Any:
+        bound = bind_call(
+            f, inputs, args, kwargs, forward_keywords=options.forward_keywords
+        )
+        call = flatten(bound, inputs, has_aux=options.has_aux, scalar=order == 2)
+        check_differentiable(
+            inputs,
+            call.dtypes,
+            mode,
+            holomorphic=options.holomorphic,
+            allow_int=options.allow_int,
+        )
+        linearization, extras = linearize(
+            lambda x: call.fun(x, call.others),
+            call.x,
+            mode,
+            holomorphic=options.holomorphic,
+        )
+        result = compress(linearization, coloring, options.chunk_size)
+        form, nest_rows, row_dtypes = usual_form, inputs.unflatten, call.dtypes
+        if order == 1:
+            output = extras.structure
+            nest_rows, row_dtypes = output.treedef.unflatten, output.dtypes
+            if output.shapes != pattern.output_shapes:
+                # A pattern made by hand need not know the shapes of the output.
+                form = _form(coloring, output.shapes, options.output_format)
+        if form is not None:
+            dtypes = call.dtypes if mode == "rev" else row_dtypes
+            rows = form.assemble(result, by_column=mode == "rev", dtypes=dtypes)
+            result = nest_rows([inputs.unflatten(row) for row in rows])
+        return _combine(result, extras, options)
+
+    return evaluate
+
+
+class Form(NamedTuple):
+    """How to read the blocks of the result from the compressed matrix."""
+
+    positions: Integer[np.ndarray, " nnz"]
+    bounds: tuple[int, ...]
+    assemblers: tuple[tuple[Assembler, ...], ...]  # One row for each leaf of the output.
+
+    def assemble(
+        self,
+        compressed: Num[Array, "colors dim"],
+        *,
+        by_column: bool,
+        dtypes: Sequence[Any],
+    ) -> list[list[Any]]:
+        """The blocks, each of the dtype of its leaf of the output, or of the input."""
+        values = gather(compressed, self.positions)
+        windows = itertools.pairwise(self.bounds)
+        return [
+            [
+                assemble(cast(values[slice(*next(windows))], dtypes[j if by_column else i]))
+                for j, assemble in enumerate(row)
+            ]
+            for i, row in enumerate(self.assemblers)
+        ]
+
+
+def _form(
+    coloring: ColoredPattern, row_shapes: Shapes, output_format: OutputFormat | None
+) -> Form | None:
+    """The form for output leaves of these shapes; none for the compressed matrix."""
+    pattern = coloring.sparsity
+    if (size := sum(map(math.prod, row_shapes))) != pattern.m:
+        raise ValueError(
+            f"The function returns {size} numbers, but the coloring is of a pattern with "
+            f"{pattern.m} rows. Use a coloring that was made for this function."
+        )
+    if output_format is None:
+        return None
+    col_shapes = pattern.leaf_shapes
+    check_shapes_for(output_format, row_shapes, col_shapes)
+    order, bounds, blocks = block_layout(pattern, row_shapes, col_shapes)
+    positions = coloring.positions if order is None else coloring.positions[order]
+    assemblers = iter([assembler(block, output_format) for block in blocks])
+    return Form(
+        positions,
+        bounds,
+        tuple(tuple(itertools.islice(assemblers, len(col_shapes))) for _ in row_shapes),
+    )
+
+
+def _combine(result: Any, extras: Extras, options: Options) -> Any:
+    """Put the value and the auxiliary output where `jax.value_and_grad` puts them."""
+    value, aux = extras.value_and_aux()
+    if options.with_value:
+        return ((value, aux) if options.has_aux else value), result
+    return (result, aux) if options.has_aux else result
+
+
+def _check_options(
+    f: Callable[..., Any], coloring: ColoredPattern, order: int, options: Options
+) -> None:
+    if not callable(f):
+        raise TypeError(f"f must be callable. Got {f!r}.")
+    if not isinstance(coloring, ColoredPattern):
+        raise TypeError(
+            f"coloring must be a ColoredPattern. Got {type(coloring).__name__}. Make one "
+            "with jacobian_coloring or hessian_coloring."
+        )
+    modes = JACOBIAN_MODES if order == 1 else HESSIAN_MODES
+    if coloring.mode not in modes:
+        name = "Jacobian" if order == 1 else "Hessian"
+        raise ValueError(
+            f"A {name} needs a coloring of mode {' or '.join(map(repr, modes))}. This one "
+            f"has mode {coloring.mode!r}. Make it with {name.lower()}_coloring."
+        )
+    if options.output_format is not None:
+        check_choice("output_format", options.output_format, OUTPUT_FORMATS)
+    if options.chunk_size is not None and options.chunk_size <= 0:
+        raise ValueError(f"chunk_size must be positive. Got {options.chunk_size}.")
+    if order == 2 and options.allow_int:
+        raise TypeError(
+            "allow_int=True is not supported for Hessians: integer inputs cannot be "
+            "differentiated twice."
+        )

@@ -1,0 +1,144 @@
+"""From the user's function and sample arguments to a pattern, and the modes that fit it."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from jaxtyping import Int32
+
+from ._arguments import Inputs, as_inputs, bind_samples
+from ._detect import Detection, detect
+from ._flat import FlatCall, FlatFunction, flatten
+from ._pattern import SparsityPattern
+from ._types import JACOBIAN_MODES
+
+_WHY = (
+    "A custom_vjp and integer inputs exclude forward mode; a while loop and complex "
+    "outputs of real inputs exclude reverse mode."
+)
+
+
+class Detected(NamedTuple):
+    """A pattern, and the AD modes that can compute its matrix, best first."""
+
+    pattern: SparsityPattern
+    modes: tuple[str, ...]
+
+    def resolve(self, mode: str | None) -> Any:
+        """The mode to color for; `None` if the number of colors may decide.
+
+        Raises `ValueError` if JAX cannot differentiate the function in mode `mode`.
+        """
+        if mode is None:
+            return None if self.modes == JACOBIAN_MODES else self.modes[0]
+        if mode not in self.modes:
+            raise ValueError(
+                f"mode={mode!r} is impossible for this function; possible is "
+                f"{' or '.join(map(repr, self.modes))}. {_WHY}"
+            )
+        return mode
+
+
+def detect_sparsity(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    *,
+    order: int,
+    argnums: int | Sequence[int],
+    has_aux: bool,
+) -> Detected:
+    """The pattern of the Jacobian (`order` 1) or the Hessian (`order` 2) of `f`.
+
+    Samples contribute shapes, dtypes and static values, so the pattern holds for all
+    values of arrays of these shapes.
+
+    **Raises:** what `bind_samples`, `as_inputs` and `flatten` raise; `TypeError` for a
+    Hessian with respect to integers; `ValueError` if JAX can differentiate `f` in no
+    mode; JAX's own errors, with a note, if it cannot trace `f`.
+    """
+    bound = bind_samples(f, args, kwargs)
+    inputs = as_inputs(bound, argnums)
+    if order == 2 and inputs.has_integers:
+        raise TypeError(
+            f"Integer inputs are not supported for Hessians. Got {inputs.trees}. Pass "
+            "floating point samples, or select other arguments by argnums."
+        )
+    call = flatten(bound, inputs, has_aux=has_aux, scalar=order == 2)
+    with _advice_on_tracing():
+        fun = call.fun if order == 1 else _gradient(call)
+        detection = detect(fun, call.x, call.others)
+    rows, cols = detection.rows, detection.cols
+    if order == 2:
+        rows, cols = _symmetrize(rows, cols, detection.shape)
+    pattern = SparsityPattern(
+        rows,
+        cols,
+        detection.shape,
+        inputs.avals,
+        inputs.argnums,
+        detection.aux.structure.shapes if order == 1 else None,
+    )
+    return Detected(pattern, _modes(detection, inputs, call.x, order))
+
+
+def _modes(detection: Detection, inputs: Inputs, x: Any, order: int) -> tuple[str, ...]:
+    """The modes that JAX allows, the preferred one first."""
+    excluded = set()
+    if inputs.has_integers:
+        excluded.add("fwd")
+    if any(map(jnp.iscomplexobj, detection.aux.leaves)) and not jnp.iscomplexobj(x):
+        excluded.add("rev")
+    modes = tuple(mode for mode in detection.modes if mode not in excluded)
+    if not modes:
+        raise ValueError(
+            f"JAX can differentiate this function neither forward nor in reverse. {_WHY}"
+        )
+    if order == 1:
+        return modes
+    # What was detected is the Jacobian of the gradient, a reverse pass, so a custom_vjp
+    # shows up in it only where it is differentiated forward first.
+    over_gradient = {"fwd": ("fwd_over_rev",), "rev": ("rev_over_fwd", "rev_over_rev")}
+    return tuple(itertools.chain.from_iterable(over_gradient[mode] for mode in modes))
+
+
+def _gradient(call: FlatCall) -> FlatFunction:
+    """The gradient, for real and for complex numbers; the output rides along."""
+
+    def gradient(x: Any, others: Any) -> Any:
+        y, pull, extras = jax.vjp(lambda x: call.fun(x, others), x, has_aux=True)
+        return pull(jnp.ones_like(y))[0], extras
+
+    return gradient
+
+
+def _symmetrize(
+    rows: Int32[np.ndarray, " nnz"], cols: Int32[np.ndarray, " nnz"], shape: tuple[int, int]
+) -> tuple[Int32[np.ndarray, " union"], Int32[np.ndarray, " union"]]:
+    """The entries and those mirrored to them, row-major.
+
+    Detection need not see that a Hessian is symmetric: it may find `(i, j)` possible and
+    `(j, i)` not.
+    """
+    ones = np.ones(rows.size, bool)
+    matrix = scipy.sparse.csr_array((ones, (rows, cols)), shape=shape)
+    union = (matrix + matrix.T).tocoo()
+    return union.row, union.col
+
+
+@contextlib.contextmanager
+def _advice_on_tracing() -> Iterator[None]:
+    try:
+        yield
+    except jax.errors.JAXTypeError as error:
+        error.add_note(
+            "asdex traces the function with abstract values, as jax.jit does. Arguments "
+            "that decide about control flow or shapes must be static: pass them as bool, "
+            "int or str, or bind them with functools.partial."
+        )
+        raise
