@@ -55,7 +55,10 @@ def write_file(
     header["checksum"] = _checksum(header, arrays)
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, header=text, **arrays)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in {"header": text, **arrays}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
