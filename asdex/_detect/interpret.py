@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from jax.extend.core import Jaxpr, JaxprEqn, Literal
+from jax.core import ShapedArray
+from jax.extend.core import AbstractToken, Jaxpr, JaxprEqn, Literal
 
 from .dependence import Dependence, union
 from .known import Known, constant, results
@@ -26,11 +27,24 @@ def interpret(
         return environment[atom]
 
     for eqn in jaxpr.eqns:
+        _refuse_references(eqn)
         if not eqn.outvars:  # A print, say.
             continue
         outputs = _apply(eqn, [read(atom) for atom in eqn.invars], scope)
         environment |= zip(eqn.outvars, outputs, strict=True)
     return [read(atom) for atom in jaxpr.outvars]
+
+
+def _refuse_references(eqn: JaxprEqn) -> None:
+    """What is written to a mutable reference would escape an environment of values."""
+    for atom in (*eqn.invars, *eqn.outvars):
+        if not isinstance(atom.aval, ShapedArray | AbstractToken):
+            raise NotImplementedError(
+                "Sparsity detection does not follow mutable references, but the function "
+                f"has a value of type {atom.aval} (primitive {eqn.primitive.name!r}). "
+                "Write it with pure array updates (x.at[i].set(y)), or make the pattern "
+                "by hand (SparsityPattern.from_coo)."
+            )
 
 
 def _apply(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequence[Value]:

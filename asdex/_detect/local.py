@@ -18,7 +18,7 @@ def as_own_inputs(operands: Sequence[Value], scope: Scope) -> tuple[list[Value],
     """The operands, those with dependence made inputs of a scope of their own: numbered
     one after the other, element by element."""
     sizes = [prod(op.shape) if op.dependence else 0 for op in operands]
-    inner = Scope(sum(sizes), scope.notes)
+    inner = scope.within(sum(sizes))
     offsets = np.cumsum([0, *sizes])
     own = [
         Value(op.aval, identity(op.shape, inner.n, int(offset))) if op.dependence else op

@@ -6,7 +6,7 @@ made of the operands' dependences by `take`, `spread`, `combine` and `union`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -40,11 +40,22 @@ class Scope:
 
     n: int
     notes: "Notes"
+    follow_masks: bool = True
+    """Whether a loop is followed step by step for the sake of a mask."""
+
+    def within(self, n: int) -> "Scope":
+        """The scope of a program on `n` inputs of its own."""
+        return replace(self, n=n)
 
     def value(self, operand: Value) -> Shaped[np.ndarray, "..."] | None:
         """The value of an operand, `None` if it is unknown. For indices and predicates:
         asking for one that changes with a loop's steps makes the loop be followed."""
         return evaluate(operand.known)
+
+    def apart(self) -> "Scope":
+        """The scope of a program that JAX does not differentiate, so that it excludes no
+        AD mode."""
+        return replace(self, notes=Notes(conservative=self.notes.conservative))
 
     def partial_value(self, operand: Value) -> Partly | None:
         """What is known of an operand in every step of a loop, `None` if that is nothing.
@@ -53,8 +64,10 @@ class Scope:
 
     def predicate(self, operand: Value) -> Partly | None:
         """Like `partial_value`, but a value that is known as a whole is worked out at any
-        cost: what a predicate excludes is structure, not chance."""
-        if operand.dependence is None and operand.known.status is Status.KNOWN:
+        cost, also by following a loop that is not long: what a predicate excludes is
+        structure, not chance."""
+        followed = Status.STEPWISE if self.follow_masks else Status.KNOWN
+        if operand.dependence is None and operand.known.status <= followed:
             value = evaluate(operand.known)
             return None if value is None else Partly(value, np.ones((), bool))
         return self.partial_value(operand)

@@ -75,7 +75,7 @@ def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[V
 
     program, outputs = _transposed(eqn, residuals, tangents)
     cotangents = [Value(var.aval, nothing(shape_of(var), 0)) for var in outputs]
-    own, inner = as_own_inputs([*residuals, *cotangents], scope)
+    own, inner = as_own_inputs([*residuals, *cotangents], scope.apart())
     backward = [value.dependence for value in call(program, own, inner)]
 
     pulled = [

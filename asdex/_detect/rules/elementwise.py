@@ -31,7 +31,11 @@ def broadcast_to(operand: Value, shape: Shape) -> Dependence:
     *(lax.sqrt_p, lax.rsqrt_p, lax.cbrt_p, lax.square_p, lax.integer_pow_p),
     *(lax.erf_p, lax.erfc_p, lax.erf_inv_p, lax.lgamma_p, lax.digamma_p),
     *(lax.eq_p, lax.ne_p, lax.lt_p, lax.le_p, lax.gt_p, lax.ge_p),
-    *(lax.not_p, lax.and_p, lax.or_p, lax.xor_p),
+    *(lax.not_p, lax.and_p, lax.or_p, lax.xor_p, lax.clz_p, lax.population_count_p),
+    *(lax.eq_to_p, lax.le_to_p, lax.lt_to_p, lax.mulhi_p, lax.shift_left_p),
+    *(lax.shift_right_arithmetic_p, lax.shift_right_logical_p),
+    *(lax.bessel_i0e_p, lax.bessel_i1e_p, lax.igamma_p, lax.igammac_p, lax.zeta_p),
+    *(lax.igamma_grad_a_p, lax.polygamma_p, lax.regularized_incomplete_beta_p),
 )
 def elementwise(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """Nonlinear functions are here too: a custom rule may apply one to a cotangent."""

@@ -5,17 +5,17 @@ made of the loop counter, say) is the loop followed step by step.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, JaxprEqn
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from jax.extend.core import primitives as p
-from jaxtyping import Int
-from scipy.sparse import csr_array, eye_array, vstack
+from jax.interpreters.partial_eval import dce_jaxpr
+from scipy.sparse import csr_array
 
 from ..dependence import Dependence, combine, from_matrix, nothing, stack, union
 from ..interpret import inactive
@@ -29,14 +29,15 @@ from ..known import (
     results,
 )
 from ..local import as_own_inputs, compose, joined, split
+from ..recurrence import Recurrence, closure, flipped, unstack
 from ..table import Scope, Value, register_control
 from .control import call
 
 _MAX_FOLLOWED_STEPS = 100_000
 """A loop of more steps is not followed: what changes with the steps counts as unknown."""
 
-_MAX_DEPTH = 4
-"""A carry that is forgotten after so many steps is worked out for all steps at once."""
+_MAX_STEPS_FOR_MASKS = 256
+"""A loop of more steps is followed for the sake of an index, but not of a mask."""
 
 
 @dataclass(slots=True)
@@ -123,8 +124,10 @@ def scan(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
         return [*init, *(Value(var.aval) for var in eqn.outvars[num_carry:])]
     if steps > _MAX_FOLLOWED_STEPS:
         return _scan_by_pattern(eqn, operands, scope, follow=False)
+    follow_masks = scope.follow_masks and steps <= _MAX_STEPS_FOR_MASKS
     try:
-        return _scan_by_pattern(eqn, operands, scope, follow=True)
+        inner = replace(scope, follow_masks=follow_masks)
+        return _scan_by_pattern(eqn, operands, inner, follow=True)
     except StepwiseValueNeeded:
         return _scan_step_by_step(eqn, operands, scope)
 
@@ -141,113 +144,58 @@ def _scan_by_pattern(
         at_step.append(_lowered(Value(var.aval, dependence, op.known), follow))
     body = _body(program, at_step, num_consts, num_carry, follow, scope)
 
+    known = _known_part(
+        eqn,
+        operands,
+        [
+            output.dependence is None and output.known.status <= Status.STEPWISE
+            for output in body.outputs
+        ],
+    )
     consts = joined([op.dependence for op in operands[:num_consts]], scope.n)
     init = _active_carry(operands[num_consts:sliced], body, scope)
     slices = _by_step([op.dependence for op in operands[sliced:]], steps, reverse, scope)
-    recurrence = _Recurrence(body.carry_out(), consts, init, slices, steps)
+    recurrence = Recurrence(body.carry_out(), consts, init, slices, steps)
     if not slices.size and all(out.dependence is None for out in body.outputs[num_carry:]):
         last = recurrence.last_state()
-        carries = _carry_values(eqn, operands[num_consts:sliced], body, last)
-        return carries + [Value(var.aval) for var in eqn.outvars[num_carry:]]
+        return _carry_values(known[:num_carry], body, last) + known[num_carry:]
     states = recurrence.states()
 
-    carries = _carry_values(eqn, operands[num_consts:sliced], body, states[-1])
+    carries = _carry_values(known[:num_carry], body, states[-1])
     everything, index = recurrence.inputs(states), recurrence.index()
     outputs = []
-    for var, output in zip(eqn.outvars[num_carry:], body.outputs[num_carry:], strict=True):
+    for value, output in zip(known[num_carry:], body.outputs[num_carry:], strict=True):
         if output.dependence is None:
-            outputs.append(Value(var.aval))
+            outputs.append(value)
             continue
         stacked = compose(output.dependence, everything, index)
-        outputs.append(Value(var.aval, _flipped(stacked) if reverse else stacked))
+        outputs.append(Value(value.aval, flipped(stacked) if reverse else stacked))
     return carries + outputs
 
 
-@dataclass(slots=True)
-class _Recurrence:
-    """The active carry of a loop: `carry` after a step depends on the constants, the
-    carry before the step and the step's slices, in this order."""
+def _known_part(
+    eqn: JaxprEqn, operands: Sequence[Value], wanted: Sequence[bool]
+) -> list[Value]:
+    """The outputs of a loop, of which the wanted ones are made of known values alone.
 
-    carry: Dependence
-    """Flat, in terms of the body's own inputs."""
-    consts: Dependence
-    init: Dependence
-    slices: Dependence
-    """Shape `(steps, slice size)`, in the order of the steps."""
-    steps: int
-
-    def states(self) -> list[Dependence]:
-        """The carry before each step, and after the last."""
-        depth = self._depth()
-        if depth is None:
-            return self._states_one_by_one()
-        states = [self.init] + [nothing(self.init.shape, self.init.n)] * self.steps
-        for _ in range(depth):
-            after = compose(self.carry, self.inputs(states), self.index())
-            states = [self.init, *_rows(after)]
-        return states
-
-    def inputs(self, states: Sequence[Dependence]) -> Dependence:
-        """What the steps find: constants, then all carries, then all slices."""
-        before = stack(states[: self.steps])
-        return joined([self.consts, before, self.slices], self.consts.n)
-
-    def index(self) -> Int[np.ndarray, "steps inputs"]:
-        """Where in `inputs` each step finds each of the body's own inputs."""
-        step = np.arange(self.steps)[:, None]
-        consts = np.broadcast_to(
-            np.arange(self.consts.size), (self.steps, self.consts.size)
-        )
-        carry = self.consts.size + step * self.init.size + np.arange(self.init.size)
-        width = self.slices.shape[1]
-        offset = self.consts.size + self.steps * self.init.size
-        return np.hstack([consts, carry, offset + step * width + np.arange(width)])
-
-    def _depth(self) -> int | None:
-        """After how many steps the carry has forgotten what it was, if soon."""
-        first = self.consts.size
-        matrix = self.carry.matrix()[:, first : first + self.init.size]
-        power = matrix
-        for depth in range(1, _MAX_DEPTH + 1):
-            if not power.nnz:
-                return depth
-            power = csr_array(power @ matrix)
-        return None
-
-    def _states_one_by_one(self) -> list[Dependence]:
-        carry = from_matrix(self.carry.matrix(), self.carry.shape)
-        states = [self.init]
-        for step in _rows(self.slices):
-            state = states[-1]
-            after = compose(carry, joined([self.consts, state, step], state.n))
-            states.append(from_matrix(after.matrix(), after.shape))
-        return states
-
-    def last_state(self) -> Dependence:
-        """The carry after the last step, for a loop without slices: a matrix power.
-
-        The constants are made part of the state, which they leave as they are.
-        """
-        fixed, matrix = self.consts.size, self.carry.matrix()
-        keep = eye_array(fixed, matrix.shape[1], dtype=bool, format="csr")
-        power = _power(csr_array(vstack([keep, matrix], format="csr")), self.steps)
-        start = joined([self.consts, self.init], self.init.n)
-        return compose(from_matrix(csr_array(power[fixed:]), self.init.shape), start)
-
-
-def _power(matrix: csr_array, exponent: int) -> csr_array:
-    """A power of a boolean matrix, by repeated squaring."""
-    result = None
-    while True:
-        if exponent % 2:
-            result = matrix if result is None else csr_array(result @ matrix)
-        exponent //= 2
-        if not exponent:
-            break
-        matrix = csr_array(matrix @ matrix)
-    assert result is not None
-    result.sort_indices()
-    return result
+    Those are the results of the loop that is left when all other outputs are removed.
+    """
+    values = [Value(var.aval) for var in eqn.outvars]
+    if not any(wanted):
+        return values
+    invars: list[Any] = [Var(atom.aval) for atom in eqn.invars]
+    outvars: list[Any] = [Var(var.aval) for var in eqn.outvars]
+    alone = eqn.replace(invars=invars, outvars=outvars)
+    debug_info = eqn.params["jaxpr"].jaxpr.debug_info
+    whole = Jaxpr((), invars, outvars, [alone], eqn.effects, debug_info)
+    rest, used = dce_jaxpr(whole, wanted)
+    for loop in rest.eqns:
+        inputs = [op.known for op, is_used in zip(operands, used, strict=True) if is_used]
+        found = dict(zip(loop.outvars, results(loop, inputs), strict=True))
+        for k, var in enumerate(outvars):
+            if wanted[k]:
+                values[k] = Value(var.aval, None, found.get(var, UNKNOWN))
+    return values
 
 
 def _scan_step_by_step(
@@ -266,27 +214,27 @@ def _scan_step_by_step(
     for step in order:
         outputs = call(program, [*consts, *carry, *(col[step] for col in columns)], scope)
         carry, written[step] = outputs[:num_carry], outputs[num_carry:]
-    values = [
-        Value(var.aval, op.dependence, op.known)
-        for var, op in zip(eqn.outvars, carry, strict=False)
-    ]
-    for var, *parts in zip(eqn.outvars[num_carry:], *written, strict=True):
-        if all(part.dependence is None for part in parts):
-            values.append(Value(var.aval))
-            continue
-        values.append(
-            Value(
-                var.aval,
-                stack([part.dependence or nothing(part.shape, scope.n) for part in parts]),
-            )
-        )
-    return values
+    columns = list(zip(*written, strict=True))
+    known = _known_part(eqn, operands, [False] * num_carry + list(map(_all_known, columns)))
+    stacked = []
+    for value, parts in zip(known[num_carry:], columns, strict=True):
+        if any(part.dependence is not None for part in parts):
+            dependences = [
+                part.dependence or nothing(part.shape, scope.n) for part in parts
+            ]
+            value = Value(value.aval, stack(dependences))
+        stacked.append(value)
+    return [*carry, *stacked]
+
+
+def _all_known(parts: Sequence[Value]) -> bool:
+    return all(p.dependence is None and p.known.status is Status.KNOWN for p in parts)
 
 
 def _slices(operand: Value, aval: Any, steps: int) -> list[Value]:
     """The operand of each step, a slice along the leading axis."""
     if operand.dependence is not None:
-        return [Value(aval, part) for part in _rows(operand.dependence)]
+        return [Value(aval, part) for part in unstack(operand.dependence)]
     if operand.known.status is Status.KNOWN and _is_array(aval):
         value = evaluate(operand.known)
         assert value is not None
@@ -303,9 +251,9 @@ def while_loop(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[V
     closure of `P` applied to what enters. JAX cannot run such a loop in reverse mode.
     """
     num_consts = eqn.params["body_nconsts"]
-    operands = operands[eqn.params["cond_nconsts"] :]
+    all_operands, operands = operands, operands[eqn.params["cond_nconsts"] :]
     if all(operand.dependence is None for operand in operands):
-        return inactive(eqn, [UNKNOWN] * len(eqn.outvars))
+        return inactive(eqn, results(eqn, [operand.known for operand in all_operands]))
     program, init_values = eqn.params["body_jaxpr"], operands[num_consts:]
     body = _body(program, operands, num_consts, len(init_values), False, scope)
     init = _active_carry(init_values, body, scope)
@@ -316,18 +264,13 @@ def while_loop(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[V
     pattern = body.carry_out().matrix()
     entering, repeated = pattern[:, : consts.size], pattern[:, consts.size :]
     entered = compose(from_matrix(csr_array(entering), init.shape), consts)
-    closure = _closure(csr_array(repeated))
-    final = compose(from_matrix(closure, init.shape), union([init, entered]))
-    return _carry_values(eqn, init_values, body, final)
-
-
-def _closure(pattern: csr_array) -> csr_array:
-    """The reflexive transitive closure, by repeated squaring."""
-    closure = csr_array(pattern + eye_array(pattern.shape[0], dtype=bool, format="csr"))
-    while (squared := csr_array(closure @ closure)).nnz > closure.nnz:
-        closure = squared
-    closure.sort_indices()
-    return closure
+    steps = from_matrix(closure(csr_array(repeated)), init.shape)
+    final = compose(steps, union([init, entered]))
+    unchanged = [
+        Value(var.aval, None, before.known if at_step.known is before.known else UNKNOWN)
+        for var, before, at_step in zip(eqn.outvars, init_values, body.carry, strict=True)
+    ]
+    return _carry_values(unchanged, body, final)
 
 
 def _active_carry(init: Sequence[Value], body: _Body, scope: Scope) -> Dependence:
@@ -342,22 +285,14 @@ def _active_carry(init: Sequence[Value], body: _Body, scope: Scope) -> Dependenc
     )
 
 
-def _carry_values(
-    eqn: JaxprEqn, init: Sequence[Value], body: _Body, final: Dependence
-) -> list[Value]:
-    """The carries after the loop. Of one that depends on no input something is known only
-    if no step changes it."""
-    is_active = [value.dependence is not None for value in body.carry]
-    shapes = [value.shape for value, a in zip(body.carry, is_active, strict=True) if a]
-    finals = iter(split(final, shapes))
-    values = []
-    for var, before, at_step, a in zip(
-        eqn.outvars, init, body.carry, is_active, strict=False
-    ):
-        unchanged = at_step.known is before.known
-        known = before.known if unchanged else UNKNOWN
-        values.append(Value(var.aval, next(finals) if a else None, UNKNOWN if a else known))
-    return values
+def _carry_values(known: Sequence[Value], body: _Body, final: Dependence) -> list[Value]:
+    """The carries after the loop: active ones from `final`, others as they are known."""
+    active = [value.shape for value in body.carry if value.dependence is not None]
+    finals = iter(split(final, active))
+    return [
+        value if at_step.dependence is None else Value(value.aval, next(finals))
+        for value, at_step in zip(known, body.carry, strict=True)
+    ]
 
 
 def _by_step(
@@ -373,20 +308,7 @@ def _by_step(
         return np.concatenate([part.reshape(steps, -1) for part in rows], axis=1)
 
     joined_slices = combine(active, join, (steps, sum(sizes)))
-    return _flipped(joined_slices) if reverse else joined_slices
-
-
-def _flipped(dependence: Dependence) -> Dependence:
-    return combine([dependence], lambda rows: rows[::-1], dependence.shape)
-
-
-def _rows(dependence: Dependence) -> list[Dependence]:
-    """The parts along the leading axis."""
-    shape = dependence.shape[1:]
-    return [
-        combine([dependence], lambda rows, k=k: rows[k], shape)
-        for k in range(dependence.shape[0])
-    ]
+    return flipped(joined_slices) if reverse else joined_slices
 
 
 def _is_array(aval: Any) -> bool:

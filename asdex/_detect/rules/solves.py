@@ -12,7 +12,7 @@ from ..dependence import Dependence, nothing
 from ..interpret import active, conservative, inactive
 from ..known import UNKNOWN
 from ..local import as_own_inputs, joined, split
-from ..table import Notes, Scope, Value, output_shape, register, register_control, shape_of
+from ..table import Scope, Value, output_shape, register, register_control, shape_of
 from .control import call
 
 
@@ -67,9 +67,7 @@ def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list
     if any(operand.dependence is not None for operand in operands[: -len(sides)]):
         return active(eqn, conservative(eqn, operands, scope))
     unknowns = [Value(side.aval, nothing(side.shape, 0)) for side in sides]
-    # Modes are not excluded: JAX differentiates the solve by its own rule.
-    notes = Notes(conservative=scope.notes.conservative)
-    own, inner = as_own_inputs([*consts, *unknowns], Scope(0, notes))
+    own, inner = as_own_inputs([*consts, *unknowns], scope.apart())
     products = call(eqn.params["jaxprs"].matvec, own, inner)
     shapes = [shape_of(var) for var in eqn.outvars]
     rows = [
