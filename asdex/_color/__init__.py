@@ -5,6 +5,12 @@ from .check import check_coloring_rows as check_coloring_rows
 from .check import check_coloring_symmetric as check_coloring_symmetric
 from .greedy import color_cols as color_cols
 from .greedy import color_rows as color_rows
+from .order import DynamicLargestFirst as DynamicLargestFirst
+from .order import IncidenceDegree as IncidenceDegree
+from .order import LargestFirst as LargestFirst
+from .order import NaturalOrder as NaturalOrder
+from .order import RandomOrder as RandomOrder
+from .order import SmallestLast as SmallestLast
 from .portfolio import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
 from .portfolio import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
 from .star import color_symmetric as color_symmetric

@@ -21,6 +21,11 @@ class Lists(NamedTuple):
         """Length of each list."""
         return np.diff(self.starts)
 
+    def keep(self, kept: Bool[np.ndarray, " nnz"]) -> "Lists":
+        """The lists without the items that are not kept."""
+        starts = np.concatenate([[0], np.cumsum(kept)])[self.starts]
+        return Lists(starts.astype(np.int32), self.items[kept])
+
 
 class Bipartite(NamedTuple):
     """Rows and columns of a matrix as a graph, seen from the side that is colored.
@@ -45,6 +50,38 @@ class Adjacency(NamedTuple):
     edge: Int32[np.ndarray, " nnz"]
     lo: Int32[np.ndarray, " edges"]
     hi: Int32[np.ndarray, " edges"]
+
+    @property
+    def incidence(self) -> Bipartite:
+        """Vertices and edges as a bipartite graph: each edge is a line of two vertices."""
+        ends = np.stack([self.lo, self.hi], axis=1).reshape(-1)
+        bounds = np.arange(0, ends.size + 1, 2, dtype=np.int32)
+        lines = Lists(self.neighbors.starts, self.edge)
+        return Bipartite(lines, Lists(bounds, ends))
+
+
+def dense_lines(graph: Bipartite) -> Bool[np.ndarray, " lines"]:
+    """Whether a line is too long to be walked for each of its vertices.
+
+    That would cost the square of its length; the alternatives are to keep a set of its
+    colors, one bit per color, or to overlook it. The bounds keep the sets of all dense
+    lines within 64 bytes per entry, and the walk along any other line no longer than a
+    look at 16 times as many bits.
+    """
+    sizes = graph.vertices.sizes
+    longest, count = int(sizes.max(initial=0)), graph.lines.sizes.size
+    return sizes > max(64, longest // 16, count // 512)
+
+
+def without_lines(graph: Bipartite, removed: Bool[np.ndarray, " lines"]) -> Bipartite:
+    """The graph with some of its lines emptied."""
+    if not removed.any():
+        return graph
+    lines, vertices = graph
+    return Bipartite(
+        lines.keep(~removed[lines.items]),
+        vertices.keep(np.repeat(~removed, vertices.sizes)),
+    )
 
 
 def as_pattern(

@@ -6,7 +6,7 @@ from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Int32, Shaped
 
 from .._pattern import SparsityPattern
-from .graph import Bipartite, as_pattern, column_graph, row_graph
+from .graph import Bipartite, as_pattern, column_graph, dense_lines, row_graph
 from .loops import (
     add_to_set,
     compiled,
@@ -17,13 +17,15 @@ from .loops import (
     words_for,
     write,
 )
-from .order import largest_first
+from .order import AbstractOrder, LargestFirst
 
 Colors = Int32[np.ndarray, " vertices"]
 
 
 def color_cols(
     sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    *,
+    order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
 ) -> tuple[Colors, int]:
     """Color the columns so that no two columns with an entry in one row share a color.
 
@@ -38,47 +40,35 @@ def color_cols(
     Cost: O(sum of the squared row sizes); a row so dense that this would hurt costs
     O(size * colors / 32).
     """
-    return color_greedily(column_graph(as_pattern(sparsity)))
+    return color_greedily(column_graph(as_pattern(sparsity)), order)
 
 
 def color_rows(
     sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    *,
+    order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
 ) -> tuple[Colors, int]:
     """Color the rows so that no two rows with an entry in one column share a color.
 
     All rows of one color can then be computed by one VJP. This is `color_cols` of the
     transposed pattern.
     """
-    return color_greedily(row_graph(as_pattern(sparsity)))
+    return color_greedily(row_graph(as_pattern(sparsity)), order)
 
 
-def color_greedily(graph: Bipartite) -> tuple[Colors, int]:
-    """Color the vertices of a bipartite graph, largest first."""
+def color_greedily(graph: Bipartite, order: AbstractOrder) -> tuple[Colors, int]:
+    """Color the vertices of a bipartite graph in the given order."""
     lines, vertices = graph
     count = lines.sizes.size
     if not lines.items.size:
         return np.full(count, -1, np.int32), 0
-    dense, num_dense = _number_dense_lines(vertices.sizes, count)
-    dense_sets = np.zeros((1 + num_dense) * words_for(count), np.int32)
+    dense = dense_lines(graph)
+    dense_sets = np.zeros((1 + dense.sum()) * words_for(count), np.int32)
+    dense_number = np.where(dense, np.cumsum(dense), 0).astype(np.int32)
     colors, num_colors = _first_free_colors(
-        largest_first(graph), *lines, *vertices, dense, dense_sets, count
+        order.arrange(graph), *lines, *vertices, dense_number, dense_sets, count
     )
     return colors[:count], int(num_colors)
-
-
-def _number_dense_lines(
-    sizes: Int32[np.ndarray, " lines"], num_vertices: int
-) -> tuple[Int32[np.ndarray, " lines"], int]:
-    """Numbers from 1 for the lines too long to be walked for each of their vertices.
-
-    Walking a line of size d once for each of its vertices costs d^2. Instead a dense
-    line keeps the set of its colors as bit words, at most `num_vertices / 32` of them.
-    The bounds keep the words of all dense lines within 64 bytes per entry, and a walk
-    through the others no longer than a look at 16 times as many bits.
-    """
-    longest = int(sizes.max(initial=0))
-    is_dense = sizes > max(64, longest // 16, num_vertices // 512)
-    return np.where(is_dense, np.cumsum(is_dense), 0).astype(np.int32), int(is_dense.sum())
 
 
 @compiled

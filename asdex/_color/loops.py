@@ -71,12 +71,10 @@ def for_range(start: Index, stop: Index, body: Callable[[Index, T], T], state: T
 
 
 def while_loop(
-    condition: Callable[[Index], Bool[Array, ""]],
-    body: Callable[[Index], Index],
-    start: Index,
-) -> Int32[Array, ""]:
-    """`i = start; while condition(i): i = body(i)`; return `i`."""
-    return lax.while_loop(condition, body, jnp.int32(start))
+    condition: Callable[[T], Bool[Array, ""]], body: Callable[[T], T], state: T
+) -> T:
+    """`while condition(state): state = body(state)`; return `state`."""
+    return lax.while_loop(condition, body, state)
 
 
 def full(size: int, value: int) -> Int32[Array, " size"]:
@@ -103,7 +101,7 @@ def add_to_set(
 
 def smallest_absent(words: Int32[Array, " size"]) -> Int32[Array, ""]:
     """The smallest color that is not in the set that starts at word 0."""
-    k = while_loop(lambda k: read(words, k) == -1, lambda k: k + 1, 1)
+    k = while_loop(lambda k: read(words, k) == -1, lambda k: k + 1, jnp.int32(1))
     absent = ~read(words, k)
     return 32 * (k - 1) + 31 - lax.clz(absent & -absent)
 

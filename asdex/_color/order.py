@@ -1,23 +1,200 @@
-"""Orders in which greedy colorings visit the vertices."""
+"""Orders in which greedy colorings visit the vertices.
 
+An order is a value, such as `SmallestLast()`. All of them look at a bipartite graph,
+where two vertices on one line are neighbors, counted once for each line they share: the
+number without repetitions costs as much as a coloring. For a symmetric pattern the lines
+are its edges, and nothing is counted twice.
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Array, Int32, Int64
 
-from .graph import Adjacency, Bipartite
+from .graph import Bipartite, dense_lines, without_lines
+from .loops import compiled, for_range, full, read, while_loop, write
+
+Permutation = Int32[np.ndarray, " vertices"]
 
 
-def largest_first(graph: Bipartite | Adjacency) -> Int32[np.ndarray, " vertices"]:
-    """The vertices by descending degree, equal ones by index.
+class AbstractOrder(eqx.Module):
+    """An order in which a greedy coloring visits the vertices of a graph."""
 
-    The degree in a bipartite graph counts the vertices on all lines of a vertex, one
-    that is met on two lines twice: the exact number costs as much as the coloring.
+    @abstractmethod
+    def arrange(self, graph: Bipartite) -> Permutation:
+        """The vertices in this order."""
+
+
+class NaturalOrder(AbstractOrder):
+    """By index."""
+
+    def arrange(self, graph: Bipartite) -> Permutation:
+        return np.arange(graph.lines.sizes.size, dtype=np.int32)
+
+
+class LargestFirst(AbstractOrder):
+    """By descending degree, equal ones by index (Welsh, Powell, 1967)."""
+
+    def arrange(self, graph: Bipartite) -> Permutation:
+        return np.argsort(-_degrees(graph), kind="stable").astype(np.int32)
+
+
+class RandomOrder(AbstractOrder):
+    """A random permutation, the same for equal seeds."""
+
+    seed: int = 0
+
+    def arrange(self, graph: Bipartite) -> Permutation:
+        count = graph.lines.sizes.size
+        return np.random.default_rng(self.seed).permutation(count).astype(np.int32)
+
+
+class SmallestLast(AbstractOrder):
+    """The last vertex has the fewest neighbors, the one before it the fewest if the last
+    is removed, and so on (Matula, Marble, Isaacson, 1972).
+
+    A distance-1 coloring in this order needs at most one color more than the largest
+    degree that occurs on the way.
     """
-    degrees = graph.neighbors.sizes if isinstance(graph, Adjacency) else _conflicts(graph)
-    return np.argsort(-degrees, kind="stable").astype(np.int32)
+
+    def arrange(self, graph: Bipartite) -> Permutation:
+        graph = _without_dense_lines(graph)
+        degrees = _degrees(graph)
+        return _arrange(graph, degrees.max(initial=0) - degrees, 1)[::-1]
 
 
-def _conflicts(graph: Bipartite) -> Int64[np.ndarray, " vertices"]:
-    """Number of other vertices on the lines of each vertex, with repetitions."""
+class IncidenceDegree(AbstractOrder):
+    """The next vertex has the most neighbors already visited (Coleman, More, 1983)."""
+
+    def arrange(self, graph: Bipartite) -> Permutation:
+        graph = _without_dense_lines(graph)
+        return _arrange(graph, np.zeros_like(_degrees(graph)), 1)
+
+
+class DynamicLargestFirst(AbstractOrder):
+    """The next vertex has the most neighbors not yet visited (Gebremedhin, Nguyen,
+    Patwary, Pothen, "ColPack", ACM TOMS 40(1), 2013, section 3)."""
+
+    def arrange(self, graph: Bipartite) -> Permutation:
+        graph = _without_dense_lines(graph)
+        return _arrange(graph, _degrees(graph), -1)
+
+
+def _degrees(graph: Bipartite) -> Int64[np.ndarray, " vertices"]:
     lines, vertices = graph
     others = np.concatenate([[0], np.cumsum((vertices.sizes - 1)[lines.items])])
     return others[lines.starts[1:]] - others[lines.starts[:-1]]
+
+
+def _without_dense_lines(graph: Bipartite) -> Bipartite:
+    """An order may overlook dense lines: they change the keys of nearly all vertices."""
+    return without_lines(graph, dense_lines(graph))
+
+
+def _arrange(
+    graph: Bipartite, keys: Int64[np.ndarray, " vertices"], step: int
+) -> Permutation:
+    """Take the vertex with the largest key, add `step` to its neighbors' keys, repeat."""
+    count, highest = keys.size, int(keys.max(initial=0))
+    if step > 0:
+        highest = int((keys + _degrees(graph)).max(initial=0))
+    order = _take_largest(
+        *graph.lines,
+        *graph.vertices,
+        keys.astype(np.int32),
+        *_rings(keys, highest),
+        highest,
+        step,
+        count,
+    )
+    return order[:count]
+
+
+def _rings(
+    keys: Int64[np.ndarray, " vertices"], highest: int
+) -> tuple[Int32[np.ndarray, " nodes"], Int32[np.ndarray, " nodes"]]:
+    """For each key a ring of the vertices that have it: the nodes after and before each.
+
+    Node `v < keys.size` is a vertex, node `keys.size + key` the anchor of a ring, and the
+    last node is a ring by itself.
+    """
+    anchors = np.arange(highest + 2)
+    node_keys = np.concatenate([keys, anchors])
+    nodes = np.concatenate([np.arange(keys.size) + anchors.size, anchors])
+    ring = np.lexsort((nodes, node_keys))
+    is_last = np.diff(node_keys[ring], append=highest + 2) > 0
+    following = np.where(is_last, keys.size + node_keys[ring], np.roll(ring, -1))
+    after, before = np.empty((2, ring.size), np.int32)
+    after[ring] = following
+    before[following] = ring
+    return after, before
+
+
+@compiled
+def _take_largest(
+    starts: Int32[Array, " bounds"],
+    lines: Int32[Array, " nnz"],
+    line_starts: Int32[Array, " line_bounds"],
+    vertices: Int32[Array, " nnz"],
+    keys: Int32[Array, " vertices"],
+    after: Int32[Array, " nodes"],
+    before: Int32[Array, " nodes"],
+    highest: Int32[Array, ""],
+    step: Int32[Array, ""],
+    count: Int32[Array, ""],
+) -> Int32[Array, " vertices"]:
+    """The bucket queue behind `_arrange`. Taken vertices have the key -1."""
+    nowhere = count + highest + 1
+
+    def take(t, state):
+        keys, after, before, top, order = state
+
+        def look(state):
+            key, _, _ = state
+            first = read(after, count + key - 1)
+            return key - 1, first, read(after, first)
+
+        top, v, second = while_loop(
+            lambda state: state[1] >= count, look, look((top + 1, nowhere, nowhere))
+        )
+        anchor = count + top
+        after, before = write(after, anchor, second), write(before, second, anchor)
+        keys = write(keys, v, -1)
+
+        def touch(f, state):
+            keys, after, before, top = state
+            u = read(vertices, f)
+            key = read(keys, u)
+
+            # What a taken vertex would move is moved nowhere. (All that is read comes
+            # out of one loop, so that the compiler cannot read again after a write.)
+            def look_around(_, state):
+                moved = key + step
+                second = read(after, count + moved)
+                return moved, u, read(after, u), read(before, u), second
+
+            is_open = jnp.where(key < 0, 0, 1)
+            state = -1, *4 * (nowhere,)
+            moved, node, follower, leader, second = for_range(
+                0, is_open, look_around, state
+            )
+            anchor = jnp.where(moved < 0, nowhere, count + moved)
+            after = write(after, leader, follower)
+            after = write(write(after, node, second), anchor, node)
+            before = write(before, follower, leader)
+            before = write(write(before, node, anchor), second, node)
+            return write(keys, u, moved), after, before, jnp.maximum(top, moved)
+
+        def touch_line(e, state):
+            line = read(lines, e)
+            start, stop = read(line_starts, line), read(line_starts, line + 1)
+            return for_range(start, stop, touch, state)
+
+        state = keys, after, before, top
+        state = for_range(read(starts, v), read(starts, v + 1), touch_line, state)
+        return *state, write(order, t, v)
+
+    state = keys, after, before, highest, full(keys.size, 0)
+    return for_range(0, count, take, state)[4]

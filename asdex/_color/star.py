@@ -12,7 +12,7 @@ from .._pattern import SparsityPattern
 from .check import check_coloring_symmetric
 from .graph import Adjacency, Lists, adjacency, as_pattern
 from .loops import compiled, for_range, full, read, while_loop, write
-from .order import largest_first
+from .order import AbstractOrder, LargestFirst
 
 _WALK_BUDGET = 2e8
 """Squared degrees, about a second of work, above which hubs get colors of their own."""
@@ -24,6 +24,7 @@ _HUB = 32
 def color_symmetric(
     sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
     *,
+    order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
     postprocess: bool = False,
     forced_colors: Integer[np.ndarray, " n"] | Sequence[int] | None = None,
 ) -> tuple[Int32[np.ndarray, " n"], int, StarSet]:
@@ -63,7 +64,7 @@ def color_symmetric(
     if not pattern.nnz:
         neutral = np.full(pattern.n, -1, np.int32)
         return neutral, 0, StarSet(*5 * [np.zeros(0, np.int32)])
-    colors, star, hub = _color_stars(graph, forced_colors)
+    colors, star, hub = _color_stars(graph, order, forced_colors)
     if postprocess:
         diagonal = pattern.rows[pattern.rows == pattern.cols]
         colors, hub = _neutralize(graph, colors, star, hub, diagonal)
@@ -73,7 +74,9 @@ def color_symmetric(
 
 
 def _color_stars(
-    graph: Adjacency, forced_colors: Int32[np.ndarray, " n"] | None
+    graph: Adjacency,
+    order: AbstractOrder,
+    forced_colors: Int32[np.ndarray, " n"] | None,
 ) -> tuple[
     Int32[np.ndarray, " n"], Int32[np.ndarray, " edges"], Int32[np.ndarray, " stars"]
 ]:
@@ -82,15 +85,15 @@ def _color_stars(
     private = _private_vertices(graph, forced_colors)
     is_private = np.zeros(n, bool)
     is_private[private] = True
-    order = largest_first(graph)
-    order = order[~is_private[order]]
+    visits = order.arrange(graph.incidence)
+    visits = visits[~is_private[visits]]
     neighbors, edge = _without(graph, is_private)
     if forced_colors is None:
         forced_colors = np.full(n, -1, np.int32)
         forced_colors[private] = np.arange(private.size)
     unset = np.zeros(num_edges, np.int32)
     colors, star, hub, num_stars = _star_coloring(
-        order, *neighbors, edge, unset, forced_colors, private.size, order.size
+        visits, *neighbors, edge, unset, forced_colors, private.size, visits.size
     )
     colors = np.where(is_private, forced_colors, colors[:n])
     # A vertex that shares its color with none is a hub to all of its neighbors.
@@ -121,10 +124,8 @@ def _without(
     """The neighbor lists, and the edges behind them, without some vertices."""
     if not removed.any():
         return graph.neighbors, graph.edge
-    starts, items = graph.neighbors
-    keep = ~(removed[items] | np.repeat(removed, graph.neighbors.sizes))
-    starts = np.concatenate([[0], np.cumsum(keep)])[starts]
-    return Lists(starts.astype(np.int32), items[keep]), graph.edge[keep]
+    kept = ~(removed[graph.neighbors.items] | np.repeat(removed, graph.neighbors.sizes))
+    return graph.neighbors.keep(kept), graph.edge[kept]
 
 
 @compiled
