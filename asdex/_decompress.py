@@ -13,6 +13,7 @@ from jaxtyping import Array, Int32, Integer, Num
 
 from ._coloring import ColoredPattern
 from ._pattern import SparsityPattern
+from ._read import Reading, read
 from ._types import OUTPUT_FORMATS, OutputFormat, check_choice
 
 Assembler = Callable[[Num[Array, " nnz"]], Any]
@@ -41,7 +42,7 @@ def decompress_data(
             f"shape (k, d) = ({k}, {d}) for this coloring in mode {coloring.mode!r}. Got "
             f"{compressed.shape}."
         )
-    return gather(compressed, coloring.positions)
+    return read(compressed, Reading(coloring.positions, ()))
 
 
 def decompress(
@@ -61,13 +62,6 @@ def decompress(
         pattern.rows, pattern.cols, (pattern.m,), (pattern.n,), pattern.is_sorted
     )
     return assembler(matrix, output_format)(decompress_data(compressed, coloring))
-
-
-def gather(
-    compressed: Num[Array, "colors dim"], positions: Integer[np.ndarray, " nnz"]
-) -> Num[Array, " nnz"]:
-    """The elements of the raveled compressed matrix at the given positions."""
-    return compressed.reshape(-1).at[positions].get(mode="promise_in_bounds")
 
 
 class Block(NamedTuple):

@@ -5,14 +5,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-from jaxtyping import Array, Integer, Num
+from jaxtyping import Array, Num
 
 from ._arguments import Inputs, bind_call, check_differentiable
 from ._coloring import ColoredPattern
 from ._compress import compress, linearize
-from ._decompress import Assembler, assembler, block_layout, check_shapes_for, gather
+from ._decompress import Assembler, assembler, block_layout, check_shapes_for
 from ._flat import Extras, cast, flatten
+from ._read import Reading, plan_reading, read
 from ._types import (
     HESSIAN_MODES,
     JACOBIAN_MODES,
@@ -90,7 +90,7 @@ def evaluator(
 class Form(NamedTuple):
     """How to read the blocks of the result from the compressed matrix."""
 
-    positions: Integer[np.ndarray, " nnz"]
+    reading: Reading
     bounds: tuple[int, ...]
     assemblers: tuple[tuple[Assembler, ...], ...]  # One row for each leaf of the output.
 
@@ -102,7 +102,7 @@ class Form(NamedTuple):
         dtypes: Sequence[Any],
     ) -> list[list[Any]]:
         """The blocks, each of the dtype of its leaf of the output, or of the input."""
-        values = gather(compressed, self.positions)
+        values = read(compressed, self.reading)
         windows = itertools.pairwise(self.bounds)
         return [
             [
@@ -128,10 +128,9 @@ def _form(
     col_shapes = pattern.leaf_shapes
     check_shapes_for(output_format, row_shapes, col_shapes)
     order, bounds, blocks = block_layout(pattern, row_shapes, col_shapes)
-    positions = coloring.positions if order is None else coloring.positions[order]
     assemblers = iter([assembler(block, output_format) for block in blocks])
     return Form(
-        positions,
+        plan_reading(coloring, order),
         bounds,
         tuple(tuple(itertools.islice(assemblers, len(col_shapes))) for _ in row_shapes),
     )

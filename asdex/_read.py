@@ -1,0 +1,148 @@
+"""Reading the values of the sparse matrix out of the compressed one.
+
+In general this is one gather. Where neighboring rows look alike, as in a stencil, the
+entries are read from few shifted windows of the rows of the compressed matrix, and a
+choice between windows costs a fraction of a gather: XLA vectorizes it, and fuses it with
+the computation of the compressed matrix without computing anything twice.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32, Int64, Integer, Num, UInt8
+
+from ._coloring import ColoredPattern
+
+_MAX_RUNS = 8
+"""Rows of a stencil differ in length near a boundary, at few places."""
+
+_MAX_WINDOWS = 64
+"""Bounds the size of the program that XLA has to compile."""
+
+_MAX_CHOICE = 8
+"""Windows per entry above which a gather is the cheaper way, measured on two cores."""
+
+
+class Window(NamedTuple):
+    """Where entries stand that follow each other along a row of the compressed matrix."""
+
+    color: int
+    start: int  # May lie outside of the row where nothing is read from it.
+
+
+class Slot(NamedTuple):
+    """The entries with the same rank in their rows, and which window each is read from."""
+
+    windows: tuple[Window, ...]
+    choice: UInt8[np.ndarray, " rows"]
+
+
+class Run(NamedTuple):
+    """Consecutive rows of the sparse matrix with equally many entries each."""
+
+    rows: int
+    slots: tuple[Slot, ...]
+
+
+class Reading(NamedTuple):
+    """How to read the values: by the runs if there are any, otherwise by the positions."""
+
+    positions: Integer[np.ndarray, " nnz"]
+    runs: tuple[Run, ...]
+
+
+def plan_reading(
+    coloring: ColoredPattern, order: Integer[np.ndarray, " nnz"] | None = None
+) -> Reading:
+    """Plan to read the entries in the given order, by default that of the pattern.
+
+    Cost: O(nnz) for each window of a slot.
+    """
+    positions, rows = coloring.positions, coloring.sparsity.rows
+    if order is not None:
+        positions, rows = positions[order], rows[order]
+    return Reading(positions, _runs(positions, rows, coloring.dim))
+
+
+def read(compressed: Num[Array, "colors dim"], reading: Reading) -> Num[Array, " nnz"]:
+    """The values of the entries."""
+    if not reading.runs:
+        flat = compressed.reshape(-1)
+        return flat.at[reading.positions].get(mode="promise_in_bounds")
+    pieces = [
+        jnp.stack([_choose(compressed, slot, run.rows) for slot in run.slots], axis=-1)
+        for run in reading.runs
+    ]
+    return jnp.concatenate([piece.reshape(-1) for piece in pieces])
+
+
+def _choose(
+    compressed: Num[Array, "colors dim"], slot: Slot, rows: int
+) -> Num[Array, " rows"]:
+    first, *others = [_window(compressed, window, rows) for window in slot.windows]
+    for k, other in enumerate(others, start=1):
+        first = jnp.where(slot.choice == k, other, first)
+    return first
+
+
+def _window(
+    compressed: Num[Array, "colors dim"], window: Window, rows: int
+) -> Num[Array, " rows"]:
+    """`rows` elements of a row of the compressed matrix, zero beyond its ends."""
+    line = compressed[window.color]
+    before = max(-window.start, 0)
+    after = max(window.start + rows - line.size, 0)
+    inside = line[window.start + before : window.start + rows - after]
+    return jnp.pad(inside, (before, after)) if before or after else inside
+
+
+# -- Planning ----------------------------------------------------------------------------
+
+
+def _runs(
+    positions: Integer[np.ndarray, " nnz"], rows: Int32[np.ndarray, " nnz"], dim: int
+) -> tuple[Run, ...]:
+    """The runs of the rows, none if a gather is the better way."""
+    is_first = np.append(True, rows[1:] != rows[:-1])[: rows.size]
+    starts = np.flatnonzero(is_first)
+    row, length = rows[starts], np.diff(starts, append=rows.size)
+    changes = (np.diff(row) != 1) | (np.diff(length) != 0)
+    bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), row.size]
+    if not row.size or len(bounds) - 1 > _MAX_RUNS:
+        return ()
+    runs: list[Run] = []
+    num_windows = 0
+    for start, stop in itertools.pairwise(bounds):
+        entries = slice(starts[start], starts[start] + (stop - start) * length[start])
+        of_run = positions[entries].reshape(stop - start, -1)
+        slots: list[Slot] = []
+        for column in of_run.T:
+            slot = _slot(column.astype(np.int64), dim)
+            if (
+                slot is None
+                or (num_windows := num_windows + len(slot.windows)) > _MAX_WINDOWS
+            ):
+                return ()
+            slots.append(slot)
+        runs.append(Run(stop - start, tuple(slots)))
+    return tuple(runs)
+
+
+def _slot(positions: Int64[np.ndarray, " rows"], dim: int) -> Slot | None:
+    """The windows that these positions lie in, `None` if they are too many."""
+    colors, along = np.divmod(positions, dim)
+    begin = along - np.arange(positions.size)
+    choice = np.zeros(positions.size, np.uint8)
+    windows: list[Window] = []
+    rest = np.arange(positions.size)
+    while rest.size:
+        if len(windows) == _MAX_CHOICE:
+            return None
+        window = Window(int(colors[rest[0]]), int(begin[rest[0]]))
+        found = (colors[rest] == window.color) & (begin[rest] == window.start)
+        choice[rest[found]] = len(windows)
+        windows.append(window)
+        rest = rest[~found]
+    return Slot(tuple(windows), choice)

@@ -1,0 +1,95 @@
+"""Reading by windows gives what the gather gives."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import asdex
+from asdex._read import Reading, plan_reading, read
+
+pytestmark = pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning")
+
+
+def banded(n: int, *offsets: int) -> np.ndarray:
+    return sum(np.eye(n, k=k, dtype=np.int8) for k in offsets) + np.zeros((n, n), np.int8)
+
+
+def periodic(n: int, *offsets: int) -> np.ndarray:
+    rolled = [np.roll(np.eye(n, dtype=np.int8), k, axis=1) for k in offsets]
+    return np.any(rolled, axis=0)
+
+
+STENCILS = {
+    "diagonal": banded(7, 0),
+    "differences": banded(7, 0, 1)[:-1],
+    "tridiagonal": banded(9, -1, 0, 1),
+    "wide": banded(12, -3, 0, 2),
+    "periodic": periodic(12, -1, 0, 1),
+    "two components": np.block([[banded(6, 0, 1), banded(6, 0)]] * 2),
+    "rows apart": np.kron(np.eye(3), [[1, 1], [0, 0], [0, 0]]),
+    "one column": np.ones((5, 1)),
+    "one row": np.ones((1, 5)),
+    "full": np.ones((4, 3)),
+}
+OTHERS = {
+    "empty": np.zeros((3, 4)),
+    "no rows": np.zeros((0, 4)),
+    "random": np.random.default_rng(0).random((40, 30)) < 0.2,
+    "arrow": np.eye(30) + np.eye(30)[:1] + np.eye(30)[:, :1],
+}
+
+
+def colorings(matrix: np.ndarray) -> list[asdex.ColoredPattern]:
+    color = asdex.jacobian_coloring_from_sparsity
+    found = [color(matrix, mode="fwd"), color(matrix, mode="rev")]
+    if matrix.shape[0] == matrix.shape[1] and (matrix == matrix.T).all():
+        found.append(asdex.hessian_coloring_from_sparsity(matrix))
+    return found
+
+
+def check(coloring: asdex.ColoredPattern, order: np.ndarray | None = None) -> Reading:
+    reading = plan_reading(coloring, order)
+    shape = (coloring.num_colors, coloring.dim)
+    compressed = jnp.arange(1.0, 1 + shape[0] * shape[1]).reshape(shape)
+    expected = compressed.reshape(-1)[reading.positions]
+    np.testing.assert_array_equal(read(compressed, reading), expected)
+    np.testing.assert_array_equal(
+        jax.vmap(lambda c: read(c, reading))(compressed[None])[0], expected
+    )
+    return reading
+
+
+@pytest.mark.parametrize("name", STENCILS)
+def test_stencils_are_read_by_windows(name: str) -> None:
+    for coloring in colorings(STENCILS[name]):
+        reading = check(coloring)
+        assert reading.runs
+        assert sum(run.rows * len(run.slots) for run in reading.runs) == (
+            coloring.sparsity.nnz
+        )
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_patterns_may_be_read_by_a_gather(name: str) -> None:
+    for coloring in colorings(OTHERS[name]):
+        check(coloring)
+
+
+def test_any_order() -> None:
+    rng = np.random.default_rng(0)
+    for matrix in (*STENCILS.values(), *OTHERS.values()):
+        for coloring in colorings(matrix):
+            check(coloring, rng.permutation(coloring.sparsity.nnz))
+
+
+@pytest.mark.parametrize("transform", [jax.jacfwd, jax.jacrev])
+def test_derivatives(transform: Callable[..., Callable[..., jax.Array]]) -> None:
+    coloring = asdex.jacobian_coloring_from_sparsity(STENCILS["tridiagonal"])
+    reading = plan_reading(coloring)
+    compressed = jnp.ones((coloring.num_colors, coloring.dim))
+    found = transform(lambda c: read(c, reading))(compressed)
+    expected = transform(lambda c: c.reshape(-1)[coloring.positions])(compressed)
+    np.testing.assert_array_equal(found, expected)
