@@ -175,8 +175,8 @@ def _take_largest(
                 second = read(after, count + moved)
                 return moved, u, read(after, u), read(before, u), second
 
-            is_open = jnp.where(key < 0, 0, 1)
-            state = -1, *4 * (nowhere,)
+            is_open = (key >= 0).astype(jnp.int32)
+            state = jnp.int32(-1), *4 * (nowhere,)
             moved, node, follower, leader, second = for_range(
                 0, is_open, look_around, state
             )

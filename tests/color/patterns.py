@@ -3,7 +3,11 @@
 All without diagonal unless they say otherwise.
 """
 
+import math
+from itertools import product
+
 import hypothesis.extra.numpy as hnp
+import jax
 import numpy as np
 from hypothesis import strategies as st
 from jaxtyping import Integer
@@ -65,6 +69,30 @@ def binary_tree(n: int) -> SparsityPattern:
     """The parent of `v` is `(v - 1) // 2`."""
     v = np.arange(1, n)
     return graph((v - 1) // 2, v, n)
+
+
+def grid(*sides: int, periodic: bool = False, radius: int | None = None) -> SparsityPattern:
+    """Each point of a grid with its neighbors along the axes, and with itself.
+
+    With a `radius` the neighbors are all points at most so far away along each axis.
+    The input has the shape of the grid.
+    """
+    points = np.stack(np.meshgrid(*map(np.arange, sides), indexing="ij"))
+    reach = 1 if radius is None else radius
+    steps = np.array(list(product(range(-reach, reach + 1), repeat=len(sides))))
+    if radius is None:
+        steps = steps[np.abs(steps).sum(axis=1) <= 1]
+    ends = points.reshape(len(sides), -1, 1) + steps.T[:, None]
+    limits = np.array(sides).reshape(-1, 1, 1)
+    inside = ((ends >= 0) & (ends < limits)).all(axis=0) | periodic
+    rows = np.broadcast_to(np.arange(math.prod(sides))[:, None], inside.shape)[inside]
+    cols = np.asarray(np.ravel_multi_index(tuple((ends % limits)[:, inside]), sides))
+    order = np.lexsort((cols, rows))
+    size = math.prod(sides)
+    avals = (jax.ShapeDtypeStruct(sides, np.dtype(np.float32)),)
+    return SparsityPattern(
+        rows[order], cols[order], (size, size), avals, output_shapes=[sides]
+    )
 
 
 def random_symmetric(seed: int, n: int, per_row: float) -> SparsityPattern:
