@@ -46,10 +46,16 @@ from ._coloring import ColoredPattern as ColoredPattern
 from ._coloring import StarSet as StarSet
 from ._decompress import decompress as decompress
 from ._decompress import decompress_data as decompress_data
+from ._detect import Dependence as Dependence
+from ._detect import register_rule as register_rule
 from ._errors import ConservativePatternWarning as ConservativePatternWarning
 from ._errors import DenseColoringWarning as DenseColoringWarning
 from ._errors import InvalidColoringError as InvalidColoringError
+from ._errors import PatternTooLargeError as PatternTooLargeError
 from ._errors import VerificationError as VerificationError
+from ._explain import SparsityReport as SparsityReport
+from ._explain import SparsityStep as SparsityStep
+from ._explain import explain_sparsity as explain_sparsity
 from ._pattern import SparsityPattern as SparsityPattern
 from ._plot import spy as spy
 from ._types import ColoringMode as ColoringMode

@@ -9,6 +9,7 @@ from typing import Any
 
 from ._color import hessian_coloring_from_sparsity, jacobian_coloring_from_sparsity
 from ._coloring import ColoredPattern
+from ._detect import DEFAULT_MAX_NNZ
 from ._evaluate import Options, evaluator
 from ._pattern import SparsityPattern
 from ._sparsity import detect_sparsity
@@ -27,6 +28,8 @@ def jacobian_sparsity(
     *args: Any,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    local: bool = False,
+    max_nnz: int = DEFAULT_MAX_NNZ,
     **kwargs: Any,
 ) -> SparsityPattern:
     """Which entries of the Jacobian of `f` can be nonzero, for any values of the arrays.
@@ -46,15 +49,28 @@ def jacobian_sparsity(
     - `argnums`: which arguments to differentiate with respect to, an int or a sequence;
         they are numbered in the order of the signature of `f`, and may be negative.
     - `has_aux`: whether `f` returns a pair `(output, aux)`; `aux` is ignored.
+    - `local`: use the values of the samples too. The pattern is tighter, but holds at
+        these values only (`pattern.is_local`): do not use it anywhere else.
+    - `max_nnz`: give up rather than follow a pattern, also of an intermediate array, with
+        more entries.
 
     **Returns:** a pattern of shape `(m, n)` with `m` elements in the output of `f` and
     `n` in the selected arguments, raveled and joined in the order of their leaves.
 
     **Raises:** `TypeError` if `f` cannot be called with the samples or is not traceable;
-    `ValueError` if `argnums` is out of range or selects no array.
+    `ValueError` if `argnums` is out of range or selects no array, or if `local` and a
+    sample has no value; `PatternTooLargeError`, naming the line of `f`, if the pattern
+    outgrows `max_nnz`.
     """
     return detect_sparsity(
-        f, args, kwargs, order=1, argnums=argnums, has_aux=has_aux
+        f,
+        args,
+        kwargs,
+        order=1,
+        argnums=argnums,
+        has_aux=has_aux,
+        local=local,
+        max_nnz=max_nnz,
     ).pattern
 
 
@@ -63,6 +79,8 @@ def hessian_sparsity(
     *args: Any,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    local: bool = False,
+    max_nnz: int = DEFAULT_MAX_NNZ,
     **kwargs: Any,
 ) -> SparsityPattern:
     """Which entries of the Hessian of a scalar function `f` can be nonzero.
@@ -77,7 +95,14 @@ def hessian_sparsity(
     scalar; `TypeError` if a selected argument holds integers.
     """
     return detect_sparsity(
-        f, args, kwargs, order=2, argnums=argnums, has_aux=has_aux
+        f,
+        args,
+        kwargs,
+        order=2,
+        argnums=argnums,
+        has_aux=has_aux,
+        local=local,
+        max_nnz=max_nnz,
     ).pattern
 
 

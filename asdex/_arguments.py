@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 from ._pattern import SparsityPattern
@@ -34,6 +35,7 @@ class Bound(NamedTuple):
     arguments: tuple[Any, ...]
     slots: tuple[Slot, ...]
     call: Callable[[Sequence[Any]], Any]
+    surplus: tuple[Any, ...] = ()  # Arguments without a sample, which `call` passes on.
 
 
 class Inputs(NamedTuple):
@@ -102,6 +104,24 @@ def bind_samples(
     return bound._replace(arguments=jax.tree.map(_as_aval, bound.arguments))
 
 
+def bind_values(
+    f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> Bound:
+    """The samples with their values, bound to `f`.
+
+    **Raises:** `ValueError` if one has no value.
+    """
+    bound = _bind(f, args, kwargs)
+    for leaf in jax.tree.leaves(bound.arguments):
+        if is_aval(leaf) or isinstance(leaf, Tracer):
+            raise ValueError(
+                "local=True needs sample arguments with values, because the pattern holds "
+                f"at these values only. Got {leaf}. Pass arrays, or detect the pattern "
+                "that holds everywhere with local=False."
+            )
+    return bound
+
+
 def as_inputs(bound: Bound, argnums: int | Sequence[int]) -> Inputs:
     """The structure of bound samples, with the arguments to differentiate.
 
@@ -153,6 +173,7 @@ def bind_call(
             bound.arguments[:count],
             bound.slots[:count],
             lambda arguments: call((*arguments, *extra)),
+            extra,
         )
     _check_leaves(bound, inputs)
     return bound

@@ -23,3 +23,10 @@ class DenseColoringWarning(UserWarning):
 class ConservativePatternWarning(UserWarning):
     """Detection met a primitive without a rule and assumed that each of its outputs
     depends on all of its inputs: the pattern is right, but perhaps too dense."""
+
+
+class PatternTooLargeError(ValueError):
+    """Detection met more dependences than it was allowed to keep.
+
+    The message names the line of the program where the pattern became so dense.
+    """

@@ -47,6 +47,7 @@ class SparsityPattern(eqx.Module):
     - `input_avals`: defaults to one 1-D argument of size `n`.
     - `argnums`: an `int` stays one, a sequence becomes a tuple.
     - `output_shapes`: defaults to one 1-D output of size `m`.
+    - `is_local`: whether the pattern holds only at the values it was detected with.
 
     **Raises:** `TypeError` if indices or dimensions are not integers; `ValueError` if
     they are out of range or of unequal length, if `argnums` are out of range, or if the
@@ -60,6 +61,7 @@ class SparsityPattern(eqx.Module):
     shape: tuple[int, int] = eqx.field(static=True)
     argnums: int | tuple[int, ...] = eqx.field(static=True)
     output_shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+    is_local: bool = eqx.field(static=True)
     _input_leaves: tuple[Any, ...] = eqx.field(static=True)
     _input_treedef: Any = eqx.field(static=True)
     _is_sorted: Derived[bool] = eqx.field(static=True)
@@ -72,6 +74,7 @@ class SparsityPattern(eqx.Module):
         input_avals: tuple[PyTree, ...] = (),
         argnums: int | Sequence[int] = 0,
         output_shapes: Sequence[Sequence[int]] | None = None,
+        is_local: bool = False,
     ):
         m, n = self.shape = _as_shape(shape)
         row_index = as_indices("rows", rows, 0, m - 1, f"for a matrix with {m} rows")
@@ -84,6 +87,7 @@ class SparsityPattern(eqx.Module):
         row_index, col_index, is_sorted = _merge_duplicates(row_index, col_index, n)
         self._rows, self._cols = IndexArray(row_index), IndexArray(col_index)
         self._is_sorted = Derived(is_sorted)
+        self.is_local = is_local
 
         if not input_avals:
             input_avals = (jax.ShapeDtypeStruct((n,), np.dtype(np.float32)),)
@@ -293,7 +297,8 @@ class SparsityPattern(eqx.Module):
         return hash((self._rows, self._cols, self.shape))
 
     def __repr__(self) -> str:
-        return f"SparsityPattern(shape={self.shape}, nnz={self.nnz})"
+        local = ", local" if self.is_local else ""
+        return f"SparsityPattern(shape={self.shape}, nnz={self.nnz}{local})"
 
     def __str__(self) -> str:
         return pattern_text(self.rows, self.cols, self.shape)
@@ -311,6 +316,7 @@ def pattern_record(
         "inputs": encode_structure(pattern.input_avals),
         "argnums": pattern.argnums,
         "output_shapes": pattern.output_shapes,
+        "is_local": pattern.is_local,
     }
     return fields, {"rows": pattern.rows, "cols": pattern.cols}
 
@@ -326,6 +332,7 @@ def pattern_from_record(
         decode_structure(fields["inputs"]),
         fields["argnums"],
         fields["output_shapes"],
+        fields["is_local"],
     )
 
 

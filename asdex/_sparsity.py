@@ -11,8 +11,8 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Int32
 
-from ._arguments import Inputs, as_inputs, bind_samples
-from ._detect import Detection, detect
+from ._arguments import Inputs, as_inputs, bind_samples, bind_values
+from ._detect import DEFAULT_MAX_NNZ, Detection, Trail, detect
 from ._flat import FlatCall, FlatFunction, flatten
 from ._pattern import SparsityPattern
 from ._types import JACOBIAN_MODES
@@ -52,27 +52,40 @@ def detect_sparsity(
     order: int,
     argnums: int | Sequence[int],
     has_aux: bool,
+    local: bool = False,
+    max_nnz: int = DEFAULT_MAX_NNZ,
+    trail: Trail | None = None,
 ) -> Detected:
     """The pattern of the Jacobian (`order` 1) or the Hessian (`order` 2) of `f`.
 
     Samples contribute shapes, dtypes and static values, so the pattern holds for all
-    values of arrays of these shapes.
+    values of arrays of these shapes; if `local`, it holds for the values of the samples
+    only. See `detect` for `max_nnz` and `trail`.
 
     **Raises:** what `bind_samples`, `as_inputs` and `flatten` raise; `TypeError` for a
     Hessian with respect to integers; `ValueError` if JAX can differentiate `f` in no
     mode; JAX's own errors, with a note, if it cannot trace `f`.
     """
-    bound = bind_samples(f, args, kwargs)
+    if not local:
+        samples = bound = bind_samples(f, args, kwargs)
+    elif "input_shape" in kwargs:
+        raise ValueError("local=True needs sample arguments with values, not input_shape.")
+    else:
+        samples, bound = bind_values(f, args, kwargs), bind_samples(f, args, kwargs)
+    if max_nnz < 1:
+        raise ValueError(f"max_nnz must be positive. Got {max_nnz}.")
     inputs = as_inputs(bound, argnums)
     if order == 2 and inputs.has_integers:
         raise TypeError(
             f"Integer inputs are not supported for Hessians. Got {inputs.trees}. Pass "
             "floating point samples, or select other arguments by argnums."
         )
-    call = flatten(bound, inputs, has_aux=has_aux, scalar=order == 2)
+    call = flatten(samples, inputs, has_aux=has_aux, scalar=order == 2)
     with _advice_on_tracing():
         fun = call.fun if order == 1 else _gradient(call)
-        detection = detect(fun, call.x, call.others)
+        detection = detect(
+            fun, call.x, call.others, local=local, max_nnz=max_nnz, trail=trail
+        )
     rows, cols = detection.rows, detection.cols
     if order == 2:
         rows, cols = _symmetrize(rows, cols, detection.shape)
@@ -83,6 +96,7 @@ def detect_sparsity(
         inputs.avals,
         inputs.argnums,
         detection.aux.structure.shapes if order == 1 else None,
+        local,
     )
     return Detected(pattern, _modes(detection, inputs, call.x, order))
 

@@ -8,7 +8,9 @@ moves row numbers, an array of the element's own shape; only a true combination 
 elements builds a matrix, by SciPy's compiled kernels.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import zip_longest
 from math import prod
@@ -26,6 +28,35 @@ NOTHING = np.int32(-1)
 
 _MAX_TERMS = 16
 """A union of more terms than this is worked out into one matrix."""
+
+
+DEFAULT_MAX_NNZ = 2**31
+
+_max_nnz: ContextVar[int] = ContextVar("max_nnz", default=DEFAULT_MAX_NNZ)
+
+
+class TooManyEntries(Exception):
+    """A matrix would have more entries than `at_most` allows."""
+
+    def __init__(self, entries: int, limit: int):
+        super().__init__(entries, limit)
+        self.entries, self.limit = entries, limit
+        self.where: str | None = None  # Set by whoever knows.
+
+
+@contextmanager
+def at_most(max_nnz: int) -> Iterator[None]:
+    """Refuse to build a boolean matrix of more than `max_nnz` entries."""
+    token = _max_nnz.set(max_nnz)
+    try:
+        yield
+    finally:
+        _max_nnz.reset(token)
+
+
+def _check_entries(entries: int) -> None:
+    if entries > (limit := _max_nnz.get()):
+        raise TooManyEntries(entries, limit)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,6 +180,20 @@ class Dependence:
         """The array repeated along axes of length one, to shape `shape`."""
         return combine([self], lambda rows: np.broadcast_to(rows, shape), shape)
 
+    def count(self) -> int:
+        """Number of entries, those that several terms have in common counted each time.
+
+        Cost: one pass over the row numbers; no matrix is made.
+        """
+        total = 0
+        for term in self.terms:
+            rows = term.rows[term.rows >= 0]
+            lengths = None if term.base is None else np.diff(term.base.indptr)
+            total += (
+                rows.size if lengths is None else int(lengths[rows].sum(dtype=np.int64))
+            )
+        return total
+
     def whole(self) -> "Dependence":
         """One element (shape `()`) that depends on all that any element depends on."""
         flat = self.reshape((self.size,))
@@ -170,7 +215,8 @@ class Dependence:
             return csr_array((self.size, self.n), dtype=bool)
         total = matrices[0]
         for matrix in matrices[1:]:
-            total = total + matrix
+            total = csr_array(total + matrix)
+            _check_entries(total.nnz)
         total.sort_indices()
         return total
 
@@ -243,7 +289,31 @@ def boolean(
     values = np.ones(rows.size, bool)
     matrix = csr_array((values, (rows, cols)), shape=shape)
     matrix.sum_duplicates()
+    _check_entries(matrix.nnz)
     return matrix
+
+
+def product(left: csr_array, right: csr_array) -> csr_array:
+    """The canonical boolean product, refused before it outgrows the limit."""
+    limit = _max_nnz.get()
+    per_row = np.diff(right.indptr).astype(np.int64)[left.indices]
+    bound = np.concatenate([[0], np.cumsum(per_row)])[left.indptr]  # Up to each row.
+    if bound[-1] <= limit:
+        result = csr_array(left @ right)
+        result.sort_indices()
+        return result
+    # The entries may be much fewer: work out as many rows at once as surely fit.
+    blocks, entries, start = [], 0, 0
+    while start < left.shape[0]:
+        stop = int(np.searchsorted(bound, bound[start] + max(limit, 1), side="right")) - 1
+        stop = min(max(stop, start + 1), left.shape[0])
+        blocks.append(csr_array(left[start:stop] @ right))
+        entries += blocks[-1].nnz
+        _check_entries(entries)
+        start = stop
+    result = csr_array(vstack(blocks, format="csr"))
+    result.sort_indices()
+    return result
 
 
 def _from_lists(inputs: Int32[np.ndarray, "size k"], n: int) -> csr_array:
@@ -258,6 +328,7 @@ def _from_lists(inputs: Int32[np.ndarray, "size k"], n: int) -> csr_array:
     values = np.ones(indices.size, bool)
     matrix = csr_array((values, indices, indptr), shape=(len(inputs), n))
     matrix.sum_duplicates()
+    _check_entries(matrix.nnz)
     return matrix
 
 
@@ -293,8 +364,7 @@ def _lift(matrix: csr_array, base: csr_array | None, shape: Shape) -> Term:
         rows[counts > 0] = matrix.indices
         return Term(rows.reshape(shape), base)
     if base is not None:
-        matrix = csr_array(matrix @ base)
-        matrix.sort_indices()
+        matrix = product(matrix, base)
     return Term(np.arange(matrix.shape[0], dtype=np.int32).reshape(shape), matrix)
 
 
@@ -303,6 +373,7 @@ def _select(base: csr_array, rows: Int32[np.ndarray, " size"]) -> csr_array:
     lengths = np.diff(base.indptr)
     lengths = np.where(rows < 0, 0, lengths[rows]) if lengths.size else np.zeros_like(rows)
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    _check_entries(int(indptr[-1]))
     starts = np.where(rows < 0, 0, base.indptr[rows])
     positions = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
     indices = base.indices[positions]

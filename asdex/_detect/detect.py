@@ -1,20 +1,25 @@
 """Detection: the pattern of a function's Jacobian, from its linearized program."""
 
+import contextlib
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import Jaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import Int32, PyTree
+from scipy.sparse import csr_array
 
-from .._errors import ConservativePatternWarning
-from .dependence import identity, nothing
+from .._errors import ConservativePatternWarning, PatternTooLargeError
+from .dependence import DEFAULT_MAX_NNZ, TooManyEntries, at_most, identity, nothing
 from .interpret import interpret
 from .known import constant
-from .table import Notes, Scope, Value
+from .source import describe
+from .table import Notes, Scope, Trail, Value
+from .trail import densest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,22 +35,63 @@ class Detection:
     """What the function returned beside, as `jax.ShapeDtypeStruct`s."""
 
 
-def detect(fun: Callable[..., Any], x: jax.ShapeDtypeStruct, *others: PyTree) -> Detection:
+def detect(
+    fun: Callable[..., Any],
+    x: Any,
+    *others: PyTree,
+    local: bool = False,
+    max_nnz: int = DEFAULT_MAX_NNZ,
+    trail: Trail | None = None,
+) -> Detection:
     """Which entries of the Jacobian of `fun` can be nonzero, for any arguments.
 
-    `fun(x, *others)` returns `(y, aux)` with vectors `x` and `y`; `others` are pytrees of
-    `jax.ShapeDtypeStruct`.
+    `fun(x, *others)` returns `(y, aux)` with vectors `x` and `y`. Arguments are arrays or
+    `jax.ShapeDtypeStruct`s; their values are used only if `local`, and the pattern then
+    holds at these values only. What the steps do is added to `trail`.
 
     The tangent program `v -> jvp(fun, x, v)` is traced once, with nothing known of the
     arguments, and its elements are followed back to those of `v`. It is the very program
     that automatic differentiation runs, so only linear primitives need rules. Where one
     has none, its outputs are taken to depend on all of its inputs, and a
-    `ConservativePatternWarning` names it.
+    `ConservativePatternWarning` names it. `PatternTooLargeError` is raised before some
+    pattern has more than `max_nnz` entries.
 
     Cost: one trace, and time and memory linear in the sizes of the arrays and the entries
     of the patterns that occur.
     """
+    program = _trace(fun, x, others, local)
+    notes = Notes(trail=trail)
+    scope = Scope(program.n, notes, local=local)
+    with at_most(max_nnz):
+        try:
+            matrix = _follow(program, scope)
+        except TooManyEntries as error:
+            raise _too_large(error, program, scope) from None
+    for name in sorted(notes.conservative):
+        message = _CONSERVATIVE.format(name=name)
+        warnings.warn(message, ConservativePatternWarning, stacklevel=2)
+    m, n = matrix.shape
+    return Detection(
+        rows=np.repeat(np.arange(m, dtype=np.int32), np.diff(matrix.indptr)),
+        cols=matrix.indices.astype(np.int32, copy=False),
+        shape=(m, n),
+        modes=tuple(mode for mode in ("fwd", "rev") if mode not in notes.excluded_modes),
+        aux=program.aux,
+    )
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Program:
+    """The tangent program of a function, less what its tangent does not need."""
+
+    jaxpr: Jaxpr
+    consts: list[Value]
+    args: list[Value]
+    n: int
+    aux: PyTree
+
+
+def _trace(fun: Callable[..., Any], x: Any, others: PyTree, local: bool) -> _Program:
     def tangent(x: Any, v: Any, others: Any) -> Any:
         return jax.jvp(lambda x: fun(x, *others), (x,), (v,), has_aux=True)[1:]
 
@@ -56,23 +102,38 @@ def detect(fun: Callable[..., Any], x: jax.ShapeDtypeStruct, *others: PyTree) ->
         Value(var.aval, None, constant(value))
         for var, value in zip(program.jaxpr.constvars, program.consts, strict=True)
     ]
-    (n,) = x.shape
-    notes = Notes()
     args = [Value(var.aval) for var in jaxpr.invars]
-    args[1].dependence = identity((n,), n)
-    (output,) = interpret(jaxpr, consts, args, Scope(n, notes))
-    for name in sorted(notes.conservative):
-        message = _CONSERVATIVE.format(name=name)
-        warnings.warn(message, ConservativePatternWarning, stacklevel=2)
-    dependence = output.dependence or nothing(output.shape, n)
-    matrix = dependence.matrix()
-    size = np.arange(dependence.size, dtype=np.int32)
-    return Detection(
-        rows=np.repeat(size, np.diff(matrix.indptr)),
-        cols=matrix.indices.astype(np.int32, copy=False),
-        shape=(dependence.size, n),
-        modes=tuple(mode for mode in ("fwd", "rev") if mode not in notes.excluded_modes),
-        aux=aux,
+    if local:
+        for arg, value in zip(args, jax.tree.leaves((x, x, others)), strict=True):
+            arg.known = constant(value)
+    (n,) = x.shape
+    args[1] = Value(args[1].aval, identity((n,), n))
+    return _Program(jaxpr, consts, args, n, aux)
+
+
+def _follow(program: _Program, scope: Scope) -> csr_array:
+    (output,) = interpret(program.jaxpr, program.consts, program.args, scope)
+    if scope.notes.trail is not None:
+        scope.notes.trail.output = output
+    return (output.dependence or nothing(output.shape, scope.n)).matrix()
+
+
+def _too_large(
+    error: TooManyEntries, program: _Program, scope: Scope
+) -> PatternTooLargeError:
+    """Go the way again, to see at which line the pattern became dense."""
+    trail = Trail()
+    with contextlib.suppress(TooManyEntries):
+        _follow(program, replace(scope, notes=Notes(trail=trail)))
+    where = f" at primitive {error.where}" if error.where else ""
+    culprit = densest(trail.steps)
+    line = (
+        f" It becomes dense at {describe(culprit.eqn, culprit.callers)}." if culprit else ""
+    )
+    return PatternTooLargeError(
+        f"The sparsity pattern needs {error.entries} entries or more{where}, but "
+        f"max_nnz={error.limit}.{line} Rewrite that line, or raise max_nnz if so many "
+        "entries fit into memory (each takes up to 60 bytes)."
     )
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from jax.core import ShapedArray
-from jax.extend.core import AbstractToken, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import AbstractToken, Jaxpr, JaxprEqn, Literal, Var
 
-from .dependence import Dependence, union
+from .dependence import Dependence, TooManyEntries, union
 from .known import Known, constant, results
-from .table import Scope, Value, control_rule_for, rule_for, shape_of
+from .source import describe
+from .table import Scope, Step, Value, control_rule_for, rule_for, shape_of
 
 
 def interpret(
@@ -26,13 +27,40 @@ def interpret(
             return Value(atom.aval, None, constant(atom.val))
         return environment[atom]
 
-    for eqn in jaxpr.eqns:
+    last_uses = _last_uses(jaxpr)
+    for eqn, done in zip(jaxpr.eqns, last_uses, strict=True):
         _refuse_references(eqn)
         if not eqn.outvars:  # A print, say.
             continue
-        outputs = _apply(eqn, [read(atom) for atom in eqn.invars], scope)
-        environment |= zip(eqn.outvars, outputs, strict=True)
+        operands = [read(atom) for atom in eqn.invars]
+        environment |= zip(eqn.outvars, _apply_and_note(eqn, operands, scope), strict=True)
+        for var in done:
+            environment.pop(var, None)
     return [read(atom) for atom in jaxpr.outvars]
+
+
+def _last_uses(jaxpr: Jaxpr) -> list[list[Var]]:
+    """For each equation the variables that nothing needs after it."""
+    needed = {atom for atom in jaxpr.outvars if isinstance(atom, Var)}
+    last_uses = []
+    for eqn in reversed(jaxpr.eqns):
+        used = {atom for atom in (*eqn.invars, *eqn.outvars) if isinstance(atom, Var)}
+        last_uses.append(list(used - needed))
+        needed |= used
+    return last_uses[::-1]
+
+
+def _apply_and_note(
+    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
+) -> Sequence[Value]:
+    try:
+        outputs = apply_rule(eqn, operands, scope)
+    except TooManyEntries as error:
+        error.where = error.where or describe(eqn, scope.callers)
+        raise
+    if scope.notes.trail is not None:
+        scope.notes.trail.add(Step(eqn, operands, outputs, scope.callers))
+    return outputs
 
 
 def _refuse_references(eqn: JaxprEqn) -> None:
@@ -47,7 +75,8 @@ def _refuse_references(eqn: JaxprEqn) -> None:
             )
 
 
-def _apply(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequence[Value]:
+def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequence[Value]:
+    """The results of one equation, by the rule of its primitive."""
     if (control_rule := control_rule_for(eqn.primitive)) is not None:
         return control_rule(eqn, operands, scope)
     if all(operand.dependence is None for operand in operands):

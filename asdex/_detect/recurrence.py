@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 from scipy.sparse import csr_array, eye_array, vstack
 
-from .dependence import Dependence, combine, from_matrix, nothing, stack
+from .dependence import Dependence, combine, from_matrix, nothing, product, stack
 from .local import compose, joined
 
 _MAX_DEPTH = 4
@@ -62,7 +62,7 @@ class Recurrence:
         for depth in range(1, _MAX_DEPTH + 1):
             if not power.nnz:
                 return depth
-            power = csr_array(power @ matrix)
+            power = product(power, matrix)
         return None
 
     def _states_one_by_one(self) -> list[Dependence]:
@@ -91,11 +91,11 @@ def _power(matrix: csr_array, exponent: int) -> csr_array:
     result = None
     while True:
         if exponent % 2:
-            result = matrix if result is None else csr_array(result @ matrix)
+            result = matrix if result is None else product(result, matrix)
         exponent //= 2
         if not exponent:
             break
-        matrix = csr_array(matrix @ matrix)
+        matrix = product(matrix, matrix)
     assert result is not None
     result.sort_indices()
     return result
@@ -104,7 +104,7 @@ def _power(matrix: csr_array, exponent: int) -> csr_array:
 def closure(pattern: csr_array) -> csr_array:
     """The reflexive transitive closure, by repeated squaring."""
     closure = csr_array(pattern + eye_array(pattern.shape[0], dtype=bool, format="csr"))
-    while (squared := csr_array(closure @ closure)).nnz > closure.nnz:
+    while (squared := product(closure, closure)).nnz > closure.nnz:
         closure = squared
     closure.sort_indices()
     return closure

@@ -36,7 +36,7 @@ def inline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value
     program = eqn.params[name]
     if isinstance(program, Jaxpr):
         program = ClosedJaxpr(program, ())
-    return call(program, operands, scope)
+    return call(program, operands, scope.called_by(eqn))
 
 
 @register_control(p.cond_p)
