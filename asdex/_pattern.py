@@ -38,7 +38,8 @@ class SparsityPattern(eqx.Module):
     Beside the entries a pattern remembers where it came from: `input_avals`, one pytree
     of `jax.ShapeDtypeStruct` per positional argument of the function (a static argument
     stands as its value), which of them were differentiated (`argnums`), and the shapes
-    of the function's output leaves (`output_shapes`).
+    of the function's output leaves (`output_shapes`). `knows_dtypes` tells whether the
+    avals were given, so that a call with another dtype is held against the pattern.
 
     **Arguments:**
 
@@ -64,6 +65,7 @@ class SparsityPattern(eqx.Module):
     is_local: bool = eqx.field(static=True)
     _input_leaves: tuple[Any, ...] = eqx.field(static=True)
     _input_treedef: Any = eqx.field(static=True)
+    knows_dtypes: bool = eqx.field(static=True)
     _is_sorted: Derived[bool] = eqx.field(static=True)
 
     def __init__(
@@ -89,6 +91,7 @@ class SparsityPattern(eqx.Module):
         self._is_sorted = Derived(is_sorted)
         self.is_local = is_local
 
+        self.knows_dtypes = bool(input_avals)
         if not input_avals:
             input_avals = (jax.ShapeDtypeStruct((n,), np.dtype(np.float32)),)
         self.argnums = _as_argnums(argnums, len(input_avals))
@@ -313,7 +316,7 @@ def pattern_record(
     """Fields and arrays that say all about a pattern, for a file."""
     fields = {
         "shape": pattern.shape,
-        "inputs": encode_structure(pattern.input_avals),
+        "inputs": encode_structure(pattern.input_avals if pattern.knows_dtypes else ()),
         "argnums": pattern.argnums,
         "output_shapes": pattern.output_shapes,
         "is_local": pattern.is_local,

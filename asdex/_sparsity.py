@@ -11,7 +11,15 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Int32
 
-from ._arguments import Inputs, as_inputs, bind_samples, bind_values
+from ._arguments import (
+    Bound,
+    Inputs,
+    as_inputs,
+    bind_samples,
+    bind_values,
+    is_array,
+    is_aval,
+)
 from ._detect import DEFAULT_MAX_NNZ, Detection, Trail, detect
 from ._flat import FlatCall, FlatFunction, flatten
 from ._pattern import SparsityPattern
@@ -99,6 +107,45 @@ def detect_sparsity(
         local,
     )
     return Detected(pattern, _modes(detection, inputs, call.x, order))
+
+
+def check_for_dtypes(
+    pattern: SparsityPattern, bound: Bound, call: FlatCall, order: int
+) -> None:
+    """Check that a pattern holds also for a call with other floating dtypes.
+
+    Constants that depend on the dtype can be zero in one and not in another, by rounding
+    or underflow, so the pattern is detected again if a dtype differs from the samples.
+
+    **Raises:** `ValueError` naming an entry that the pattern lacks.
+    """
+    expected = [
+        leaf.dtype for leaf in jax.tree.leaves(pattern.input_avals) if is_aval(leaf)
+    ]
+    leaves = jax.tree.leaves(bound.arguments)
+    given = [jnp.result_type(leaf) for leaf in leaves if is_array(leaf)]
+    if pattern.is_local or not pattern.knows_dtypes or given == expected:
+        return
+    x, others = jax.tree.map(_shape_and_dtype, (call.x, call.others))
+    detection = detect(call.fun if order == 1 else _gradient(call), x, others)
+    held = pattern.rows.astype(np.int64) * pattern.n + pattern.cols
+    needed = detection.rows.astype(np.int64) * pattern.n + detection.cols
+    if (lacking := needed[~np.isin(needed, held)]).size:
+        row, col = divmod(int(lacking[0]), pattern.n)
+        raise ValueError(
+            f"The pattern was detected for dtypes {_names(expected)} and lacks entry "
+            f"({row}, {col}), which can be nonzero for the dtypes {_names(given)} of this "
+            "call. Detect it again with samples of these dtypes."
+        )
+
+
+def _shape_and_dtype(leaf: Any) -> jax.ShapeDtypeStruct:
+    aval = jax.typeof(leaf)
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
+
+
+def _names(dtypes: Sequence[Any]) -> str:
+    return ", ".join(sorted({jnp.dtype(dtype).name for dtype in dtypes}))
 
 
 def _modes(detection: Detection, inputs: Inputs, x: Any, order: int) -> tuple[str, ...]:
