@@ -64,13 +64,13 @@ def coloring_header(
     """What the coloring is of, and what it saves."""
     m, n = shape
     product = {"fwd": "JVP", "rev": "VJP"}.get(mode, "HVP")
-    dense = _count(n, "HVP")
+    dense = count(n, "HVP")
     if product != "HVP":
-        dense = f"{_count(m, 'VJP')} or {_count(n, 'JVP')}"
-    title = f"{summary(nnz, shape)}, {product}, {_count(num_colors, 'color')}"
+        dense = f"{count(m, 'VJP')} or {count(n, 'JVP')}"
+    title = f"{summary(nnz, shape)}, {product}, {count(num_colors, 'color')}"
     return (
         f"ColoredPattern({title})",
-        f"  {_count(num_colors, product)} (instead of {dense})",
+        f"  {count(num_colors, product)} (instead of {dense})",
     )
 
 
@@ -105,6 +105,11 @@ def summary(nnz: int, shape: tuple[int, int]) -> str:
     return f"{m}×{n}, nnz={nnz}, sparsity={percent}"
 
 
+def count(number: int, noun: str) -> str:
+    """The number with its noun, in the plural unless it is one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def raster(
     rows: Integer[np.ndarray, " nnz"],
     cols: Integer[np.ndarray, " nnz"],
@@ -128,10 +133,6 @@ def blocks(
     down = rows.astype(np.int64) * height // max(m, 1)
     across = cols.astype(np.int64) * width // max(n, 1)
     return down * width + across
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _needs_braille(shape: tuple[int, int]) -> bool:

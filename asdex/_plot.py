@@ -1,12 +1,12 @@
 """Plots of patterns and colorings by matplotlib, which is imported only when needed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
 
 from ._coloring import ColoredPattern
-from ._display import blocks, compressed_cells
+from ._display import blocks, compressed_cells, count
 from ._pattern import SparsityPattern
 
 if TYPE_CHECKING:
@@ -48,34 +48,39 @@ def spy(
 
     Cost: O(nnz + pixels).
     """
-    if ax is None:
-        ax = _new_axes()
-    from matplotlib.ticker import MaxNLocator
-
-    shape, rows, cols, colors = _cells(pattern, compressed)
-    size = _image_size(ax, shape)
-    if isinstance(pattern, ColoredPattern) and size == shape:
-        image = np.full(size, np.nan)
-        image[rows, cols] = colors
-        style = _color_style(cmap, pattern.num_colors)
+    ax = _new_axes() if ax is None else ax
+    cells = _cells(pattern, compressed)
+    size = _image_size(ax, cells.shape)
+    in_color = cells.colors is not None and size == cells.shape
+    if in_color:
+        image = _color_image(cells)
+        style = _color_style(cmap, cells.num_colors)
     else:
-        image = _counts(rows, cols, shape, size)
+        image = _count_image(cells, size)
         style = _count_style(cmap, image)
-    # imshow needs at least one pixel, which an empty matrix does not have.
-    image = image if image.size else np.full((1, 1), np.nan)
-    m, n = max(shape[0], 1), max(shape[1], 1)
+    m, n = max(cells.shape[0], 1), max(cells.shape[1], 1)
     style |= {
         "extent": (-0.5, n - 0.5, m - 0.5, -0.5),
-        "aspect": "equal" if _is_equal(shape) else "auto",
+        "aspect": "equal" if _is_equal(cells.shape) else "auto",
         "interpolation": "nearest",
     }
+    # imshow needs at least one pixel, which an empty matrix does not have.
+    image = image if image.size else np.full((1, 1), np.nan)
     drawn = ax.imshow(image, **{**style, **kwargs})
-    ax.set_title(_title(pattern, compressed))
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
-    if isinstance(pattern, ColoredPattern) and size == shape:
-        _add_legend(ax, drawn, pattern.num_colors)
+    _label(ax, _title(pattern, compressed))
+    if in_color:
+        _add_legend(ax, drawn, cells.num_colors)
     return ax
+
+
+class _Cells(NamedTuple):
+    """The entries of the matrix to draw, and their colors in a coloring."""
+
+    shape: tuple[int, int]
+    rows: Integer[np.ndarray, " cells"]
+    cols: Integer[np.ndarray, " cells"]
+    colors: Integer[np.ndarray, " cells"] | None = None
+    num_colors: int = 0
 
 
 def _new_axes() -> "Axes":
@@ -88,24 +93,18 @@ def _new_axes() -> "Axes":
     return plt.subplots(layout="constrained")[1]
 
 
-def _cells(
-    pattern: SparsityPattern | ColoredPattern, compressed: bool
-) -> tuple[
-    tuple[int, int],
-    Integer[np.ndarray, " cells"],
-    Integer[np.ndarray, " cells"],
-    Integer[np.ndarray, " cells"] | None,
-]:
-    """Shape of the matrix to draw, and row, column and color of its cells."""
+def _cells(pattern: SparsityPattern | ColoredPattern, compressed: bool) -> _Cells:
     if isinstance(pattern, SparsityPattern):
-        return pattern.shape, pattern.rows, pattern.cols, None
-    rows, cols = pattern.sparsity.rows, pattern.sparsity.cols
+        return _Cells(pattern.shape, pattern.rows, pattern.cols)
+    sparsity, num_colors = pattern.sparsity, pattern.num_colors
+    rows, cols = sparsity.rows, sparsity.cols
     if not compressed:
-        return pattern.sparsity.shape, rows, cols, pattern.positions // max(pattern.dim, 1)
+        colors = pattern.positions // max(pattern.dim, 1)
+        return _Cells(sparsity.shape, rows, cols, colors, num_colors)
     down, across = compressed_cells(rows, cols, pattern.colors, pattern.mode)
     if pattern.mode == "rev":
-        return (pattern.num_colors, pattern.sparsity.n), down, across, down
-    return (pattern.sparsity.m, pattern.num_colors), down, across, across
+        return _Cells((num_colors, sparsity.n), down, across, down, num_colors)
+    return _Cells((sparsity.m, num_colors), down, across, across, num_colors)
 
 
 def _image_size(ax: "Axes", shape: tuple[int, int]) -> tuple[int, int]:
@@ -126,14 +125,16 @@ def _is_equal(shape: tuple[int, int]) -> bool:
     return max(shape) <= _LONGEST_EQUAL * min(shape)
 
 
-def _counts(
-    rows: Integer[np.ndarray, " cells"],
-    cols: Integer[np.ndarray, " cells"],
-    shape: tuple[int, int],
-    size: tuple[int, int],
-) -> Float[np.ndarray, "height width"]:
+def _color_image(cells: _Cells) -> Float[np.ndarray, "height width"]:
+    """The color of each cell, NaN where there is none."""
+    image = np.full(cells.shape, np.nan)
+    image[cells.rows, cells.cols] = cells.colors
+    return image
+
+
+def _count_image(cells: _Cells, size: tuple[int, int]) -> Float[np.ndarray, "height width"]:
     """Number of cells in each block of the matrix scaled to `size`, NaN for none."""
-    index = blocks(rows, cols, shape, size)
+    index = blocks(cells.rows, cells.cols, cells.shape, size)
     counts = np.bincount(index, minlength=size[0] * size[1])
     return np.where(counts > 0, counts, np.nan).reshape(size)
 
@@ -166,7 +167,15 @@ def _title(pattern: SparsityPattern | ColoredPattern, compressed: bool) -> str:
         return f"{pattern.m}×{pattern.n}, nnz={pattern.nnz}"
     sparsity = pattern.sparsity
     form = "compressed to" if compressed else f"nnz={sparsity.nnz},"
-    return f"{sparsity.m}×{sparsity.n}, {form} {pattern.num_colors} colors"
+    return f"{sparsity.m}×{sparsity.n}, {form} {count(pattern.num_colors, 'color')}"
+
+
+def _label(ax: "Axes", title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_title(title)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def _add_legend(ax: "Axes", drawn: Any, num_colors: int) -> None:
