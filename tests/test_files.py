@@ -48,6 +48,7 @@ OBJECTS = {
     "pattern": plain_pattern(),
     "empty": SparsityPattern([], [], (0, 3)),
     "unsorted": SparsityPattern([2, 0], [1, 1], (3, 4), output_shapes=((1,), (2,))),
+    "local": SparsityPattern([0], [1], (2, 2), is_local=True),
     "coloring": plain_coloring(),
     "rows": ColoredPattern(plain_pattern(), np.array([1, 0]), 2, False, "rev"),
     "neutral": ColoredPattern(
