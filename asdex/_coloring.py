@@ -167,6 +167,8 @@ class ColoredPattern(eqx.Module):
     - `symmetric`: whether entries `(i, j)` and `(j, i)` are read from one place.
     - `mode`: the AD mode that computes `B`.
     - `star_set`: the stars of a symmetric coloring, from `color_symmetric`.
+    - `found_by`: the algorithm that the coloring comes from, if known.
+    - `lower_bound`: a number of colors below which there is no coloring.
 
     **Raises:** `InvalidColoringError` if some entry could not be recovered from `B`,
     naming the entries in conflict; `TypeError` if colors are not integers; `ValueError`
@@ -182,6 +184,8 @@ class ColoredPattern(eqx.Module):
     symmetric: bool = eqx.field(static=True)
     mode: ColoringMode = eqx.field(static=True)
     star_set: StarSet | None
+    found_by: str = eqx.field(static=True)
+    lower_bound: int = eqx.field(static=True)
     _positions: Derived[IndexArray] = eqx.field(static=True)
 
     def __init__(
@@ -192,6 +196,8 @@ class ColoredPattern(eqx.Module):
         symmetric: bool,
         mode: ColoringMode,
         star_set: StarSet | None = None,
+        found_by: str = "",
+        lower_bound: int = 0,
     ):
         check_choice("mode", mode, JACOBIAN_MODES + HESSIAN_MODES)
         if num_colors < 0:
@@ -203,6 +209,8 @@ class ColoredPattern(eqx.Module):
         self.symmetric = symmetric
         self.mode = mode
         self.star_set = star_set
+        self.found_by = found_by
+        self.lower_bound = lower_bound
         vertices = sparsity.m if mode == "rev" else sparsity.n
         if self.colors.shape != (vertices,):
             raise ValueError(
@@ -261,6 +269,8 @@ class ColoredPattern(eqx.Module):
             "symmetric": self.symmetric,
             "mode": self.mode,
             "algorithm": self.algorithm,
+            "found_by": self.found_by,
+            "lower_bound": self.lower_bound,
         }
         arrays["colors"] = self.colors
         if self.star_set is not None:
@@ -285,6 +295,8 @@ class ColoredPattern(eqx.Module):
                 fields["symmetric"],
                 fields["mode"],
                 StarSet(*stars) if stars else None,
+                fields.get("found_by", ""),
+                fields.get("lower_bound", 0),
             )
             check_choice("algorithm", fields["algorithm"], (coloring.algorithm,))
         return coloring

@@ -3,6 +3,8 @@
 from .check import check_coloring_cols as check_coloring_cols
 from .check import check_coloring_rows as check_coloring_rows
 from .check import check_coloring_symmetric as check_coloring_symmetric
+from .colorings import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
+from .colorings import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
 from .greedy import color_cols as color_cols
 from .greedy import color_rows as color_rows
 from .order import DynamicLargestFirst as DynamicLargestFirst
@@ -11,6 +13,7 @@ from .order import LargestFirst as LargestFirst
 from .order import NaturalOrder as NaturalOrder
 from .order import RandomOrder as RandomOrder
 from .order import SmallestLast as SmallestLast
-from .portfolio import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
-from .portfolio import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
+from .portfolio import Greedy as Greedy
+from .portfolio import Lattice as Lattice
+from .portfolio import Portfolio as Portfolio
 from .star import color_symmetric as color_symmetric

@@ -38,6 +38,11 @@ class Bipartite(NamedTuple):
     lines: Lists
     vertices: Lists
 
+    @property
+    def walk(self) -> int:
+        """Steps of a walk along all lines of all vertices: the squares of the lengths."""
+        return int((self.vertices.sizes.astype(np.int64) ** 2).sum())
+
 
 class Adjacency(NamedTuple):
     """A symmetric pattern without its diagonal, as a graph.
@@ -58,6 +63,19 @@ class Adjacency(NamedTuple):
         bounds = np.arange(0, ends.size + 1, 2, dtype=np.int32)
         lines = Lists(self.neighbors.starts, self.edge)
         return Bipartite(lines, Lists(bounds, ends))
+
+    @property
+    def closed(self) -> Bipartite:
+        """A line for each vertex, with the vertex and its neighbors on it."""
+        starts, items = self.neighbors
+        vertices = np.arange(starts.size - 1, dtype=np.int32)
+        lines = np.repeat(vertices, self.neighbors.sizes)
+        places = starts[:-1] + np.bincount(lines, items < lines, vertices.size).astype(int)
+        lists = Lists(
+            starts + np.arange(starts.size, dtype=np.int32),
+            np.insert(items, places, vertices),
+        )
+        return Bipartite(lists, lists)
 
 
 def dense_lines(graph: Bipartite) -> Bool[np.ndarray, " lines"]:

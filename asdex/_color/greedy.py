@@ -17,7 +17,7 @@ from .loops import (
     words_for,
     write,
 )
-from .order import AbstractOrder, LargestFirst
+from .order import AbstractOrder, LargestFirst, Permutation
 
 Colors = Int32[np.ndarray, " vertices"]
 
@@ -40,7 +40,8 @@ def color_cols(
     Cost: O(sum of the squared row sizes); a row so dense that this would hurt costs
     O(size * colors / 32).
     """
-    return color_greedily(column_graph(as_pattern(sparsity)), order)
+    graph = column_graph(as_pattern(sparsity))
+    return color_in_order(graph, order.arrange(graph))
 
 
 def color_rows(
@@ -53,10 +54,11 @@ def color_rows(
     All rows of one color can then be computed by one VJP. This is `color_cols` of the
     transposed pattern.
     """
-    return color_greedily(row_graph(as_pattern(sparsity)), order)
+    graph = row_graph(as_pattern(sparsity))
+    return color_in_order(graph, order.arrange(graph))
 
 
-def color_greedily(graph: Bipartite, order: AbstractOrder) -> tuple[Colors, int]:
+def color_in_order(graph: Bipartite, visits: Permutation) -> tuple[Colors, int]:
     """Color the vertices of a bipartite graph in the given order."""
     lines, vertices = graph
     count = lines.sizes.size
@@ -66,7 +68,7 @@ def color_greedily(graph: Bipartite, order: AbstractOrder) -> tuple[Colors, int]
     dense_sets = np.zeros((1 + dense.sum()) * words_for(count), np.int32)
     dense_number = np.where(dense, np.cumsum(dense), 0).astype(np.int32)
     colors, num_colors = _first_free_colors(
-        order.arrange(graph), *lines, *vertices, dense_number, dense_sets, count
+        visits, *lines, *vertices, dense_number, dense_sets, count
     )
     return colors[:count], int(num_colors)
 

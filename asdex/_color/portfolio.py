@@ -1,129 +1,144 @@
-"""From a pattern to the coloring of its Jacobian or Hessian: which side, how, and how
-many passes."""
+"""Algorithms as values: how to search for a coloring with few colors.
 
-import warnings
+All of them are deterministic. Their budgets are numbers of steps, not seconds, so that
+a pattern gets the same colors on every machine.
+"""
 
+from abc import abstractmethod
+from typing import Literal, TypeAlias
+
+import equinox as eqx
 import numpy as np
-from jax.experimental.sparse import BCOO
-from jaxtyping import Shaped
 
-from .._coloring import ColoredPattern
-from .._errors import DenseColoringWarning
-from .._pattern import SparsityPattern
-from .._types import (
-    HESSIAN_MODES,
-    JACOBIAN_MODES,
-    ColoringMode,
-    HessianMode,
-    JacobianMode,
-    check_choice,
+from .._types import check_choice
+from .order import (
+    AbstractOrder,
+    DynamicLargestFirst,
+    IncidenceDegree,
+    LargestFirst,
+    NaturalOrder,
+    Permutation,
+    RandomOrder,
+    SmallestLast,
 )
-from .graph import as_pattern
-from .greedy import color_cols, color_rows
-from .star import color_symmetric
+from .problem import Candidate, Problem
 
 
-def jacobian_coloring_from_sparsity(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
-    *,
-    mode: JacobianMode | None = None,
-    symmetric: bool = False,
-    postprocess: bool = False,
-) -> ColoredPattern:
-    """Color a pattern for the evaluation of a sparse Jacobian.
+class AbstractAlgorithm(eqx.Module):
+    """A way to color a pattern."""
+
+    @abstractmethod
+    def search(self, problem: Problem) -> tuple[Candidate, str]:
+        """A coloring, and the name of what found it."""
+
+
+class Greedy(AbstractAlgorithm):
+    """Visit the vertices in the given order, give each the smallest color allowed."""
+
+    order: AbstractOrder = LargestFirst()
+
+    def search(self, problem: Problem) -> tuple[Candidate, str]:
+        return _greedy(problem, self.order)
+
+
+class Lattice(AbstractAlgorithm):
+    """Color the points of a regular grid by a formula.
+
+    The vertices are the elements of the input (for rows: of the output) in its shape, and
+    conflicts must be those of a stencil, periodic or not. Searching a coloring raises
+    `ValueError` if none has at most four times as many colors as the lower bound.
+    """
+
+    def search(self, problem: Problem) -> tuple[Candidate, str]:
+        found = problem.color_lattice(4 * problem.lower_bound + 1)
+        if found is None:
+            raise ValueError(
+                "No lattice coloring was found: the pattern is not that of a stencil on "
+                "arrays of the shapes it knows. Use algorithm='auto' instead."
+            )
+        return found, "Lattice"
+
+
+class Portfolio(AbstractAlgorithm):
+    """Try what is likely to help, and stop at the lower bound.
+
+    In turn: largest first; a lattice coloring; the other orders; and, while the budget
+    lasts, greedy colorings that visit the classes of the best one in new orders (iterated
+    greedy: Culberson, "Iterated greedy graph coloring and the difficulty landscape",
+    1992). For columns and rows the latter never needs more colors than before.
 
     **Arguments:**
 
-    - `sparsity`: the pattern, or a matrix whose nonzero (stored) entries are the pattern.
-    - `mode`: `"fwd"` colors the columns, `"rev"` the rows; by default the side with
-        fewer colors, the columns on a tie, and always the columns if `symmetric`.
-    - `symmetric`: color so that of each pair of entries `(i, j)` and `(j, i)` only one is
-        read. The pattern must be symmetric, and so must be the matrix.
-    - `postprocess`: only with `symmetric`; see `color_symmetric`.
-
-    **Raises:** `ValueError` for an unknown mode, or if `symmetric` and the pattern is not.
-    Warns with `DenseColoringWarning` if the coloring saves nothing.
+    - `budget`: steps to be spent, about 5 ns each. The first two are always tried.
     """
-    pattern = as_pattern(sparsity)
-    if mode is not None:
-        check_choice("mode", mode, JACOBIAN_MODES)
-    if symmetric:
-        return _color_symmetric(pattern, mode or "fwd", postprocess)
-    coloring = _color_side(pattern, mode) if mode else _color_better_side(pattern)
-    return _warn_if_dense(coloring)
+
+    budget: int = 300_000_000
+
+    def __check_init__(self):
+        if not self.budget > 0:
+            raise ValueError(f"budget must be positive. Got {self.budget}.")
+
+    def search(self, problem: Problem) -> tuple[Candidate, str]:
+        best = _greedy(problem, LargestFirst())
+        if (lattice := problem.color_lattice(best[0].num_colors)) is not None:
+            best = lattice, "Lattice"
+        spent = problem.work
+        for order in _OTHER_ORDERS:
+            spent += problem.work * (2 if order in _DYNAMIC_ORDERS else 1)
+            if spent > self.budget or best[0].num_colors <= problem.lower_bound:
+                return best
+            found = _greedy(problem, order)
+            best = min(best, found, key=lambda result: result[0].num_colors)
+        return _iterate(problem, best, self.budget - spent)
 
 
-def hessian_coloring_from_sparsity(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
-    *,
-    mode: HessianMode | None = None,
-    symmetric: bool = True,
-    postprocess: bool = False,
-) -> ColoredPattern:
-    """Color a pattern for the evaluation of a sparse Hessian.
+Algorithm: TypeAlias = AbstractAlgorithm | Literal["auto"]
+"""`"auto"` is `Portfolio()`."""
 
-    **Arguments:**
-
-    - `sparsity`: the pattern, or a matrix whose nonzero (stored) entries are the pattern.
-    - `mode`: how Hessian-vector products are composed, by default `"fwd_over_rev"`.
-    - `symmetric`: whether to read only one of two entries `(i, j)` and `(j, i)`, which
-        needs fewer colors; otherwise columns are colored as for a Jacobian.
-    - `postprocess`: only with `symmetric`; see `color_symmetric`.
-
-    **Raises:** `ValueError` for an unknown mode, or if the pattern is not square or, with
-    `symmetric`, not symmetric. Warns with `DenseColoringWarning` if the coloring saves
-    nothing.
-    """
-    pattern = as_pattern(sparsity)
-    mode = "fwd_over_rev" if mode is None else mode
-    check_choice("mode", mode, HESSIAN_MODES)
-    if symmetric:
-        return _color_symmetric(pattern, mode, postprocess)
-    return _warn_if_dense(_color_side(pattern, mode))
+_DYNAMIC_ORDERS = (SmallestLast(), IncidenceDegree(), DynamicLargestFirst())
+_OTHER_ORDERS = (*_DYNAMIC_ORDERS, NaturalOrder(), RandomOrder(0))
+_PATIENCE = 10
+"""Rounds of iterated greedy coloring without success after which it ends."""
 
 
-def _color_side(pattern: SparsityPattern, mode: ColoringMode) -> ColoredPattern:
-    color = color_rows if mode == "rev" else color_cols
-    return ColoredPattern(pattern, *color(pattern), False, mode)
+def as_algorithm(algorithm: Algorithm) -> AbstractAlgorithm:
+    """The algorithm behind a name."""
+    if isinstance(algorithm, AbstractAlgorithm):
+        return algorithm
+    check_choice("algorithm", algorithm, ("auto",))
+    return Portfolio()
 
 
-def _color_better_side(pattern: SparsityPattern) -> ColoredPattern:
-    """Color columns, rows or both, and take the side with fewer colors.
-
-    The entries of one row need different colors in the columns, and the other way round.
-    A side whose bound is not below the colors of the other need not be colored.
-    """
-    col_bound = int(np.bincount(pattern.rows).max(initial=0))
-    row_bound = int(np.bincount(pattern.cols).max(initial=0))
-    if col_bound <= row_bound:
-        cols = _color_side(pattern, "fwd")
-        if cols.num_colors <= row_bound:
-            return cols
-        rows = _color_side(pattern, "rev")
-    else:
-        rows = _color_side(pattern, "rev")
-        if rows.num_colors < col_bound:
-            return rows
-        cols = _color_side(pattern, "fwd")
-    return min(cols, rows, key=lambda coloring: coloring.num_colors)
+def _greedy(problem: Problem, order: AbstractOrder) -> tuple[Candidate, str]:
+    return problem.color(order.arrange(problem.graph)), type(order).__name__
 
 
-def _color_symmetric(
-    pattern: SparsityPattern, mode: ColoringMode, postprocess: bool
-) -> ColoredPattern:
-    colors, num_colors, star_set = color_symmetric(pattern, postprocess=postprocess)
-    coloring = ColoredPattern(pattern, colors, num_colors, True, mode, star_set)
-    return _warn_if_dense(coloring)
+def _iterate(
+    problem: Problem, best: tuple[Candidate, str], budget: int
+) -> tuple[Candidate, str]:
+    """Visit the color classes in new orders, again and again."""
+    random = np.random.default_rng(0)
+    current, failures = best[0], 0
+    while best[0].num_colors > problem.lower_bound and failures < _PATIENCE:
+        budget -= problem.work
+        if budget < 0:
+            break
+        found = problem.color(_visit_classes(current, random))
+        if found.num_colors <= current.num_colors:
+            current = found
+        failures += 1
+        if found.num_colors < best[0].num_colors:
+            best, failures = (found, f"{best[1]}, iterated"), 0
+    return best
 
 
-def _warn_if_dense(coloring: ColoredPattern) -> ColoredPattern:
-    """The coloring, with a warning if it needs as many passes as the dense derivative."""
-    if 1 < coloring.colors.size <= coloring.num_colors:
-        warnings.warn(
-            f"The coloring has {coloring.num_colors} colors for {coloring.colors.size} "
-            f"{'rows' if coloring.mode == 'rev' else 'columns'}, the same as the dense "
-            "case: sparse differentiation saves no pass here.",
-            DenseColoringWarning,
-            stacklevel=3,
-        )
-    return coloring
+def _visit_classes(current: Candidate, random: np.random.Generator) -> Permutation:
+    """The vertices class by class: mostly backwards, or the largest or any class first."""
+    k = current.num_colors
+    sizes = np.bincount(current.colors, minlength=k)
+    ranks = (-np.arange(k), -sizes, random.permutation(k))[random.choice(3, p=_MIX)]
+    return np.argsort(ranks[current.colors], kind="stable").astype(np.int32)
+
+
+_MIX = (0.5, 0.3, 0.2)
+"""Culberson's mixture of reversed, largest first and random classes, nearly."""

@@ -1,6 +1,7 @@
 """Star coloring of symmetric patterns."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,13 +13,21 @@ from .._pattern import SparsityPattern
 from .check import check_coloring_symmetric
 from .graph import Adjacency, Lists, adjacency, as_pattern
 from .loops import compiled, for_range, full, read, while_loop, write
-from .order import AbstractOrder, LargestFirst
+from .order import AbstractOrder, LargestFirst, Permutation
 
 _WALK_BUDGET = 2e8
 """Squared degrees, about a second of work, above which hubs get colors of their own."""
 
 _HUB = 32
 """How many times larger than the mean the degree of such a hub is at least."""
+
+
+class Stars(NamedTuple):
+    """Star of each edge of a graph, and hub of each star, as in `StarSet`."""
+
+    graph: Adjacency
+    star: Int32[np.ndarray, " edges"]
+    hub: Int32[np.ndarray, " stars"]
 
 
 def color_symmetric(
@@ -59,13 +68,25 @@ def color_symmetric(
     if forced_colors is not None:
         forced_colors = np.asarray(forced_colors, np.int32)
         check_coloring_symmetric(pattern, forced_colors)
-        if pattern.nnz and forced_colors.min() < 0:
+        if not pattern.nnz:
+            forced_colors = None
+        elif forced_colors.min() < 0:
             raise ValueError("forced_colors must not hold the neutral color -1.")
+    visits = order.arrange(graph.incidence)
+    return finish(pattern, *color_stars(graph, visits, forced_colors), postprocess)
+
+
+def finish(
+    pattern: SparsityPattern,
+    colors: Int32[np.ndarray, " n"],
+    stars: Stars,
+    postprocess: bool,
+) -> tuple[Int32[np.ndarray, " n"], int, StarSet]:
+    """The colors, neutral where they are not needed if so wanted, and the star set."""
+    graph, star, hub = stars
     if not pattern.nnz:
-        neutral = np.full(pattern.n, -1, np.int32)
-        return neutral, 0, StarSet(*5 * [np.zeros(0, np.int32)])
-    colors, star, hub = _color_stars(graph, order, forced_colors)
-    if postprocess:
+        colors = np.full(pattern.n, -1, np.int32)
+    elif postprocess:
         diagonal = pattern.rows[pattern.rows == pattern.cols]
         colors, hub = _neutralize(graph, colors, star, hub, diagonal)
     edge_pos = np.arange(star.size, dtype=np.int32)
@@ -73,19 +94,16 @@ def color_symmetric(
     return colors, int(colors.max(initial=-1)) + 1, star_set
 
 
-def _color_stars(
+def color_stars(
     graph: Adjacency,
-    order: AbstractOrder,
-    forced_colors: Int32[np.ndarray, " n"] | None,
-) -> tuple[
-    Int32[np.ndarray, " n"], Int32[np.ndarray, " edges"], Int32[np.ndarray, " stars"]
-]:
-    """Colors of the vertices, star of each edge, hub of each star."""
+    visits: Permutation,
+    forced_colors: Int32[np.ndarray, " n"] | None = None,
+) -> tuple[Int32[np.ndarray, " n"], Stars]:
+    """Color the vertices in the given order, or as they must be."""
     n, num_edges = graph.neighbors.sizes.size, graph.lo.size
     private = _private_vertices(graph, forced_colors)
     is_private = np.zeros(n, bool)
     is_private[private] = True
-    visits = order.arrange(graph.incidence)
     visits = visits[~is_private[visits]]
     neighbors, edge = _without(graph, is_private)
     if forced_colors is None:
@@ -101,7 +119,7 @@ def _color_stars(
     number[private] = num_stars + np.arange(private.size)
     owner = np.where(is_private[graph.lo], graph.lo, graph.hi)
     star = np.where(is_private[owner], number[owner], star[:num_edges])
-    return colors, star, np.concatenate([hub[:num_stars], private])
+    return colors, Stars(graph, star, np.concatenate([hub[:num_stars], private]))
 
 
 def _private_vertices(
@@ -111,7 +129,9 @@ def _private_vertices(
     sizes = graph.neighbors.sizes
     ascending = np.argsort(sizes, kind="stable").astype(np.int32)
     sizes = sizes[ascending].astype(np.int64)
-    is_cheap = (np.cumsum(sizes**2) <= _WALK_BUDGET) | (sizes <= _HUB * sizes.mean())
+    is_cheap = (np.cumsum(sizes**2) <= _WALK_BUDGET) | (
+        sizes * sizes.size <= _HUB * sizes.sum()
+    )
     private = ascending[~is_cheap][::-1]
     if forced_colors is not None:
         private = private[np.bincount(forced_colors)[forced_colors[private]] == 1]

@@ -1,6 +1,6 @@
-"""Colorings of Jacobians and Hessians from their patterns."""
+"""Algorithms as values, and what the portfolio makes of them."""
 
-import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,83 +8,58 @@ from hypothesis import given
 from jaxtyping import Bool
 
 import asdex
-from asdex import DenseColoringWarning, SparsityPattern
+from asdex import ColoredPattern, Greedy, Portfolio, SparsityPattern
 
 from . import patterns
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
 
+COLORINGS = [asdex.jacobian_coloring_from_sparsity, asdex.hessian_coloring_from_sparsity]
 
-@given(patterns.matrices)
-def test_side_with_fewer_colors_wins(dense: Bool[np.ndarray, "m n"]):
+
+@given(patterns.symmetric_matrices)
+def test_bounds_hold_and_results_are_deterministic(dense: Bool[np.ndarray, "n n"]):
     pattern = SparsityPattern.from_dense(dense)
-    coloring = asdex.jacobian_coloring_from_sparsity(pattern)
-    by_mode = {
-        mode: asdex.jacobian_coloring_from_sparsity(pattern, mode=mode).num_colors
-        for mode in ("fwd", "rev")
-    }
-    assert coloring.num_colors == min(by_mode.values())
-    assert coloring.mode == ("fwd" if by_mode["fwd"] <= by_mode["rev"] else "rev")
+    for color in COLORINGS:
+        coloring, again = color(pattern), color(pattern)
+        assert coloring.lower_bound <= coloring.num_colors
+        assert coloring == again
+        assert coloring.num_colors <= color(pattern, algorithm=Greedy()).num_colors
 
 
-def test_tall_and_wide():
-    dense = np.ones((6, 2))
-    assert asdex.jacobian_coloring_from_sparsity(dense).mode == "fwd"
-    assert asdex.jacobian_coloring_from_sparsity(dense.T).mode == "rev"
-
-
-def test_pattern_without_entries():
-    coloring = asdex.jacobian_coloring_from_sparsity(SparsityPattern([], [], (3, 4)))
-    assert coloring.num_colors == 0
-    assert coloring.mode == "fwd"
-    assert coloring.colors.tolist() == [-1] * 4
-
-
-def test_symmetric_jacobian():
-    coloring = asdex.jacobian_coloring_from_sparsity(patterns.arrow(9), symmetric=True)
-    assert (coloring.num_colors, coloring.mode) == (2, "fwd")
-    assert coloring.star_set is not None
-    coloring = asdex.jacobian_coloring_from_sparsity(
-        patterns.cycle(4), symmetric=True, mode="rev", postprocess=True
+@pytest.mark.parametrize("color", COLORINGS)
+@pytest.mark.parametrize("seed", range(3))
+def test_no_worse_than_any_order(color: Callable[..., ColoredPattern], seed: int):
+    pattern = patterns.random_symmetric(seed, 2000, 6)
+    best = color(pattern)
+    orders = (
+        asdex.NaturalOrder(),
+        asdex.LargestFirst(),
+        asdex.SmallestLast(),
+        asdex.IncidenceDegree(),
+        asdex.DynamicLargestFirst(),
+        asdex.RandomOrder(0),
     )
-    assert (coloring.num_colors, coloring.mode) == (2, "rev")
+    counts = [color(pattern, algorithm=Greedy(order)).num_colors for order in orders]
+    assert best.num_colors <= min(counts)
 
 
-def test_hessian():
-    coloring = asdex.hessian_coloring_from_sparsity(patterns.arrow(9))
-    assert (coloring.num_colors, coloring.mode) == (2, "fwd_over_rev")
-    assert coloring.symmetric
-    coloring = asdex.hessian_coloring_from_sparsity(
-        patterns.cycle(4), mode="rev_over_rev", postprocess=True
-    )
-    assert (coloring.num_colors, coloring.mode) == (2, "rev_over_rev")
-    coloring = asdex.hessian_coloring_from_sparsity(patterns.band(9, 3), symmetric=False)
-    assert (coloring.num_colors, coloring.symmetric) == (3, False)
-    assert coloring.star_set is None
+def test_the_winner_is_recorded():
+    grid = asdex.jacobian_coloring_from_sparsity(patterns.grid(20, 20))
+    assert (grid.found_by, grid.lower_bound) == ("Lattice", 5)
+    band = asdex.jacobian_coloring_from_sparsity(patterns.band(50, 3))
+    assert (band.found_by, band.lower_bound) == ("LargestFirst", 3)
 
 
-def test_diagonal_hessian_has_a_star_set():
-    coloring = asdex.hessian_coloring_from_sparsity(np.eye(5))
-    assert coloring.num_colors == 1
-    assert coloring.star_set is not None
-
-
-def test_dense_coloring_warns():
-    for color in (
-        asdex.jacobian_coloring_from_sparsity,
-        asdex.hessian_coloring_from_sparsity,
-    ):
-        with pytest.warns(DenseColoringWarning, match="same as the dense case"):
-            color(np.ones((3, 3)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        asdex.jacobian_coloring_from_sparsity(np.ones((1, 1)))
-        asdex.hessian_coloring_from_sparsity(patterns.band(9, 3))
+def test_budget():
+    pattern = patterns.random_symmetric(0, 2000, 6)
+    hasty = asdex.hessian_coloring_from_sparsity(pattern, algorithm=Portfolio(budget=1))
+    assert hasty.found_by == "LargestFirst"
+    with pytest.raises(ValueError, match="budget must be positive"):
+        Portfolio(budget=0)
 
 
 @pytest.mark.usefixtures("without_annotation_checks")
-def test_unknown_modes():
-    with pytest.raises(ValueError, match="Expected 'fwd' or 'rev'"):
-        asdex.jacobian_coloring_from_sparsity(np.eye(3), mode="forward")  # pyright: ignore
-    with pytest.raises(ValueError, match="Expected 'fwd_over_rev'"):
-        asdex.hessian_coloring_from_sparsity(np.eye(3), mode="fwd")  # pyright: ignore
+def test_unknown_algorithm():
+    with pytest.raises(ValueError, match="Expected 'auto'"):
+        asdex.jacobian_coloring_from_sparsity(np.eye(3), algorithm="best")  # pyright: ignore

@@ -1,0 +1,168 @@
+"""From a pattern to the coloring of its Jacobian or Hessian: which side, how, and how
+many passes."""
+
+import warnings
+
+import numpy as np
+from jax.experimental.sparse import BCOO
+from jaxtyping import Shaped
+
+from .._coloring import ColoredPattern
+from .._errors import DenseColoringWarning
+from .._pattern import SparsityPattern
+from .._types import (
+    HESSIAN_MODES,
+    JACOBIAN_MODES,
+    ColoringMode,
+    HessianMode,
+    JacobianMode,
+    check_choice,
+)
+from .graph import as_pattern
+from .portfolio import AbstractAlgorithm, Algorithm, as_algorithm
+from .problem import column_problem, row_problem, star_problem
+from .star import finish
+
+
+def jacobian_coloring_from_sparsity(
+    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    *,
+    mode: JacobianMode | None = None,
+    symmetric: bool = False,
+    postprocess: bool = False,
+    algorithm: Algorithm = "auto",
+) -> ColoredPattern:
+    """Color a pattern for the evaluation of a sparse Jacobian.
+
+    **Arguments:**
+
+    - `sparsity`: the pattern, or a matrix whose nonzero (stored) entries are the pattern.
+    - `mode`: `"fwd"` colors the columns, `"rev"` the rows; by default the side with
+        fewer colors, the columns on a tie, and always the columns if `symmetric`.
+    - `symmetric`: color so that of each pair of entries `(i, j)` and `(j, i)` only one is
+        read. The pattern must be symmetric, and so must be the matrix.
+    - `postprocess`: only with `symmetric`; see `color_symmetric`.
+    - `algorithm`: how to search, such as `Greedy(SmallestLast())`; `"auto"` is
+        `Portfolio()`.
+
+    **Raises:** `ValueError` for an unknown mode, or if `symmetric` and the pattern is not.
+    Warns with `DenseColoringWarning` if the coloring saves nothing.
+    """
+    pattern, chosen = as_pattern(sparsity), as_algorithm(algorithm)
+    if mode is not None:
+        check_choice("mode", mode, JACOBIAN_MODES)
+    if symmetric:
+        return _color_symmetric(pattern, mode or "fwd", postprocess, chosen)
+    if mode is None:
+        return _warn_if_dense(_color_better_side(pattern, chosen))
+    return _warn_if_dense(_color_side(pattern, mode, chosen))
+
+
+def hessian_coloring_from_sparsity(
+    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
+    *,
+    mode: HessianMode | None = None,
+    symmetric: bool = True,
+    postprocess: bool = False,
+    algorithm: Algorithm = "auto",
+) -> ColoredPattern:
+    """Color a pattern for the evaluation of a sparse Hessian.
+
+    **Arguments:**
+
+    - `sparsity`: the pattern, or a matrix whose nonzero (stored) entries are the pattern.
+    - `mode`: how Hessian-vector products are composed, by default `"fwd_over_rev"`.
+    - `symmetric`: whether to read only one of two entries `(i, j)` and `(j, i)`, which
+        needs fewer colors; otherwise columns are colored as for a Jacobian.
+    - `postprocess`: only with `symmetric`; see `color_symmetric`.
+    - `algorithm`: how to search, such as `Greedy(SmallestLast())`; `"auto"` is
+        `Portfolio()`.
+
+    **Raises:** `ValueError` for an unknown mode, or if the pattern is not square or, with
+    `symmetric`, not symmetric. Warns with `DenseColoringWarning` if the coloring saves
+    nothing.
+    """
+    pattern, chosen = as_pattern(sparsity), as_algorithm(algorithm)
+    mode = "fwd_over_rev" if mode is None else mode
+    check_choice("mode", mode, HESSIAN_MODES)
+    if symmetric:
+        return _color_symmetric(pattern, mode, postprocess, chosen)
+    return _warn_if_dense(_color_side(pattern, mode, chosen))
+
+
+def _color_side(
+    pattern: SparsityPattern, mode: ColoringMode, algorithm: AbstractAlgorithm
+) -> ColoredPattern:
+    problem = row_problem(pattern) if mode == "rev" else column_problem(pattern)
+    found, name = algorithm.search(problem)
+    return ColoredPattern(
+        pattern,
+        found.colors,
+        found.num_colors,
+        symmetric=False,
+        mode=mode,
+        found_by=name,
+        lower_bound=problem.lower_bound,
+    )
+
+
+def _color_better_side(
+    pattern: SparsityPattern, algorithm: AbstractAlgorithm
+) -> ColoredPattern:
+    """Color columns, rows or both, and take the side with fewer colors.
+
+    The entries of one row need different colors in the columns, and the other way round.
+    A side whose bound is not below the colors of the other need not be colored.
+    """
+    col_bound = int(np.bincount(pattern.rows).max(initial=0))
+    row_bound = int(np.bincount(pattern.cols).max(initial=0))
+    if col_bound <= row_bound:
+        cols = _color_side(pattern, "fwd", algorithm)
+        if cols.num_colors <= row_bound:
+            return cols
+        rows = _color_side(pattern, "rev", algorithm)
+    else:
+        rows = _color_side(pattern, "rev", algorithm)
+        if rows.num_colors < col_bound:
+            return rows
+        cols = _color_side(pattern, "fwd", algorithm)
+    return min(cols, rows, key=lambda coloring: coloring.num_colors)
+
+
+def _color_symmetric(
+    pattern: SparsityPattern,
+    mode: ColoringMode,
+    postprocess: bool,
+    algorithm: AbstractAlgorithm,
+) -> ColoredPattern:
+    problem = star_problem(pattern)
+    found, name = algorithm.search(problem)
+    assert found.stars is not None
+    colors, num_colors, star_set = finish(pattern, found.colors, found.stars, postprocess)
+    is_full = (pattern.rows == pattern.cols).sum() == pattern.n
+    return _warn_if_dense(
+        ColoredPattern(
+            pattern,
+            colors,
+            num_colors,
+            symmetric=True,
+            mode=mode,
+            star_set=star_set,
+            found_by=name,
+            # Without its diagonal entry a vertex may be neutral, against the bound.
+            lower_bound=problem.lower_bound if is_full else min(1, pattern.nnz),
+        )
+    )
+
+
+def _warn_if_dense(coloring: ColoredPattern) -> ColoredPattern:
+    """The coloring, with a warning if it needs as many passes as the dense derivative."""
+    if 1 < coloring.colors.size <= coloring.num_colors:
+        warnings.warn(
+            f"The coloring has {coloring.num_colors} colors for {coloring.colors.size} "
+            f"{'rows' if coloring.mode == 'rev' else 'columns'}, the same as the dense "
+            "case: sparse differentiation saves no pass here.",
+            DenseColoringWarning,
+            stacklevel=3,
+        )
+    return coloring

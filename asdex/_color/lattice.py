@@ -1,0 +1,240 @@
+"""Lattice coloring: stencils on regular grids, colored by a formula.
+
+Where the vertices are the points of a grid and conflicts join points whose difference is
+one of a few, the color `(a . x) mod k` of the point `x` is right if `a . d` is not zero
+modulo `k` for any of these differences `d`. Such colorings often need no more colors than
+a row has entries, where a greedy one needs half as many again.
+
+On a periodic axis of length `N` the colors must fit together where it closes. If `a_i N`
+is a multiple of `k` they do. Otherwise the axis gets some seams, far enough apart, where
+the color jumps by `s_i` more than it would: then `a_i N + s_i (number of seams)` has to be
+a multiple of `k`, and `a . d` with any of the jumps on the way must not be zero.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int32, Int64
+
+from .graph import Bipartite
+from .loops import compiled, for_range, full, read, write
+
+_MOST_PAIRS = 2e8
+"""Pairs of vertices on common lines that are looked at, about half a second of work."""
+
+_MOST_DIFFERENCES = 4096
+_MOST_TRIALS = 2**22
+_SHORTEST_PERIOD = 8
+"""Limits of the search: differences, candidates times differences, periodic sides."""
+
+
+class _Grid(NamedTuple):
+    """Points of one or several arrays: number of the array first, then the axes."""
+
+    sides: Int64[np.ndarray, " axes"]
+    points: Int64[np.ndarray, "vertices axes"]
+
+
+def color_by_lattice(
+    graph: Bipartite, shapes: Sequence[tuple[int, ...]], fewest: int, below: int
+) -> tuple[Int32[np.ndarray, " vertices"], int] | None:
+    """A lattice coloring with at least `fewest` and less than `below` colors, if any.
+
+    The vertices are the elements of arrays of the given shapes, one after the other. The
+    formula is checked on the graph before it is returned.
+
+    Cost: O(sum of the squared lengths of the lines), and a search that depends on the
+    differences alone.
+    """
+    sizes = graph.vertices.sizes.astype(np.int64)
+    if below <= fewest or (sizes**2).sum() > 2 * _MOST_PAIRS:
+        return None
+    grid = _grid(shapes)
+    differences = _differences(graph, grid)
+    if differences is None:
+        return None
+    plain = differences, np.zeros(grid.sides.size, bool)
+    unwrapped = _unwrap(differences, grid.sides)
+    for num_colors in range(fewest, below):
+        for stencil, is_periodic in (plain, unwrapped):
+            lattice = _search(stencil, is_periodic, grid.sides, num_colors)
+            if lattice is not None:
+                colors, num_used = _apply(lattice, grid, num_colors)
+                if _is_valid(*graph.vertices, colors, sizes.size):
+                    return colors, num_used
+    return None
+
+
+def _grid(shapes: Sequence[tuple[int, ...]]) -> _Grid:
+    """The elements of some arrays as points, with axes filled up behind the last one."""
+    axes = max(map(len, shapes))
+    padded = [shape + (1,) * (axes - len(shape)) for shape in shapes]
+    sides = np.array([len(shapes), *np.max(padded, axis=0)])
+    points = [
+        np.stack([np.full(shape, number), *np.indices(shape)], axis=-1)
+        for number, shape in enumerate(padded)
+    ]
+    return _Grid(sides, np.concatenate([array.reshape(-1, axes + 1) for array in points]))
+
+
+def _differences(
+    graph: Bipartite, grid: _Grid
+) -> Int64[np.ndarray, "differences axes"] | None:
+    """All differences of two points on a common line, one of each pair `d` and `-d`.
+
+    A point is coded as one integer, with room for a sign on each axis, so that equal
+    differences are equal differences of codes. None if there are too many.
+    """
+    radices = 2 * grid.sides - 1
+    weights = np.append(np.cumprod(radices[:0:-1])[::-1], 1)
+    largest = int((grid.sides - 1) @ weights)
+    if largest > 64 * max(1024, len(grid.points)):
+        return None
+    marks = _mark_differences(
+        *graph.vertices,
+        (grid.points @ weights).astype(np.int32),
+        np.zeros(largest + 1, np.int32),
+        graph.vertices.sizes.size,
+    )
+    codes = np.flatnonzero(marks[1 : largest + 1]) + 1
+    if codes.size > _MOST_DIFFERENCES:
+        return None
+    return (codes[:, None] + largest) // weights % radices - (grid.sides - 1)
+
+
+@compiled
+def _mark_differences(
+    starts: Int32[Array, " bounds"],
+    vertices: Int32[Array, " nnz"],
+    codes: Int32[Array, " vertices"],
+    marks: Int32[Array, " codes"],
+    count: Int32[Array, ""],
+) -> Int32[Array, " codes"]:
+    """Mark the differences of the codes on each line. Codes ascend with the vertices."""
+
+    def visit(line, marks):
+        start, stop = read(starts, line), read(starts, line + 1)
+
+        def subtract_from_later(e, marks):
+            code = read(codes, read(vertices, e))
+
+            def subtract(f, marks):
+                return write(marks, read(codes, read(vertices, f)) - code, 1)
+
+            return for_range(e + 1, stop, subtract, marks)
+
+        return for_range(start, stop, subtract_from_later, marks)
+
+    return for_range(0, count, visit, marks)
+
+
+class _Lattice(NamedTuple):
+    """The color of `x` is `slopes . x + jumps . (seams before x)` modulo their number."""
+
+    slopes: Int64[np.ndarray, " axes"]
+    jumps: Int64[np.ndarray, " axes"]
+    seams: Int64[np.ndarray, " axes"]
+
+
+def _unwrap(
+    differences: Int64[np.ndarray, "differences axes"], sides: Int64[np.ndarray, " axes"]
+) -> tuple[Int64[np.ndarray, "unwrapped axes"], Bool[np.ndarray, " axes"]]:
+    """Take long differences for short ones across the end of a periodic axis."""
+    is_long = (2 * np.abs(differences) > sides) & (sides >= _SHORTEST_PERIOD)
+    unwrapped = differences - np.where(is_long, np.sign(differences) * sides, 0)
+    return np.unique(unwrapped, axis=0), np.asarray(is_long.any(axis=0))
+
+
+def _search(
+    differences: Int64[np.ndarray, "differences axes"],
+    is_periodic: Bool[np.ndarray, " axes"],
+    sides: Int64[np.ndarray, " axes"],
+    num_colors: int,
+) -> _Lattice | None:
+    """Try all slopes and jumps, axis by axis, and take the first with fewest seams."""
+    tried = np.zeros((1, 3, 0), np.int64)
+    for axis, side in enumerate(sides):
+        reach = max(1, int(np.abs(differences[:, axis]).max(initial=0)))
+        options = _options(int(side), reach, bool(is_periodic[axis]), num_colors)
+        ends_here = (differences[:, axis] != 0) & ~differences[:, axis + 1 :].any(axis=1)
+        steps = differences[ends_here, : axis + 1]
+        if len(tried) * len(options) * max(1, len(steps)) > _MOST_TRIALS:
+            return None
+        tried = np.concatenate(
+            [
+                np.repeat(tried, len(options), axis=0),
+                np.tile(options, (len(tried), 1))[:, :, None],
+            ],
+            axis=2,
+        )
+        tried = tried[_separates(tried, steps, is_periodic[: axis + 1], num_colors)]
+        if not len(tried):
+            return None
+    return _Lattice(*tried[tried[:, 2].sum(axis=1).argmin()])
+
+
+def _options(
+    side: int, reach: int, is_periodic: bool, num_colors: int
+) -> Int64[np.ndarray, "options 3"]:
+    """Slope, jump and number of seams that may be used along one axis."""
+    slopes = np.arange(num_colors if side > 1 else 1)
+    if not is_periodic:
+        return np.stack([slopes, 0 * slopes, 0 * slopes], axis=1)
+    seams = np.arange(min(num_colors, side // reach + 1))
+    every = np.stack(np.meshgrid(slopes, slopes, seams, indexing="ij"), axis=-1)
+    every = every.reshape(-1, 3)
+    slope, jump, count = every.T
+    closes = (slope * side + jump * count) % num_colors == 0
+    is_first = np.unique(slope[closes] * num_colors + jump[closes], return_index=True)[1]
+    return every[closes][is_first]
+
+
+def _separates(
+    tried: Int64[np.ndarray, "tried 3 axes"],
+    steps: Int64[np.ndarray, "steps axes"],
+    is_periodic: Bool[np.ndarray, " axes"],
+    num_colors: int,
+) -> Bool[np.ndarray, " tried"]:
+    """Whether no step, with any of the seams it may cross, leads to the same color."""
+    good = np.ones(len(tried), bool)
+    slopes, jumps = tried[:, 0], tried[:, 1]
+    for crossed in product(*([0, 1] if periodic else [0] for periodic in is_periodic)):
+        crossing = np.sign(steps) * np.array(crossed)
+        change = slopes @ steps.T + jumps @ crossing.T
+        good &= (change % num_colors != 0).all(axis=1)
+    return good
+
+
+def _apply(
+    lattice: _Lattice, grid: _Grid, num_colors: int
+) -> tuple[Int32[np.ndarray, " vertices"], int]:
+    """The colors of all points, numbered without gaps."""
+    passed = grid.points * lattice.seams // grid.sides
+    colors = (grid.points @ lattice.slopes + passed @ lattice.jumps) % num_colors
+    used, colors = np.unique(colors, return_inverse=True)
+    return colors.astype(np.int32), used.size
+
+
+@compiled
+def _is_valid(
+    starts: Int32[Array, " bounds"],
+    vertices: Int32[Array, " nnz"],
+    colors: Int32[Array, " vertices"],
+    count: Int32[Array, ""],
+) -> Int32[Array, ""]:
+    """1 if all vertices on each line have different colors, otherwise 0."""
+
+    def visit(line, state):
+        def look(e, state):
+            line_of_color, valid = state
+            color = read(colors, read(vertices, e))
+            valid &= (read(line_of_color, color) != line).astype(jnp.int32)
+            return write(line_of_color, color, line), valid
+
+        return for_range(read(starts, line), read(starts, line + 1), look, state)
+
+    state = full(colors.size, -1), jnp.int32(1)
+    return for_range(0, count, visit, state)[1]
