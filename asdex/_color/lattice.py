@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int32, Int64
 
 from .graph import Bipartite
-from .loops import compiled, for_range, full, read, write
+from .loops import compiled, for_range, full, read, while_loop, write
 
 _MOST_PAIRS = 2e8
 """Pairs of vertices on common lines that are looked at, about half a second of work."""
@@ -220,21 +220,31 @@ def _apply(
 
 @compiled
 def _is_valid(
-    starts: Int32[Array, " bounds"],
+    line_starts: Int32[Array, " bounds"],
     vertices: Int32[Array, " nnz"],
     colors: Int32[Array, " vertices"],
     count: Int32[Array, ""],
 ) -> Int32[Array, ""]:
     """1 if all vertices on each line have different colors, otherwise 0."""
 
-    def visit(line, state):
-        def look(e, state):
-            line_of_color, valid = state
-            color = read(colors, read(vertices, e))
-            valid &= (read(line_of_color, color) != line).astype(jnp.int32)
-            return write(line_of_color, color, line), valid
+    def color_of(e):
+        return read(colors, read(vertices, e))
 
-        return for_range(read(starts, line), read(starts, line + 1), look, state)
+    def visit(line, state):
+        line_of_color, valid = state
+        stop = read(line_starts, line + 1)
+
+        def is_new(state):
+            e, line_of_color = state
+            return (e < stop) & (read(line_of_color, color_of(e)) != line)
+
+        def mark(state):
+            e, line_of_color = state
+            return e + 1, write(line_of_color, color_of(e), line)
+
+        start = read(line_starts, line)
+        e, line_of_color = while_loop(is_new, mark, (start, line_of_color))
+        return line_of_color, valid & (e == stop).astype(jnp.int32)
 
     state = full(colors.size, -1), jnp.int32(1)
     return for_range(0, count, visit, state)[1]

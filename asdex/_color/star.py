@@ -261,10 +261,9 @@ def _neutralize(
     needed[colors[hub[hub >= 0]]] = 1
     is_open = hub[star] < 0
     lo, hi = graph.lo[is_open], graph.hi[is_open]
-    hub_is_lo, needed = _close_stars(colors[lo], colors[hi], needed, lo.size)
+    needed = _close_stars(colors[lo], colors[hi], needed, lo.size)[:num_colors] > 0
     hub = hub.copy()
-    hub[star[is_open]] = np.where(hub_is_lo[: lo.size], lo, hi)
-    needed = needed[:num_colors] > 0
+    hub[star[is_open]] = np.where(needed[colors[lo]], lo, hi)
     renumbered = np.where(needed, np.cumsum(needed) - 1, -1).astype(np.int32)
     return renumbered[colors], hub
 
@@ -275,17 +274,12 @@ def _close_stars(
     hi: Int32[Array, " stars"],
     needed: Int32[Array, " colors"],
     count: Int32[Array, ""],
-) -> tuple[Int32[Array, " stars"], Int32[Array, " colors"]]:
-    """Choose for each star the end whose color is needed anyway, first `lo`, then `hi`.
+) -> Int32[Array, " colors"]:
+    """Add `hi` of each star to the needed colors, unless one of its colors is there."""
 
-    If neither is, the larger endpoint becomes the hub, and its color needed.
-    """
-
-    def choose(k, state):
-        hub_is_lo, needed = state
-        is_lo = read(needed, read(lo, k))
+    def close(k, needed):
         c = read(hi, k)
-        needed = write(needed, c, jnp.maximum(read(needed, c), 1 - is_lo))
-        return write(hub_is_lo, k, is_lo), needed
+        is_open = 1 - read(needed, read(lo, k))
+        return write(needed, c, jnp.maximum(read(needed, c), is_open))
 
-    return for_range(0, count, choose, (full(lo.size, 0), needed))
+    return for_range(0, count, close, needed)
