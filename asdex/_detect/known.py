@@ -217,7 +217,10 @@ def _run_partly(computation: Computation) -> Sequence[Partly | None]:
             if primitive.multiple_results
             else [(moved, moved_known)]
         )
-        return [Partly(*pair) if pair[1].any() else None for pair in pairs]
+        return [
+            Partly(np.asarray(part), np.asarray(found)) if found.any() else None
+            for part, found in pairs
+        ]
     outputs = _run_in_numpy(eqn, values)
     if outputs is None:
         return [None]
