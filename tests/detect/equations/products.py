@@ -1,0 +1,168 @@
+"""Equations of products, convolutions, solves, Fourier transforms, sparse matrices."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.experimental import sparse
+from jax.extend.core import primitives as p
+
+from .frame import Equation, Operand, Rng, between, complex_, equation, integers, real
+
+
+@equation(lax.dot_general_p)
+def dot_general(rng: Rng) -> Equation:
+    """Axes of both sides are batched, contracted or free, in any order."""
+    batch = rng.integers(1, 3, rng.integers(0, 2)).tolist()
+    contracted = rng.integers(1, 4, rng.integers(0, 3)).tolist()
+    shapes, batched, contracting = [], [], []
+    for _ in range(2):
+        free = rng.integers(1, 4, rng.integers(0, 2)).tolist()
+        lengths = batch + contracted + free
+        order = rng.permutation(len(lengths)).tolist()
+        shapes.append([lengths[axis] for axis in order])
+        places = [order.index(axis) for axis in range(len(lengths))]
+        batched.append(places[: len(batch)])
+        contracting.append(places[len(batch) : len(batch) + len(contracted)])
+    numbers = (tuple(contracting), tuple(batched))
+    kind = complex_ if rng.random() < 0.2 else real
+    operands = [kind(*shapes[0]), kind(*shapes[1])]
+    return Equation(lambda x, y: lax.dot_general(x, y, numbers), operands)
+
+
+@equation(lax.conv_general_dilated_p)
+def convolution(rng: Rng) -> Equation:
+    """One or two axes of space; groups of features or of the batch; any layout."""
+    rank = int(rng.integers(1, 3))
+    groups, batch_groups = [(1, 1), (2, 1), (1, 2)][int(rng.integers(3))]
+    space, size = rng.integers(2, 5, rank).tolist(), rng.integers(1, 4, rank).tolist()
+    image = [
+        batch_groups * int(rng.integers(1, 3)),
+        groups * int(rng.integers(1, 3)),
+        *space,
+    ]
+    features = groups * batch_groups * int(rng.integers(1, 3))
+    kernel = [features, image[1] // groups, *size]
+    specs = [rng.permutation(rank + 2).tolist() for _ in range(3)]
+    numbers = lax.ConvDimensionNumbers(*(tuple(spec) for spec in specs))
+    params = {
+        "window_strides": rng.integers(1, 3, rank).tolist(),
+        "padding": rng.integers(-1, 3, (rank, 2)).tolist(),
+        "lhs_dilation": rng.integers(1, 3, rank).tolist(),
+        "rhs_dilation": rng.integers(1, 3, rank).tolist(),
+        "dimension_numbers": numbers,
+        "feature_group_count": groups,
+        "batch_group_count": batch_groups,
+    }
+    shapes = []
+    for shape, spec in zip((image, kernel), specs, strict=False):
+        placed = [0] * len(shape)
+        for length, axis in zip(shape, spec, strict=True):
+            placed[axis] = length
+        shapes.append(placed)
+    fun = lambda x, k: lax.conv_general_dilated(x, k, **params)  # noqa: E731
+    # A kernel element of which the known image is zero is still counted.
+    return Equation(fun, [real(*shapes[0]), real(*shapes[1])], "unknown")
+
+
+@equation("ragged_dot_general")
+def ragged_dot(rng: Rng) -> Equation:
+    groups, rows = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+
+    def draw(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
+        cuts = np.sort(rng.integers(0, rows + 1, groups - 1))
+        return np.diff(np.concatenate([[0], cuts, [rows]])).astype(np.int32)
+
+    operands = [real(rows, 2), real(groups, 2, 3), Operand((groups,), draw)]
+    return Equation(lax.ragged_dot, operands, "unknown")
+
+
+@equation(lax.fft_p)
+def fourier(rng: Rng) -> Equation:
+    kind = ["FFT", "IFFT", "RFFT", "IRFFT"][int(rng.integers(4))]
+    rank, batch = int(rng.integers(1, 3)), rng.integers(1, 3, rng.integers(0, 2)).tolist()
+    lengths = rng.integers(1, 5, rank).tolist()
+    shape = lengths if kind != "IRFFT" else [*lengths[:-1], lengths[-1] // 2 + 1]
+    operand = (real if kind == "RFFT" else complex_)(*batch, *shape)
+    fft_type = getattr(lax.FftType, kind)
+    return Equation(lambda x: lax.fft(x, fft_type, tuple(lengths)), [operand])
+
+
+def _invertible(*shape: int) -> Operand:
+    def draw(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
+        return rng.uniform(0.5, 1, shape) + 3 * np.eye(shape[-1])
+
+    return Operand(shape, draw)
+
+
+@equation(p.triangular_solve_p)
+def triangular_solve(rng: Rng) -> Equation:
+    size, other = int(rng.integers(1, 4)), int(rng.integers(1, 3))
+    batch = rng.integers(1, 3, rng.integers(0, 2)).tolist()
+    left, lower, transpose, conjugate, unit = (rng.random(5) > 0.5).tolist()
+    shape = (size, other) if left else (other, size)
+
+    def fun(a, b):
+        return lax.linalg.triangular_solve(
+            a,
+            b,
+            left_side=left,
+            lower=lower,
+            transpose_a=transpose,
+            conjugate_a=conjugate,
+            unit_diagonal=unit,
+        )
+
+    return Equation(fun, [_invertible(*batch, size, size), real(*batch, *shape)])
+
+
+@equation(p.tridiagonal_solve_p)
+def tridiagonal_solve(rng: Rng) -> Equation:
+    size, batch = int(rng.integers(3, 5)), rng.integers(1, 3, rng.integers(0, 2)).tolist()
+    off = between(0.2, 1, *batch, size)
+    operands = [off, between(3, 4, *batch, size), off, real(*batch, size, 2)]
+    return Equation(lax.linalg.tridiagonal_solve, operands)
+
+
+@equation(sparse.bcoo_dot_general_p)
+def bcoo_dot_general(rng: Rng) -> Equation:
+    m, n, nse = rng.integers(1, 4, 3).tolist()
+    indices = Operand(
+        (nse, 2), lambda rng, shape: rng.integers(0, [m + 1, n + 1], shape).astype(np.int32)
+    )
+    right = between(1, 2, *(n, 2) if rng.random() > 0.5 else (n,))
+
+    def fun(data, indices, right):
+        return sparse.BCOO((data, indices), shape=(m, n)) @ right
+
+    return Equation(fun, [between(1, 2, nse), indices, right], "known")
+
+
+@equation(sparse.bcsr_dot_general_p)
+def bcsr_dot_general(rng: Rng) -> Equation:
+    m, n, nse = rng.integers(1, 4, 3).tolist()
+
+    def starts(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
+        return np.asarray([0, *np.sort(rng.integers(0, nse + 1, m - 1)), nse], np.int32)
+
+    def fun(data, indices, indptr, right):
+        return sparse.BCSR((data, indices, indptr), shape=(m, n)) @ right
+
+    indices, indptr = integers(0, n - 1, nse), Operand((m + 1,), starts)
+    return Equation(fun, [between(1, 2, nse), indices, indptr, real(n)], "no")
+
+
+@equation(p.linear_solve_p)
+def linear_solve(rng: Rng) -> Equation:
+    """A block-diagonal system, given by the product with its matrix."""
+    size = int(rng.integers(1, 3))
+    blocks = _invertible(2, size, size)
+
+    def fun(blocks, right):
+        def product(x):
+            return jnp.einsum("bij,bj->bi", blocks, x)
+
+        return lax.custom_linear_solve(
+            product, right, lambda _, b: jnp.linalg.solve(blocks, b[..., None])[..., 0]
+        )
+
+    return Equation(fun, [blocks, real(2, size)], "unknown", inputs=[1])
