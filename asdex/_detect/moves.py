@@ -112,7 +112,7 @@ MOVES: dict[Primitive | str, Move] = {
     **dict.fromkeys(
         (lax.copy_p, p.name_p, p.stop_gradient_p, p.sharding_constraint_p), _copy
     ),
-    **dict.fromkeys(("pvary", "pcast", "reshard", "mesh_cast", "layout_constraint"), _copy),
+    **dict.fromkeys(("pvary", "reshard", "layout_constraint"), _copy),
 }
 """Keyed by primitive, or by name where JAX does not export the primitive."""
 

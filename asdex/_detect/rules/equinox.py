@@ -20,7 +20,7 @@ def select_if_vmap(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> De
     return union([op.dependence.broadcast(shape) for op in operands if op.dependence])
 
 
-@register("maybe_set")
+@register("maybe_set", linear=(1, 2))
 def maybe_set(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """A buffer in which an element along the leading axis, not known which, is replaced."""
     _, buffer, update, *_ = operands

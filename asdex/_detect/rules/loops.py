@@ -18,7 +18,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from scipy.sparse import csr_array
 
 from ..dependence import Dependence, combine, from_matrix, nothing, stack, union
-from ..interpret import inactive
+from ..interpret import active, conservative, inactive
 from ..known import (
     STEPWISE,
     UNKNOWN,
@@ -250,15 +250,19 @@ def while_loop(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[V
     With `P` the body's pattern from carry to carry, that is the reflexive transitive
     closure of `P` applied to what enters. JAX cannot run such a loop in reverse mode.
     """
-    num_consts = eqn.params["body_nconsts"]
-    all_operands, operands = operands, operands[eqn.params["cond_nconsts"] :]
     if all(operand.dependence is None for operand in operands):
-        return inactive(eqn, results(eqn, [operand.known for operand in all_operands]))
+        return inactive(eqn, results(eqn, [operand.known for operand in operands]))
+    num_cond_consts, num_consts = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+    all_operands, operands = operands, operands[num_cond_consts:]
     program, init_values = eqn.params["body_jaxpr"], operands[num_consts:]
     body = _body(program, operands, num_consts, len(init_values), False, scope)
     init = _active_carry(init_values, body, scope)
     if init.size:
         scope.notes.excluded_modes.add("rev")
+    cond_operands = [*all_operands[:num_cond_consts], *body.carry]
+    (goes_on,) = call(eqn.params["cond_jaxpr"], cond_operands, scope)
+    if goes_on.dependence is not None:  # The inputs decide how many steps there are.
+        return active(eqn, conservative(eqn, all_operands, scope))
     consts = joined([op.dependence for op in operands[:num_consts]], scope.n)
 
     pattern = body.carry_out().matrix()
