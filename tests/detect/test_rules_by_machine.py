@@ -147,8 +147,8 @@ class Changes:
         values = values.reshape(POINTS, len(points) // POINTS, -1)
         before, after = values[:, :1], values[:, 1:]
         # What iterates until all elements have converged differs in the last bits.
-        changed = ~np.isclose(before, after, rtol=1e-11, atol=1e-13, equal_nan=True)
-        return np.asarray(changed).any(axis=0).T
+        same = np.isclose(before, after, rtol=1e-11, atol=1e-13, equal_nan=True)
+        return np.logical_or.reduce(~same, axis=0).T
 
     def _neighbors(
         self, point: Sequence[np.ndarray], inputs: Sequence[int]
