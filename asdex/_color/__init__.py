@@ -1,5 +1,7 @@
 """Coloring: from a sparsity pattern to the passes that compute its matrix."""
 
+from .bidirectional import color_bidirectional as color_bidirectional
+from .check import check_coloring_bidirectional as check_coloring_bidirectional
 from .check import check_coloring_cols as check_coloring_cols
 from .check import check_coloring_rows as check_coloring_rows
 from .check import check_coloring_symmetric as check_coloring_symmetric

@@ -74,6 +74,32 @@ def check_coloring_symmetric(
     _refuse_conflict(pattern, groups, in_sum & (lost | lost[mirrored]))
 
 
+def check_coloring_bidirectional(
+    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    column_colors: Integer[np.ndarray, " n"] | Sequence[int],
+    row_colors: Integer[np.ndarray, " m"] | Sequence[int],
+) -> None:
+    """Raise unless each entry stands alone in its row among the columns of its color, or
+    in its column among the rows of its color.
+
+    Columns and rows of the neutral color -1 are in no sum. Colors of columns and of rows
+    have nothing to do with each other.
+
+    **Raises:** `InvalidColoringError`, naming two entries in conflict or one that is in
+    no sum; `ValueError` unless there is one color per column and one per row.
+    """
+    pattern = as_pattern(sparsity)
+    by_column = _as_colors(column_colors, pattern.n, "column")[pattern.cols]
+    by_row = _as_colors(row_colors, pattern.m, "row")[pattern.rows]
+    in_no_sum = (by_column < 0) & (by_row < 0)
+    _refuse(pattern, in_no_sum, "its row and its column have the neutral color -1")
+    column_groups, column_sizes = _groups(pattern.rows, by_column)
+    row_groups, row_sizes = _groups(pattern.cols, by_row)
+    lost = ~((by_column >= 0) & (column_sizes == 1)) & ~((by_row >= 0) & (row_sizes == 1))
+    _refuse_conflict(pattern, column_groups, lost & (by_column >= 0))
+    _refuse_conflict(pattern, row_groups, lost)
+
+
 def _as_colors(
     colors: Integer[np.ndarray, " vertices"] | Sequence[int], count: int, kind: str
 ) -> Integer[np.ndarray, " vertices"]:

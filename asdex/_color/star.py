@@ -83,12 +83,12 @@ def finish(
     postprocess: bool,
 ) -> tuple[Int32[np.ndarray, " n"], int, StarSet]:
     """The colors, neutral where they are not needed if so wanted, and the star set."""
-    graph, star, hub = stars
     if not pattern.nnz:
         colors = np.full(pattern.n, -1, np.int32)
     elif postprocess:
         diagonal = pattern.rows[pattern.rows == pattern.cols]
-        colors, hub = _neutralize(graph, colors, star, hub, diagonal)
+        colors, stars = neutralize(colors, stars, diagonal)
+    graph, star, hub = stars
     edge_pos = np.arange(star.size, dtype=np.int32)
     star_set = StarSet(star, hub, graph.lo, graph.hi, edge_pos)
     return colors, int(colors.max(initial=-1)) + 1, star_set
@@ -98,10 +98,18 @@ def color_stars(
     graph: Adjacency,
     visits: Permutation,
     forced_colors: Int32[np.ndarray, " n"] | None = None,
+    private: Int32[np.ndarray, " private"] | None = None,
+    palette: Int32[np.ndarray, " n"] | None = None,
 ) -> tuple[Int32[np.ndarray, " n"], Stars]:
-    """Color the vertices in the given order, or as they must be."""
+    """Color the vertices in the given order, or as they must be.
+
+    Vertices in `private` get a color of their own each; by default those that would cost
+    too much otherwise. With a `palette` of zeros and ones, vertices of different palettes
+    have different colors.
+    """
     n, num_edges = graph.neighbors.sizes.size, graph.lo.size
-    private = _private_vertices(graph, forced_colors)
+    if private is None:
+        private = _costly_vertices(graph, forced_colors)
     is_private = np.zeros(n, bool)
     is_private[private] = True
     visits = visits[~is_private[visits]]
@@ -109,9 +117,16 @@ def color_stars(
     if forced_colors is None:
         forced_colors = np.full(n, -1, np.int32)
         forced_colors[private] = np.arange(private.size)
-    unset = np.zeros(num_edges, np.int32)
+    palette, stride = (np.zeros(n, np.int32), 1) if palette is None else (palette, 2)
     colors, star, hub, num_stars = _star_coloring(
-        visits, *neighbors, edge, unset, forced_colors, private.size, visits.size
+        visits,
+        *neighbors,
+        edge,
+        np.zeros(num_edges, np.int32),
+        forced_colors,
+        palette + np.int32(private.size),
+        stride,
+        visits.size,
     )
     colors = np.where(is_private, forced_colors, colors[:n])
     # A vertex that shares its color with none is a hub to all of its neighbors.
@@ -122,7 +137,7 @@ def color_stars(
     return colors, Stars(graph, star, np.concatenate([hub[:num_stars], private]))
 
 
-def _private_vertices(
+def _costly_vertices(
     graph: Adjacency, forced_colors: Int32[np.ndarray, " n"] | None
 ) -> Int32[np.ndarray, " private"]:
     """The vertices whose neighbors are too many to be walked for each of them."""
@@ -156,17 +171,20 @@ def _star_coloring(
     edge: Int32[Array, " nnz"],
     star: Int32[Array, " edges"],
     forced_colors: Int32[Array, " n"],
-    first_color: Int32[Array, ""],
+    lowest_color: Int32[Array, " n"],
+    stride: Int32[Array, ""],
     count: Int32[Array, ""],
 ) -> tuple[
     Int32[Array, " n"], Int32[Array, " edges"], Int32[Array, " edges"], Int32[Array, ""]
 ]:
     """Algorithm 4.1 of Gebremedhin et al. (2007), in its symbols.
 
-    Vertices are colored in `order` from `first_color` on; `forced_colors` other than -1
-    are taken as they are, and must be right. Marks are indexed by color plus one, so that
-    vertices without color, -1, mark what is never asked for. They hold the vertex, or
-    the place in its list, that set them last, and need no clearing.
+    Vertices are colored in `order`, each by one of `lowest_color + k * stride`;
+    `forced_colors` other than -1 are taken as they are, and must be right.
+
+    Marks are indexed by color plus one, so that vertices without color, -1, mark what is
+    never asked for. They hold the vertex, or the place in its list, that set them last,
+    and need no clearing.
     """
 
     def visit(t, state):
@@ -227,7 +245,9 @@ def _star_coloring(
         forbidden, first = for_range(start, stop, look_at_neighbor, (forbidden, first))
         forbidden = for_range(start, stop, forbid_around_neighbor, forbidden)
         color = while_loop(
-            lambda c: read(forbidden, c + 1) == v, lambda c: c + 1, first_color
+            lambda c: read(forbidden, c + 1) == v,
+            lambda c: c + stride,
+            read(lowest_color, v),
         )
         forced = read(forced_colors, v)
         color = jnp.where(forced < 0, color, forced)
@@ -236,25 +256,24 @@ def _star_coloring(
         return colors, forbidden, first, *stars
 
     n = forced_colors.size
-    marks = full(n + 1, -1), full(n + 1, np.iinfo(np.int32).max)
+    marks = full(2 * n + 2, -1), full(2 * n + 2, np.iinfo(np.int32).max)
     stars = star, full(star.size, -1), jnp.int32(0)
     state = for_range(0, count, visit, (full(n, -1), *marks, *stars))
     colors, _, _, star, hub, num_stars = state
     return colors, star, hub, num_stars
 
 
-def _neutralize(
-    graph: Adjacency,
+def neutralize(
     colors: Int32[np.ndarray, " n"],
-    star: Int32[np.ndarray, " edges"],
-    hub: Int32[np.ndarray, " stars"],
+    stars: Stars,
     diagonal: Int32[np.ndarray, " diagonal"],
-) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " stars"]]:
+) -> tuple[Int32[np.ndarray, " n"], Stars]:
     """Make colors neutral from which no entry is read; number the others anew.
 
     Colors of hubs and of diagonal entries are needed. Where the hub of a star of one edge
     is open, an endpoint of a color that is needed anyway becomes the hub.
     """
+    graph, star, hub = stars
     num_colors = int(colors.max(initial=-1)) + 1
     needed = np.zeros(num_colors, np.int32)
     needed[colors[diagonal]] = 1
@@ -265,7 +284,7 @@ def _neutralize(
     hub = hub.copy()
     hub[star[is_open]] = np.where(needed[colors[lo]], lo, hi)
     renumbered = np.where(needed, np.cumsum(needed) - 1, -1).astype(np.int32)
-    return renumbered[colors], hub
+    return renumbered[colors], Stars(graph, star, hub)
 
 
 @compiled
