@@ -1,5 +1,6 @@
 """Automatic sparse differentiation in JAX."""
 
+from . import dense as dense
 from ._api import hessian as hessian
 from ._api import hessian_coloring as hessian_coloring
 from ._api import hessian_from_coloring as hessian_from_coloring
@@ -28,15 +29,22 @@ from ._api_compressed import value_and_compressed_jacobian as value_and_compress
 from ._api_compressed import (
     value_and_compressed_jacobian_from_coloring as value_and_compressed_jacobian_from_coloring,  # noqa: E501
 )
+from ._check import check_hessian_correctness as check_hessian_correctness
+from ._check import check_jacobian_correctness as check_jacobian_correctness
 from ._color import DynamicLargestFirst as DynamicLargestFirst
+from ._color import Greedy as Greedy
 from ._color import IncidenceDegree as IncidenceDegree
 from ._color import LargestFirst as LargestFirst
+from ._color import Lattice as Lattice
 from ._color import NaturalOrder as NaturalOrder
+from ._color import Portfolio as Portfolio
 from ._color import RandomOrder as RandomOrder
 from ._color import SmallestLast as SmallestLast
+from ._color import check_coloring_bidirectional as check_coloring_bidirectional
 from ._color import check_coloring_cols as check_coloring_cols
 from ._color import check_coloring_rows as check_coloring_rows
 from ._color import check_coloring_symmetric as check_coloring_symmetric
+from ._color import color_bidirectional as color_bidirectional
 from ._color import color_cols as color_cols
 from ._color import color_rows as color_rows
 from ._color import color_symmetric as color_symmetric

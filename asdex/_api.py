@@ -16,6 +16,7 @@ from ._sparsity import detect_sparsity
 from ._types import (
     HESSIAN_MODES,
     JACOBIAN_MODES,
+    ChunkSize,
     HessianMode,
     JacobianMode,
     OutputFormat,
@@ -174,7 +175,9 @@ def jacobian(
     mode: JacobianMode | None = None,
     symmetric: bool = False,
     output_format: OutputFormat = "bcoo",
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
     **sample_kwargs: Any,
 ) -> Callable[..., Any]:
     """A function that computes the sparse Jacobian of `f`.
@@ -183,7 +186,7 @@ def jacobian(
     takes one JVP or VJP of `f` per color. It accepts the arguments of `f`, with values of
     its own, and works under `jax.jit`, `jax.vmap` and `jax.grad`. Wrap it in `jax.jit`
     where it is called often: like those of `jax.jacobian`, calls outside of `jit` trace
-    `f` anew.
+    `f` anew, and see what `f` sees at that time.
 
     **Arguments:**
 
@@ -196,13 +199,19 @@ def jacobian(
     - `mode`: `"fwd"` for one JVP per color of the columns, `"rev"` for one VJP per color
         of the rows. By default the one with fewer colors, `"fwd"` if equal or symmetric.
     - `symmetric`: whether the Jacobian is known to be symmetric, which saves colors.
-    - `output_format`: `"bcoo"` for `jax.experimental.sparse.BCOO`, `"dense"` for
+    - `output_format`: `"bcoo"` and `"bcsr"` for the sparse arrays of JAX, `"dense"` for
         `jax.Array`, `"numpy_dense"` for `numpy.ndarray`, `"scipy_coo"`, `"scipy_csr"` and
-        `"scipy_csc"` for SciPy's sparse arrays. Entries of the pattern are stored
-        also where they are zero. The last four cannot be made under `jit`; SciPy's need
-        one flat input and one flat output.
-    - `chunk_size`: how many colors to process at a time; all by default. Fewer need less
-        memory.
+        `"scipy_csc"` for SciPy's sparse arrays. Entries of the pattern are stored also
+        where they are zero. `"bcsr"` needs flat arrays, SciPy's formats one flat input and
+        one flat output. The last four cannot be made under `jit`, so `f` is compiled at
+        the first call, and again if something that it reads beside its arguments has been
+        replaced; arrays that are changed in place go unnoticed.
+    - `chunk_size`: how many colors to process at a time; all by default. Memory grows with
+        the chunk, not with the number of colors. `"auto"` takes as many as fit into 1 GiB.
+    - `checkpoint`: whether to keep nothing of `f` between its forward and its reverse pass
+        but its arguments, and to compute the rest twice, as `jax.checkpoint` does.
+    - `checked`: whether each call compares the result with JAX's product with one random
+        vector, which takes one more pass; an error is raised if they differ.
 
     **Returns:** a function that returns the Jacobian nested as `jax.jacobian` nests it:
     a block of shape `(*out_shape, *in_shape)` for each leaf of the output and of the
@@ -228,6 +237,8 @@ def jacobian(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
         forward_keywords=False,
     )
     return evaluator(f, coloring, 1, options)
@@ -241,7 +252,9 @@ def jacobian_from_coloring(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
 ) -> Callable[..., Any]:
     """A function that computes the sparse Jacobian of `f` by a given coloring.
 
@@ -257,6 +270,8 @@ def jacobian_from_coloring(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
     )
     return evaluator(f, coloring, 1, options)
 
@@ -271,7 +286,9 @@ def value_and_jacobian(
     mode: JacobianMode | None = None,
     symmetric: bool = False,
     output_format: OutputFormat = "bcoo",
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
     **sample_kwargs: Any,
 ) -> Callable[..., Any]:
     """A function that computes the value of `f` and its sparse Jacobian.
@@ -298,6 +315,8 @@ def value_and_jacobian(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
         forward_keywords=False,
     )
     return evaluator(f, coloring, 1, options)
@@ -311,7 +330,9 @@ def value_and_jacobian_from_coloring(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
 ) -> Callable[..., Any]:
     """`value_and_jacobian` by a given coloring; see `jacobian_from_coloring`."""
     options = Options(
@@ -321,6 +342,8 @@ def value_and_jacobian_from_coloring(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
     )
     return evaluator(f, coloring, 1, options)
 
@@ -335,7 +358,9 @@ def hessian(
     mode: HessianMode | None = None,
     symmetric: bool = True,
     output_format: OutputFormat = "bcoo",
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
     **sample_kwargs: Any,
 ) -> Callable[..., Any]:
     """A function that computes the sparse Hessian of a scalar function `f`.
@@ -376,6 +401,8 @@ def hessian(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
         forward_keywords=False,
     )
     return evaluator(f, coloring, 2, options)
@@ -389,7 +416,9 @@ def hessian_from_coloring(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
 ) -> Callable[..., Any]:
     """A function that computes the sparse Hessian of `f` by a given coloring.
 
@@ -403,6 +432,8 @@ def hessian_from_coloring(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
     )
     return evaluator(f, coloring, 2, options)
 
@@ -417,7 +448,9 @@ def value_and_hessian(
     mode: HessianMode | None = None,
     symmetric: bool = True,
     output_format: OutputFormat = "bcoo",
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
     **sample_kwargs: Any,
 ) -> Callable[..., Any]:
     """A function that computes the value of `f` and its sparse Hessian.
@@ -444,6 +477,8 @@ def value_and_hessian(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
         forward_keywords=False,
     )
     return evaluator(f, coloring, 2, options)
@@ -457,7 +492,9 @@ def value_and_hessian_from_coloring(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
 ) -> Callable[..., Any]:
     """`value_and_hessian` by a given coloring; see `hessian_from_coloring`."""
     options = Options(
@@ -467,5 +504,7 @@ def value_and_hessian_from_coloring(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
     )
     return evaluator(f, coloring, 2, options)

@@ -6,7 +6,7 @@ from typing import Any
 from ._api import hessian_coloring, jacobian_coloring
 from ._coloring import ColoredPattern
 from ._evaluate import Options, evaluator
-from ._types import HessianMode, JacobianMode
+from ._types import ChunkSize, HessianMode, JacobianMode
 
 
 def compressed_jacobian(
@@ -18,7 +18,9 @@ def compressed_jacobian(
     allow_int: bool = False,
     mode: JacobianMode | None = None,
     symmetric: bool = False,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
     **sample_kwargs: Any,
 ) -> Callable[..., Any]:
     """A function that computes the compressed Jacobian of `f`.
@@ -48,6 +50,8 @@ def compressed_jacobian(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
         forward_keywords=False,
     )
     return evaluator(f, coloring, 1, options)
@@ -60,7 +64,9 @@ def compressed_jacobian_from_coloring(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
 ) -> Callable[..., Any]:
     """`compressed_jacobian` by a given coloring; see `jacobian_from_coloring`."""
     options = Options(
@@ -70,6 +76,8 @@ def compressed_jacobian_from_coloring(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
     )
     return evaluator(f, coloring, 1, options)
 
@@ -83,7 +91,9 @@ def value_and_compressed_jacobian(
     allow_int: bool = False,
     mode: JacobianMode | None = None,
     symmetric: bool = False,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
     **sample_kwargs: Any,
 ) -> Callable[..., Any]:
     """A function that computes the value of `f` and its compressed Jacobian.
@@ -109,6 +119,8 @@ def value_and_compressed_jacobian(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
         forward_keywords=False,
     )
     return evaluator(f, coloring, 1, options)
@@ -121,7 +133,9 @@ def value_and_compressed_jacobian_from_coloring(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
 ) -> Callable[..., Any]:
     """`value_and_compressed_jacobian` by a given coloring."""
     options = Options(
@@ -131,6 +145,8 @@ def value_and_compressed_jacobian_from_coloring(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
     )
     return evaluator(f, coloring, 1, options)
 
@@ -144,7 +160,9 @@ def compressed_hessian(
     allow_int: bool = False,
     mode: HessianMode | None = None,
     symmetric: bool = True,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
     **sample_kwargs: Any,
 ) -> Callable[..., Any]:
     """A function that computes the compressed Hessian of a scalar function `f`.
@@ -172,6 +190,8 @@ def compressed_hessian(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
         forward_keywords=False,
     )
     return evaluator(f, coloring, 2, options)
@@ -184,7 +204,9 @@ def compressed_hessian_from_coloring(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
 ) -> Callable[..., Any]:
     """`compressed_hessian` by a given coloring; see `hessian_from_coloring`."""
     options = Options(
@@ -194,6 +216,8 @@ def compressed_hessian_from_coloring(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
     )
     return evaluator(f, coloring, 2, options)
 
@@ -207,7 +231,9 @@ def value_and_compressed_hessian(
     allow_int: bool = False,
     mode: HessianMode | None = None,
     symmetric: bool = True,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
     **sample_kwargs: Any,
 ) -> Callable[..., Any]:
     """A function that computes the value of `f` and its compressed Hessian.
@@ -233,6 +259,8 @@ def value_and_compressed_hessian(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
         forward_keywords=False,
     )
     return evaluator(f, coloring, 2, options)
@@ -245,7 +273,9 @@ def value_and_compressed_hessian_from_coloring(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    chunk_size: int | None = None,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
 ) -> Callable[..., Any]:
     """`value_and_compressed_hessian` by a given coloring."""
     options = Options(
@@ -255,5 +285,7 @@ def value_and_compressed_hessian_from_coloring(
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
     )
     return evaluator(f, coloring, 2, options)

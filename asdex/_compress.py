@@ -13,7 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Int32
 
 from ._coloring import ColoredPattern
-from ._types import HESSIAN_MODES
+from ._types import HESSIAN_MODES, ChunkSize
+
+_BUDGET = 2**30
 
 Vector = Inexact[Array, " size"]
 
@@ -63,24 +65,62 @@ def linearize(
     return linearization, extras
 
 
-def compress(
-    linearization: Linearization, coloring: ColoredPattern, chunk_size: int | None
-) -> Inexact[Array, "colors dim"]:
-    """The compressed matrix, at most `chunk_size` rows of it being computed at a time."""
-    apply, seed_dtype, row_dtype = linearization
-    k = coloring.num_colors
-    if k == 0:
-        return jnp.zeros((0, coloring.dim), row_dtype)
+Rows = Callable[[Int32[Array, " chunk"]], Inexact[Array, "chunk dim"]]
+"""Computes rows of the compressed matrix, all at once. Colors that do not exist have
+rows of zeros."""
+
+
+def rows_of(linearization: Linearization, coloring: ColoredPattern) -> Rows:
+    """The rows of the compressed matrix as a function of their colors."""
     # Without the barrier XLA would work out the seeds of all colors while compiling.
     colors = jax.lax.optimization_barrier(jnp.asarray(coloring.colors))
 
     def row(color: Int32[Array, ""]) -> Inexact[Array, " dim"]:
-        return apply((colors == color).astype(seed_dtype))
+        seed = (colors == color).astype(linearization.seed_dtype)
+        return linearization.apply(seed)
 
-    each = jnp.arange(k, dtype=jnp.int32)
-    if chunk_size is None or chunk_size >= k:
-        return jax.vmap(row)(each)
-    return jax.lax.map(row, each, batch_size=chunk_size)
+    if coloring.num_colors == 0:
+        return lambda each: jnp.zeros((0, coloring.dim), linearization.row_dtype)
+    return jax.vmap(row)
+
+
+def compress(
+    rows: Rows, num_colors: int, chunk_size: int | None
+) -> Inexact[Array, "colors dim"]:
+    """The compressed matrix, at most `chunk_size` rows of it being computed at a time."""
+    if chunk_size is None:
+        return rows(jnp.arange(num_colors, dtype=jnp.int32))
+    chunks = jax.lax.map(rows, colors_in_chunks(num_colors, chunk_size))
+    return chunks.reshape(-1, chunks.shape[-1])[:num_colors]
+
+
+def colors_in_chunks(num_colors: int, chunk_size: int) -> Int32[Array, "chunks chunk"]:
+    """The colors, `chunk_size` of them in each row; the last row may hold too many."""
+    num_chunks = -(-num_colors // chunk_size)
+    colors = jnp.arange(num_chunks * chunk_size, dtype=jnp.int32)
+    return colors.reshape(num_chunks, chunk_size)
+
+
+def resolve_chunk_size(chunk_size: ChunkSize, coloring: ColoredPattern) -> int | None:
+    """The number of colors in a chunk, `None` if a single chunk will do.
+
+    `"auto"` takes as many as have seeds and rows of at most `_BUDGET` bytes, which leaves
+    what the function needs in between out of account.
+    """
+    if chunk_size == "auto":
+        leaves = jax.tree.leaves(coloring.sparsity.dyn_avals)
+        itemsize = max(
+            [leaf.dtype.itemsize for leaf in leaves if hasattr(leaf, "dtype")], default=4
+        )
+        size = itemsize * (coloring.colors.size + coloring.dim)
+        chunk_size = max(1, _BUDGET // max(1, size))
+    if chunk_size is None:
+        return None
+    if not isinstance(chunk_size, int) or chunk_size <= 0:
+        raise ValueError(
+            f"chunk_size must be positive, None or 'auto'. Got {chunk_size!r}."
+        )
+    return chunk_size if chunk_size < coloring.num_colors else None
 
 
 def _check_output_dtype(dtype: Any, mode: str, holomorphic: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.sparse import BCOO
+from jax.experimental.sparse import BCOO, BCSR
 from jaxtyping import Array, Int32, Integer, Num
 
 from ._coloring import ColoredPattern
@@ -142,13 +142,20 @@ def check_shapes_for(
     col_shapes: Sequence[tuple[int, ...]],
 ) -> None:
     """Raise `ValueError` if the format cannot hold blocks of these shapes."""
-    is_flat = [len(shape) for shape in (*row_shapes, *col_shapes)] == [1, 1]
-    if output_format.startswith("scipy") and not is_flat:
+    ndims = [len(shape) for shape in (*row_shapes, *col_shapes)]
+    got = (
+        f"Got output shapes {tuple(row_shapes)} and input shapes {tuple(col_shapes)}. Use "
+        "'bcoo' or 'dense', or ravel the arguments and the output."
+    )
+    if output_format.startswith("scipy") and ndims != [1, 1]:
         raise ValueError(
             f"SciPy formats only support 2D matrices, so with {output_format!r} the "
-            "function must map one flat (1-D) array to one flat array. Got output shapes "
-            f"{tuple(row_shapes)} and input shapes {tuple(col_shapes)}. Use 'bcoo' or "
-            "'dense', or ravel the arguments and the output."
+            f"function must map one flat (1-D) array to one flat array. {got}"
+        )
+    if output_format == "bcsr" and set(ndims) - {1}:
+        raise ValueError(
+            "BCSR only supports 2D matrices, so all arrays that the function maps to each "
+            f"other must be flat (1-D). {got}"
         )
 
 
@@ -182,6 +189,21 @@ def _unravel(
     """Indices into an array of `shape`, one row each, from positions when raveled."""
     axes = np.unravel_index(flat, shape) if flat.size and shape else [flat] * len(shape)
     return np.stack(axes, axis=1, dtype=np.int32) if shape else flat.reshape(-1, 1)[:, :0]
+
+
+def _bcsr(block: Block) -> Assembler:
+    order, indices, pointers = _compressed(block.rows, block.cols, block.shape[0])
+
+    def assemble(data: Num[Array, " nnz"]) -> BCSR:
+        ordered = data if block.is_sorted else data[order]
+        return BCSR(
+            (ordered, jnp.asarray(indices), jnp.asarray(pointers)),
+            shape=block.shape,
+            indices_sorted=True,
+            unique_indices=True,
+        )
+
+    return assemble
 
 
 def _dense(block: Block) -> Assembler:
@@ -218,34 +240,41 @@ def _scipy_coo(block: Block) -> Assembler:
 def _scipy_csr(block: Block) -> Assembler:
     from scipy.sparse import csr_array
 
-    return _compressed_rows(csr_array, block.rows, block.cols, block.shape[0], block.shape)
+    order, indices, pointers = _compressed(block.rows, block.cols, block.shape[0])
+    return _compressed_assembler(csr_array, order, indices, pointers, block.shape)
 
 
 def _scipy_csc(block: Block) -> Assembler:
     from scipy.sparse import csc_array
 
-    return _compressed_rows(csc_array, block.cols, block.rows, block.shape[1], block.shape)
+    order, indices, pointers = _compressed(block.cols, block.rows, block.shape[1])
+    return _compressed_assembler(csc_array, order, indices, pointers, block.shape)
 
 
-def _compressed_rows(
+def _compressed(
+    major: Int32[np.ndarray, " nnz"], minor: Int32[np.ndarray, " nnz"], count: int
+) -> tuple[
+    Integer[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"], Int32[np.ndarray, " lines"]
+]:
+    """Order of the entries, their indices and the pointers of CSR; of CSC if rows and
+    columns are exchanged."""
+    order = np.lexsort((minor, major))
+    pointers = np.zeros(count + 1, np.int32)
+    np.cumsum(np.bincount(major, minlength=count), out=pointers[1:])
+    return order, minor[order], pointers
+
+
+def _compressed_assembler(
     array_type: Callable[..., Any],
-    major: Int32[np.ndarray, " nnz"],
-    minor: Int32[np.ndarray, " nnz"],
-    count: int,
+    order: Integer[np.ndarray, " nnz"],
+    indices: Int32[np.ndarray, " nnz"],
+    pointers: Int32[np.ndarray, " lines"],
     shape: tuple[int, ...],
 ) -> Assembler:
-    """CSR, or CSC with rows and columns exchanged."""
-    order = np.lexsort((minor, major))
-    indices = minor[order]
-    pointers = np.cumsum([0, *np.bincount(major, minlength=count)], dtype=np.int64)
-    pointers = pointers.astype(np.int32)
-
     # SciPy changes index arrays in place, so each matrix gets its own.
-    def assemble(data: Num[Array, " nnz"]) -> Any:
-        values = _to_host(data)[order]
-        return array_type((values, indices.copy(), pointers.copy()), shape=shape)
-
-    return assemble
+    return lambda data: array_type(
+        (_to_host(data)[order], indices.copy(), pointers.copy()), shape=shape
+    )
 
 
 def _to_host(data: Num[Array, " nnz"]) -> Num[np.ndarray, " nnz"]:
@@ -261,6 +290,7 @@ def _to_host(data: Num[Array, " nnz"]) -> Num[np.ndarray, " nnz"]:
 
 _ASSEMBLERS: dict[str, Callable[[Block], Assembler]] = {
     "bcoo": _bcoo,
+    "bcsr": _bcsr,
     "dense": _dense,
     "numpy_dense": _numpy_dense,
     "scipy_coo": _scipy_coo,

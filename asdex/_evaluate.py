@@ -5,18 +5,38 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Num
+import jax
+import numpy as np
+from jaxtyping import Array, Inexact, Integer, Num
 
 from ._arguments import Inputs, bind_call, check_differentiable
+from ._check import with_check
+from ._closure import Program, closed_over
 from ._coloring import ColoredPattern
-from ._compress import compress, linearize
-from ._decompress import Assembler, assembler, block_layout, check_shapes_for
-from ._flat import Extras, cast, flatten
-from ._read import Reading, plan_reading, read
+from ._compress import compress, linearize, resolve_chunk_size, rows_of
+from ._decompress import (
+    Assembler,
+    assembler,
+    block_layout,
+    check_shapes_for,
+    decompress_data,
+)
+from ._flat import Extras, Structure, cast, flatten
+from ._read import (
+    ChunkedReading,
+    Reading,
+    plan_chunked_reading,
+    plan_reading,
+    read,
+    read_in_chunks,
+)
+from ._sparsity import check_for_dtypes
 from ._types import (
     HESSIAN_MODES,
+    HOST_FORMATS,
     JACOBIAN_MODES,
     OUTPUT_FORMATS,
+    ChunkSize,
     OutputFormat,
     check_choice,
 )
@@ -32,7 +52,9 @@ class Options(NamedTuple):
     has_aux: bool = False
     holomorphic: bool = False
     allow_int: bool = False
-    chunk_size: int | None = None
+    chunk_size: ChunkSize = None
+    checkpoint: bool = False
+    checked: bool = False
     forward_keywords: bool = True  # See `bind_call`.
 
 
@@ -49,8 +71,40 @@ def evaluator(
     _check_options(f, coloring, order, options)
     pattern, mode = coloring.sparsity, coloring.mode
     inputs = Inputs.of(pattern)
+    chunk_size = resolve_chunk_size(options.chunk_size, coloring)
     usual_shapes = pattern.output_shapes if order == 1 else pattern.leaf_shapes
-    usual_form = _form(coloring, usual_shapes, options.output_format)
+    usual_form = _form(coloring, usual_shapes, options.output_format, chunk_size)
+
+    def form_for(structure: Structure) -> Form | None:
+        if order == 2 or structure.shapes == pattern.output_shapes:
+            return usual_form
+        # A pattern made by hand need not know the shapes of the output.
+        return _form(coloring, structure.shapes, options.output_format, chunk_size)
+
+    def compute(
+        program: Program, x: Inexact[Array, " n"], others: list[Any]
+    ) -> tuple[Num[Array, "..."], Extras]:
+        """The compressed matrix, or the values of its entries, with what rides along."""
+        fun = jax.checkpoint(program.fun) if options.checkpoint else program.fun
+        linearization, extras = linearize(
+            lambda x: fun(x, others), x, mode, holomorphic=options.holomorphic
+        )
+        rows, form = rows_of(linearization, coloring), form_for(extras.structure)
+        count = coloring.num_colors
+        if form is None:
+            result = compress(rows, count, chunk_size)
+        elif isinstance(form.reading, Reading):
+            result = read(compress(rows, count, None), form.reading)
+        else:
+            dtype = linearization.row_dtype
+            result = read_in_chunks(rows, count, dtype, form.reading)
+        if options.checked:
+            order = None if form is None else form.order
+            values = decompress_data(result, coloring) if form is None else result
+            result = with_check(result, values, order, linearization, coloring)
+        return result, extras
+
+    compute_for_host = jax.jit(compute, static_argnums=0)
 
     def evaluate(*args: Any, **kwargs: Any) -> Any:
         bound = bind_call(
@@ -64,23 +118,18 @@ def evaluator(
             holomorphic=options.holomorphic,
             allow_int=options.allow_int,
         )
-        linearization, extras = linearize(
-            lambda x: call.fun(x, call.others),
-            call.x,
-            mode,
-            holomorphic=options.holomorphic,
-        )
-        result = compress(linearization, coloring, options.chunk_size)
-        form, nest_rows, row_dtypes = usual_form, inputs.unflatten, call.dtypes
-        if order == 1:
-            output = extras.structure
-            nest_rows, row_dtypes = output.treedef.unflatten, output.dtypes
-            if output.shapes != pattern.output_shapes:
-                # A pattern made by hand need not know the shapes of the output.
-                form = _form(coloring, output.shapes, options.output_format)
+        check_for_dtypes(pattern, bound, call, order)
+        if options.output_format in HOST_FORMATS:
+            program = Program(call.fun, call.dtypes, (*bound.surplus, *closed_over(f)))
+            result, extras = compute_for_host(program, call.x, call.others)
+        else:
+            result, extras = compute(Program(call.fun), call.x, call.others)
+        form, structure = form_for(extras.structure), extras.structure
         if form is not None:
+            row_dtypes = structure.dtypes if order == 1 else call.dtypes
             dtypes = call.dtypes if mode == "rev" else row_dtypes
             rows = form.assemble(result, by_column=mode == "rev", dtypes=dtypes)
+            nest_rows = structure.treedef.unflatten if order == 1 else inputs.unflatten
             result = nest_rows([inputs.unflatten(row) for row in rows])
         return _combine(result, extras, options)
 
@@ -88,21 +137,21 @@ def evaluator(
 
 
 class Form(NamedTuple):
-    """How to read the blocks of the result from the compressed matrix."""
+    """How to read the values of the entries, and to make the blocks of the result."""
 
-    reading: Reading
+    order: Integer[np.ndarray, " nnz"] | None  # See `Layout`.
+    reading: Reading | ChunkedReading
     bounds: tuple[int, ...]
     assemblers: tuple[tuple[Assembler, ...], ...]  # One row for each leaf of the output.
 
     def assemble(
         self,
-        compressed: Num[Array, "colors dim"],
+        values: Num[Array, " nnz"],
         *,
         by_column: bool,
         dtypes: Sequence[Any],
     ) -> list[list[Any]]:
         """The blocks, each of the dtype of its leaf of the output, or of the input."""
-        values = read(compressed, self.reading)
         windows = itertools.pairwise(self.bounds)
         return [
             [
@@ -114,7 +163,10 @@ class Form(NamedTuple):
 
 
 def _form(
-    coloring: ColoredPattern, row_shapes: Shapes, output_format: OutputFormat | None
+    coloring: ColoredPattern,
+    row_shapes: Shapes,
+    output_format: OutputFormat | None,
+    chunk_size: int | None,
 ) -> Form | None:
     """The form for output leaves of these shapes; none for the compressed matrix."""
     pattern = coloring.sparsity
@@ -130,7 +182,10 @@ def _form(
     order, bounds, blocks = block_layout(pattern, row_shapes, col_shapes)
     assemblers = iter([assembler(block, output_format) for block in blocks])
     return Form(
-        plan_reading(coloring, order),
+        order,
+        plan_reading(coloring, order)
+        if chunk_size is None
+        else plan_chunked_reading(coloring, chunk_size, order),
         bounds,
         tuple(tuple(itertools.islice(assemblers, len(col_shapes))) for _ in row_shapes),
     )
@@ -163,8 +218,6 @@ def _check_options(
         )
     if options.output_format is not None:
         check_choice("output_format", options.output_format, OUTPUT_FORMATS)
-    if options.chunk_size is not None and options.chunk_size <= 0:
-        raise ValueError(f"chunk_size must be positive. Got {options.chunk_size}.")
     if order == 2 and options.allow_int:
         raise TypeError(
             "allow_int=True is not supported for Hessians: integer inputs cannot be "

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PyTree
 
-from ._arguments import Bound, Inputs, is_array, is_aval, is_inexact
+from ._arguments import Bound, Inputs, is_aval, is_inexact
 
 FlatFunction = Callable[..., tuple[Inexact[Array, "..."], "Extras"]]
 """Maps the flat vector, and the arrays that it does not hold, to the flat output."""
@@ -80,8 +80,9 @@ def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> Fla
     selected = inputs.selected
     dtypes = tuple(jnp.result_type(leaves[k]) for k in selected)
     in_x = [k for k, dtype in zip(selected, dtypes, strict=True) if is_inexact(dtype)]
-    static = [k for k, leaf in enumerate(leaves) if not is_array(leaf)]
-    in_others = sorted(set(range(len(leaves))) - set(in_x) - set(static))
+    avals = jax.tree.leaves(inputs.avals)
+    arrays = [k for k, aval in enumerate(avals) if is_aval(aval)]
+    in_others = sorted(set(arrays) - set(in_x))
     pack, unpack = _packing([leaves[k] for k in selected])
 
     def fun(

@@ -7,13 +7,15 @@ the computation of the compressed matrix without computing anything twice.
 """
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Int64, Integer, Num, UInt8
 
 from ._coloring import ColoredPattern
+from ._compress import Rows, colors_in_chunks
 
 _MAX_RUNS = 8
 """Rows of a stencil differ in length near a boundary, at few places."""
@@ -96,6 +98,73 @@ def _window(
     after = max(window.start + rows - line.size, 0)
     inside = line[window.start + before : window.start + rows - after]
     return jnp.pad(inside, (before, after)) if before or after else inside
+
+
+# -- Chunks ------------------------------------------------------------------------------
+
+
+class ChunkedReading(NamedTuple):
+    """How to read the values chunk by chunk, so that the whole matrix never exists.
+
+    The entries are ordered by the chunk they are read from; entry `k` in this order is
+    read at `positions[k]` of its chunk, chunk `c` has the entries from `starts[c]` on, at
+    most `longest` of them, and `places` leads from this order to the one wanted.
+    """
+
+    chunk_size: int
+    positions: Integer[np.ndarray, " padded"]  # By `longest` longer than the entries.
+    starts: Int32[np.ndarray, " chunks"]
+    longest: int
+    places: Int32[np.ndarray, " nnz"]
+
+
+def plan_chunked_reading(
+    coloring: ColoredPattern,
+    chunk_size: int,
+    order: Integer[np.ndarray, " nnz"] | None = None,
+) -> ChunkedReading:
+    """Plan to read the entries in the given order, by default that of the pattern.
+
+    Cost: a sort of the entries.
+    """
+    positions = coloring.positions if order is None else coloring.positions[order]
+    num_chunks = -(-coloring.num_colors // chunk_size)
+    chunk, within = np.divmod(positions, chunk_size * coloring.dim)
+    by_chunk = np.argsort(chunk, kind="stable")
+    bounds = np.searchsorted(chunk[by_chunk], np.arange(num_chunks + 1))
+    longest = int(np.diff(bounds).max(initial=0))
+    places = np.empty(by_chunk.size, np.int32)
+    places[by_chunk] = np.arange(by_chunk.size, dtype=np.int32)
+    return ChunkedReading(
+        chunk_size,
+        np.append(within[by_chunk], np.zeros(longest, within.dtype)),
+        bounds[:-1].astype(np.int32),
+        longest,
+        places,
+    )
+
+
+def read_in_chunks(
+    rows: Rows, num_colors: int, dtype: Any, reading: ChunkedReading
+) -> Num[Array, " nnz"]:
+    """The values of the entries, read from rows that are computed chunk by chunk."""
+    positions = jnp.asarray(reading.positions)
+
+    def step(
+        values: Num[Array, " padded"],
+        chunk: tuple[Int32[Array, " chunk"], Int32[Array, ""]],
+    ) -> tuple[Num[Array, " padded"], None]:
+        colors, start = chunk
+        # A window longer than this chunk's entries runs into those of the next, which
+        # then overwrites what is nonsense.
+        window = jax.lax.dynamic_slice(positions, (start,), (reading.longest,))
+        found = rows(colors).reshape(-1).at[window].get(mode="promise_in_bounds")
+        return jax.lax.dynamic_update_slice(values, found, (start,)), None
+
+    colors = colors_in_chunks(num_colors, reading.chunk_size)
+    start = jnp.zeros(reading.positions.size, dtype)
+    values, _ = jax.lax.scan(step, start, (colors, jnp.asarray(reading.starts)))
+    return values.at[reading.places].get(mode="promise_in_bounds", unique_indices=True)
 
 
 # -- Planning ----------------------------------------------------------------------------

@@ -15,14 +15,18 @@ ColoringMode: TypeAlias = JacobianMode | HessianMode
 """AD mode that a coloring was computed for."""
 
 OutputFormat: TypeAlias = Literal[
-    "bcoo", "dense", "numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc"
+    "bcoo", "bcsr", "dense", "numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc"
 ]
-"""Type of a result: `jax.experimental.sparse.BCOO`, `jax.Array`, `numpy.ndarray` or
-one of SciPy's sparse arrays."""
+"""Type of a result: `BCOO` or `BCSR` of `jax.experimental.sparse`, `jax.Array`,
+`numpy.ndarray` or one of SciPy's sparse arrays."""
+
+ChunkSize: TypeAlias = int | Literal["auto"] | None
+"""How many colors to process at a time; `None` stands for all."""
 
 JACOBIAN_MODES: tuple[str, ...] = get_args(JacobianMode)
 HESSIAN_MODES: tuple[str, ...] = get_args(HessianMode)
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
+HOST_FORMATS = ("numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc")
 
 
 def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
-from jax.experimental.sparse import BCOO
+from jax.experimental.sparse import BCOO, BCSR
 
 import asdex
 
-FORMATS = ("bcoo", "dense", "numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc")
+FORMATS = ("bcoo", "bcsr", "dense", "numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc")
 TYPES: dict[str, Any] = {
     "bcoo": BCOO,
+    "bcsr": BCSR,
     "dense": jax.Array,
     "numpy_dense": np.ndarray,
     "scipy_coo": scipy.sparse.coo_array,
@@ -90,7 +91,7 @@ def test_structural_zeros_stay_explicit() -> None:
 def test_host_results_belong_to_the_caller() -> None:
     """Writing to a result must change neither the coloring nor another result."""
     matrix = random_matrix(6, 6)
-    for coloring, output_format in itertools.product(colorings(matrix), FORMATS[2:]):
+    for coloring, output_format in itertools.product(colorings(matrix), FORMATS[3:]):
         compressed = compress(matrix, coloring)
         first = asdex.decompress(compressed, coloring, output_format)
         for array in vars(first).values() if output_format != "numpy_dense" else [first]:

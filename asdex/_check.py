@@ -1,0 +1,291 @@
+"""Verification of sparse derivatives against JAX's dense ones."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Inexact, Int32, Integer, Num
+
+from ._arguments import Inputs, bind_call
+from ._coloring import ColoredPattern
+from ._compress import Linearization, compress, linearize, rows_of
+from ._decompress import decompress_data
+from ._errors import VerificationError
+from ._flat import flatten
+from ._types import HESSIAN_MODES, JACOBIAN_MODES, check_choice
+
+_METHODS = ("matvec", "dense")
+_NAMED = 3
+"""How many wrong entries a message names."""
+
+_ADVICE = """
+If the coloring was made by hand or for another function, make one with {verb}. If the
+function has custom derivative rules, or if symmetric=True was promised, check that these
+are right. Otherwise this is a bug of asdex: a detected pattern lacks no entry that can be
+nonzero. Please report it with the function."""
+
+
+_DIFFERS = (
+    "A sparse derivative differs from JAX's. check_jacobian_correctness or "
+    "check_hessian_correctness, called at this point, says where."
+)
+
+
+def check_jacobian_correctness(
+    f: Callable[..., Any],
+    x: Any,
+    coloring: ColoredPattern,
+    *,
+    method: Literal["matvec", "dense"] = "matvec",
+    num_probes: int = 3,
+    seed: int = 0,
+    rtol: float | None = None,
+    atol: float | None = None,
+) -> None:
+    """Compare the sparse Jacobian of `f` at `x` with JAX's own.
+
+    **Arguments:**
+
+    - `x`: the argument of `f`; a tuple of all of them if the coloring was made from more
+        than one.
+    - `coloring`: what `jacobian_from_coloring` would be called with.
+    - `method`: `"matvec"` compares products with random vectors, which finds any missing
+        entry for the price of few passes; `"dense"` compares all entries, for the price of
+        the dense Jacobian.
+    - `num_probes`, `seed`: number of random vectors, and what they are drawn from.
+    - `rtol`, `atol`: how far a number may be off, relative to the terms it is a sum of,
+        and absolutely. By default `eps ** (2 / 3)` of the dtype, and that times the
+        largest number.
+
+    **Raises:** `VerificationError` naming the first wrong entries; `ValueError` for an
+    unknown method, a coloring for a Hessian, or arguments that do not fit the coloring.
+    """
+    check_choice("mode", coloring.mode, JACOBIAN_MODES)
+    tolerance = _Tolerance(rtol, atol)
+    _check(f, x, coloring, "Jacobian", method, num_probes, seed, tolerance)
+
+
+def check_hessian_correctness(
+    f: Callable[..., Any],
+    x: Any,
+    coloring: ColoredPattern,
+    *,
+    method: Literal["matvec", "dense"] = "matvec",
+    num_probes: int = 3,
+    seed: int = 0,
+    rtol: float | None = None,
+    atol: float | None = None,
+) -> None:
+    """Compare the sparse Hessian of the scalar function `f` at `x` with JAX's own.
+
+    See `check_jacobian_correctness` for the arguments and errors.
+    """
+    check_choice("mode", coloring.mode, HESSIAN_MODES)
+    tolerance = _Tolerance(rtol, atol)
+    _check(f, x, coloring, "Hessian", method, num_probes, seed, tolerance)
+
+
+def with_check(
+    result: Num[Array, "..."],
+    values: Num[Array, " nnz"],
+    order: Integer[np.ndarray, " nnz"] | None,
+    linearization: Linearization,
+    coloring: ColoredPattern,
+) -> Num[Array, "..."]:
+    """`result`, once the values of the entries in the given order have been checked.
+
+    Compares the product with one random vector, at every call and also under `jax.jit`;
+    if it differs, the program raises an error when it runs. Cost: one pass more, and
+    O(nnz).
+    """
+    sides = _Sides.of(coloring, order)
+    probe = _probe(jax.random.key(0), sides.seeds, linearization.seed_dtype)
+    product = _product(values, probe, linearization, sides)
+    is_wrong = product.is_wrong(_Tolerance(None, None)).any()
+    return eqx.error_if(result, is_wrong, _DIFFERS)
+
+
+class _Tolerance(NamedTuple):
+    rtol: float | None
+    atol: float | None
+
+    def allowed(self, scale: Num[Array, "..."]) -> Num[Array, "..."]:
+        """How far numbers of these magnitudes may be off."""
+        rtol = self.rtol
+        if rtol is None:
+            rtol = float(jnp.finfo(scale.dtype).eps) ** (2 / 3)
+        finite = jnp.where(jnp.isfinite(scale), scale, 0)
+        atol = rtol * finite.max(initial=0) if self.atol is None else self.atol
+        return rtol * scale + atol
+
+
+class _Sides(NamedTuple):
+    """The pattern as the linear map sees it: from what is seeded to what comes out."""
+
+    seeded: Int32[np.ndarray, " nnz"]
+    along: Int32[np.ndarray, " nnz"]
+    seeds: int
+    dim: int
+
+    @classmethod
+    def of(
+        cls, coloring: ColoredPattern, order: Integer[np.ndarray, " nnz"] | None = None
+    ) -> "_Sides":
+        rows, cols = coloring.sparsity.rows, coloring.sparsity.cols
+        if order is not None:
+            rows, cols = rows[order], cols[order]
+        if coloring.mode == "rev":
+            return cls(rows, cols, *coloring.sparsity.shape)
+        return cls(cols, rows, *reversed(coloring.sparsity.shape))
+
+
+class _Product(NamedTuple):
+    """One product of the matrix with a vector, by JAX and from the sparse values."""
+
+    expected: Num[Array, "..."]
+    found: Num[Array, "..."]
+    scale: Num[Array, "..."]  # The sum of the magnitudes of the terms.
+
+    def is_wrong(self, tolerance: _Tolerance) -> Bool[Array, "..."]:
+        off = jnp.abs(self.expected - self.found) > tolerance.allowed(self.scale)
+        return off | (jnp.isfinite(self.expected) != jnp.isfinite(self.found))
+
+
+def _probe(key: Array, size: int, dtype: Any) -> Inexact[Array, " size"]:
+    """A random vector without small elements, so that no entry goes unnoticed."""
+    sign, magnitude = jax.random.split(key)
+    signs = jax.random.rademacher(sign, (size,), jnp.float32)
+    return (signs * jax.random.uniform(magnitude, (size,), jnp.float32, 0.5, 1.5)).astype(
+        dtype
+    )
+
+
+def _product(
+    values: Num[Array, " nnz"],
+    probe: Inexact[Array, " seeds"],
+    linearization: Linearization,
+    sides: _Sides,
+) -> _Product:
+    expected = linearization.apply(probe)
+    terms = values * probe.astype(values.dtype)[sides.seeded]
+    found = jnp.zeros(sides.dim, values.dtype).at[sides.along].add(terms)
+    magnitude = jnp.abs(expected).at[sides.along].add(jnp.abs(terms))
+    return _Product(expected, found, magnitude)
+
+
+# -- Outside of jit ----------------------------------------------------------------------
+
+
+def _check(
+    f: Callable[..., Any],
+    x: Any,
+    coloring: ColoredPattern,
+    name: str,
+    method: str,
+    num_probes: int,
+    seed: int,
+    tolerance: _Tolerance,
+) -> None:
+    check_choice("method", method, _METHODS)
+    if num_probes <= 0:
+        raise ValueError(f"num_probes must be positive. Got {num_probes}.")
+    linearization = _linearize(f, x, coloring)
+    compressed = compress(rows_of(linearization, coloring), coloring.num_colors, None)
+    values = decompress_data(compressed, coloring)
+    sides = _Sides.of(coloring)
+    if method == "dense":
+        wrong = _wrong_entries(values, linearization, sides, tolerance)
+    else:
+        wrong = []
+        for key in jax.random.split(jax.random.key(seed), num_probes):
+            probe = _probe(key, sides.seeds, linearization.seed_dtype)
+            wrong = _wrong_by_probe(values, probe, linearization, sides, tolerance)
+            if wrong:
+                break
+    if wrong:
+        raise VerificationError(_message(wrong, values, linearization, coloring, name))
+
+
+def _linearize(f: Callable[..., Any], x: Any, coloring: ColoredPattern) -> Linearization:
+    inputs = Inputs.of(coloring.sparsity)
+    args = x if len(inputs.avals) > 1 else (x,)
+    bound = bind_call(f, inputs, args, {}, forward_keywords=False)
+    is_hessian = coloring.mode in HESSIAN_MODES
+    call = flatten(bound, inputs, has_aux=False, scalar=is_hessian)
+    linearization, _ = linearize(
+        lambda x: call.fun(x, call.others),
+        call.x,
+        coloring.mode,
+        holomorphic=jnp.iscomplexobj(call.x),
+    )
+    return linearization
+
+
+def _wrong_entries(
+    values: Num[Array, " nnz"],
+    linearization: Linearization,
+    sides: _Sides,
+    tolerance: _Tolerance,
+) -> list[tuple[int, int]]:
+    """All wrong entries, as pairs of a seed and where it comes out."""
+    basis = jnp.eye(sides.seeds, dtype=linearization.seed_dtype)
+    expected = jax.vmap(linearization.apply)(basis)
+    found = jnp.zeros((sides.seeds, sides.dim), values.dtype)
+    found = found.at[sides.seeded, sides.along].set(values)
+    scale = jnp.maximum(jnp.abs(expected), jnp.abs(found))
+    wrong = _Product(expected, found, scale).is_wrong(tolerance)
+    return [(int(i), int(j)) for i, j in zip(*np.nonzero(wrong), strict=True)]
+
+
+def _wrong_by_probe(
+    values: Num[Array, " nnz"],
+    probe: Inexact[Array, " seeds"],
+    linearization: Linearization,
+    sides: _Sides,
+    tolerance: _Tolerance,
+) -> list[tuple[int, int]]:
+    """One wrong entry for each of the first elements of the product that are wrong.
+
+    The seed is found by bisection: of two halves of the probe, one makes the greater part
+    of the difference.
+    """
+
+    def difference(half: Integer[np.ndarray, " half"], line: int) -> float:
+        part = jnp.zeros_like(probe).at[half].set(probe[half])
+        product = _product(values, part, linearization, sides)
+        return float(jnp.abs(product.expected - product.found)[line])
+
+    product = _product(values, probe, linearization, sides)
+    found: list[tuple[int, int]] = []
+    for line in np.flatnonzero(product.is_wrong(tolerance))[:_NAMED].tolist():
+        suspects = np.arange(sides.seeds)
+        while suspects.size > 1:
+            halves = np.array_split(suspects, 2)
+            suspects = max(halves, key=lambda half: difference(half, line))
+        found.append((int(suspects[0]), line))
+    return found
+
+
+def _message(
+    wrong: list[tuple[int, int]],
+    values: Num[Array, " nnz"],
+    linearization: Linearization,
+    coloring: ColoredPattern,
+    name: str,
+) -> str:
+    pattern, sides = coloring.sparsity, _Sides.of(coloring)
+    lines = [f"The sparse {name} differs from JAX's at this point:"]
+    for seeded, along in wrong[:_NAMED]:
+        unit = jnp.zeros(sides.seeds, linearization.seed_dtype).at[seeded].set(1)
+        expected = linearization.apply(unit)[along]
+        entry = np.flatnonzero((sides.seeded == seeded) & (sides.along == along))
+        place = (seeded, along) if coloring.mode == "rev" else (along, seeded)
+        found = f"{values[entry[0]]}" if entry.size else "not in the pattern"
+        lines.append(f"  row {place[0]}, column {place[1]}: {found}, by JAX {expected}")
+    if len(wrong) > _NAMED:
+        lines.append(f"  and {len(wrong) - _NAMED} more entries")
+    lines.append(f"The pattern has shape {pattern.shape} and {pattern.nnz} entries.")
+    return "\n".join(lines) + _ADVICE.format(verb=f"{name.lower()}_coloring")

@@ -1,0 +1,247 @@
+"""The options of an evaluation: chunks, rematerialization, checks, results on the host."""
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import asdex
+from asdex._compress import resolve_chunk_size
+from asdex._types import HESSIAN_MODES, HOST_FORMATS
+
+pytestmark = [
+    pytest.mark.usefixtures("standard_promotion"),
+    pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning"),
+]
+X = jnp.linspace(1.0, 2.0, 8)
+WEIGHTS = jnp.asarray(1.5 * (np.random.default_rng(0).random((9, 8)) < 0.4))
+scale_of_module = 1.0
+
+
+def f(x: jax.Array) -> jax.Array:
+    return jnp.sin(WEIGHTS @ x**2)
+
+
+def f_with_pattern(x: jax.Array) -> jax.Array:
+    return (x[1:] - x[:-1]) ** 2 * x[0]
+
+
+def g(x: jax.Array) -> jax.Array:
+    return jnp.sum(f_with_pattern(x) ** 2)
+
+
+# -- Chunks ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 4])
+@pytest.mark.parametrize("mode", ["fwd", "rev"])
+def test_chunks_of_an_irregular_matrix(mode: Any, chunk_size: int) -> None:
+    coloring = asdex.jacobian_coloring_from_sparsity(np.asarray(WEIGHTS), mode=mode)
+    assert coloring.num_colors > 4
+
+    def matrix(x: jax.Array) -> jax.Array:
+        return asdex.jacobian_from_coloring(f, coloring, chunk_size=chunk_size)(x).todense()
+
+    np.testing.assert_allclose(matrix(X), jax.jacobian(f)(X))
+    np.testing.assert_allclose(
+        jax.jit(jax.vmap(matrix))(jnp.stack([X, 2 * X])),
+        jax.vmap(jax.jacobian(f))(jnp.stack([X, 2 * X])),
+    )
+    for transform in (jax.jacfwd, jax.jacrev):
+        expected = transform(jax.jacobian(f))(X)
+        np.testing.assert_allclose(transform(matrix)(X), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("mode", HESSIAN_MODES)
+def test_chunks_of_pytrees(mode: Any) -> None:
+    def fun(tree: dict[str, jax.Array]) -> jax.Array:
+        return jnp.sum(jnp.outer(tree["a"], tree["b"]) ** 3)
+
+    tree = {"a": X[:3], "b": X[3:]}
+    found = asdex.hessian(fun, tree, mode=mode, chunk_size=2, output_format="dense")(tree)
+    jax.tree.map(np.testing.assert_allclose, found, jax.hessian(fun)(tree))
+
+
+def test_auto_fills_the_budget() -> None:
+    pattern = asdex.SparsityPattern.from_dense(np.ones((4, 4)))
+    coloring = asdex.jacobian_coloring_from_sparsity(pattern)
+    assert resolve_chunk_size("auto", coloring) is None
+    assert resolve_chunk_size(3, coloring) == 3
+    assert resolve_chunk_size(4, coloring) is None
+    assert resolve_chunk_size(None, coloring) is None
+    # 300 colors of 1e6 + 1 columns and one row, in float32: 268 seeds fit into 1 GiB.
+    wide = asdex.SparsityPattern.from_coo([0] * 300, range(300), (1, 10**6))
+    colors = np.full(10**6, -1)
+    colors[:300] = np.arange(300)
+    coloring = asdex.ColoredPattern(wide, colors, 300, False, "fwd")
+    assert resolve_chunk_size("auto", coloring) == 2**30 // (4 * (10**6 + 1))
+
+
+def test_the_compressed_matrix_never_exists() -> None:
+    """The memory of the compiled program grows with the chunk, not with the colors."""
+    m, n = 40, 1000
+    weights = jnp.ones((m, n))
+    coloring = asdex.jacobian_coloring(lambda x: weights @ x, jnp.ones(n), mode="rev")
+    assert coloring.num_colors == m
+
+    def memory(chunk_size: int | None) -> int:
+        derivative = asdex.jacobian_from_coloring(
+            lambda x: jnp.sin(weights @ x), coloring, chunk_size=chunk_size
+        )
+        compiled = jax.jit(lambda x: derivative(x).data.sum()).lower(jnp.ones(n)).compile()
+        return cast(Any, compiled.memory_analysis()).temp_size_in_bytes
+
+    size = 8 * m * n
+    assert memory(None) >= size
+    # What remains is the values of the entries, here as many as the matrix has elements.
+    assert memory(1) < memory(10) < memory(20)
+
+
+# -- Rematerialization and checks --------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["fwd", "rev", *HESSIAN_MODES])
+def test_checkpoint(mode: Any) -> None:
+    if mode in HESSIAN_MODES:
+        derivative = asdex.hessian(g, X, mode=mode, checkpoint=True)
+        expected = jax.hessian(g)(X)
+    else:
+        derivative = asdex.jacobian(f_with_pattern, X, mode=mode, checkpoint=True)
+        expected = jax.jacobian(f_with_pattern)(X)
+    np.testing.assert_allclose(derivative(X).todense(), expected)
+    assert "checkpoint" in str(jax.make_jaxpr(derivative)(X)) or "remat" in str(
+        jax.make_jaxpr(derivative)(X)
+    )
+
+
+def without_entry(coloring: asdex.ColoredPattern, k: int) -> asdex.ColoredPattern:
+    pattern = coloring.sparsity
+    rows, cols = np.delete(pattern.rows, k), np.delete(pattern.cols, k)
+    return asdex.ColoredPattern(
+        asdex.SparsityPattern(rows, cols, pattern.shape, pattern.input_avals),
+        coloring.colors,
+        coloring.num_colors,
+        coloring.symmetric,
+        coloring.mode,
+        coloring.star_set,
+    )
+
+
+@pytest.mark.parametrize("mode", ["fwd", "rev"])
+@pytest.mark.parametrize("chunk_size", [None, 1])
+def test_checked_calls(mode: Any, chunk_size: int | None) -> None:
+    coloring = asdex.jacobian_coloring(f_with_pattern, X, mode=mode)
+    options = {"checked": True, "chunk_size": chunk_size}
+    good = asdex.jacobian_from_coloring(f_with_pattern, coloring, **options)
+    np.testing.assert_allclose(jax.jit(good)(X).todense(), jax.jacobian(f_with_pattern)(X))
+    wrong = without_entry(coloring, 3)
+    for build in (
+        asdex.jacobian_from_coloring,
+        asdex.compressed_jacobian_from_coloring,
+    ):
+        bad = build(f_with_pattern, wrong, **options)
+        for call in (bad, jax.jit(bad)):
+            with pytest.raises(RuntimeError, match="differs from JAX's"):
+                jax.block_until_ready(call(X))
+
+
+# -- Results on the host -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output_format", HOST_FORMATS)
+def test_a_loop_over_points_does_not_trace_again(output_format: Any) -> None:
+    traces = itertools.count()
+
+    def fun(x: jax.Array) -> tuple[jax.Array, Any]:
+        next(traces)
+        return f_with_pattern(x), {"text": "aux", "double": 2 * x}
+
+    derivative = asdex.value_and_jacobian(fun, X, has_aux=True, output_format=output_format)
+    before = next(traces)
+    for x in (X, X + 1, X + 2):
+        (value, aux), matrix = derivative(x)
+        dense = matrix.todense() if output_format != "numpy_dense" else matrix
+        np.testing.assert_allclose(dense, jax.jacobian(f_with_pattern)(x))
+        np.testing.assert_allclose(value, f_with_pattern(x))
+        np.testing.assert_array_equal(aux["double"], 2 * x)
+        assert aux["text"] == "aux"
+    assert next(traces) == before + 2
+    derivative(X.astype(jnp.float32))
+    assert next(traces) > before + 3
+
+
+def diagonal(derivative: Callable[..., Any]) -> float:
+    matrix = derivative(X)
+    return float((matrix.todense() if hasattr(matrix, "todense") else matrix)[0, 0])
+
+
+@pytest.mark.parametrize("output_format", ["bcoo", "dense", "numpy_dense", "scipy_csr"])
+def test_values_that_change_between_calls_are_seen(
+    output_format: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = partial(asdex.jacobian, output_format=output_format)
+    scale: Any = 1.0
+    in_list = [1.0]
+
+    def of_closure(x: jax.Array) -> jax.Array:
+        return scale * x**2
+
+    def of_list(x: jax.Array) -> jax.Array:
+        return in_list[0] * x**2
+
+    class Model:
+        scale = 1.0
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return self.scale * x**2
+
+    model = Model()
+    called, method = build(model, X), build(model.__call__, X)
+    closure, listed = build(of_closure, X), build(of_list, X)
+    module = build(lambda x: helper(x), X)
+    argument = build(partial(lambda model, x: model(x), model), X)
+    everything = (called, method, closure, listed, module, argument)
+    assert [diagonal(derivative) for derivative in everything] == [2.0] * 6
+    scale = jnp.asarray(2.0)
+    in_list[0] = model.scale = 2.0
+    monkeypatch.setitem(globals(), "scale_of_module", 2.0)
+    assert [diagonal(derivative) for derivative in everything] == [4.0] * 6
+
+
+def helper(x: jax.Array) -> jax.Array:
+    return scale_of_module * x**2
+
+
+def test_keywords_without_a_sample_are_compiled_by_value() -> None:
+    def fun(x: jax.Array, scale: float = 1.0) -> jax.Array:
+        return scale * x**2
+
+    coloring = asdex.jacobian_coloring(fun, X)
+    derivative = asdex.jacobian_from_coloring(fun, coloring, "numpy_dense")
+    for scale in (1.0, 3.0):
+        np.testing.assert_allclose(derivative(X, scale=scale), np.diag(2 * scale * X))
+
+
+def test_bcsr_of_several_arrays() -> None:
+    def fun(x: jax.Array, y: jax.Array) -> dict[str, jax.Array]:
+        return {"product": x * y[:8], "square": y**2}
+
+    derivative = asdex.jacobian(fun, X, jnp.ones(9), argnums=(0, 1), output_format="bcsr")
+    found = jax.jit(derivative)(X, jnp.ones(9))
+    expected = jax.jacobian(fun, argnums=(0, 1))(X, jnp.ones(9))
+    for name, blocks in found.items():
+        for block, dense in zip(blocks, expected[name], strict=True):
+            np.testing.assert_allclose(block.todense(), dense)
+    batch = jax.vmap(derivative)(jnp.stack([X, X]), jnp.ones((2, 9)))
+    assert batch["square"][1].n_batch == 1
+
+
+@pytest.mark.parametrize("shape", [(2, 4), ()])
+def test_bcsr_needs_flat_arrays(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="BCSR only supports 2D"):
+        asdex.jacobian(lambda x: x * 2, jnp.ones(shape), output_format="bcsr")
