@@ -62,8 +62,8 @@ class Lattice(AbstractAlgorithm):
 class Portfolio(AbstractAlgorithm):
     """Try what is likely to help, and stop at the lower bound.
 
-    In turn: largest first; a lattice coloring; the other orders; and, while the budget
-    lasts, greedy colorings that visit the classes of the best one in new orders (iterated
+    In turn: largest first; a lattice coloring or, if there is none, the other orders; and,
+    while the budget lasts, greedy colorings that visit the classes of the best one in new orders (iterated
     greedy: Culberson, "Iterated greedy graph coloring and the difficulty landscape",
     1992). For columns and rows the latter never needs more colors than before.
 
@@ -79,10 +79,9 @@ class Portfolio(AbstractAlgorithm):
             raise ValueError(f"budget must be positive. Got {self.budget}.")
 
     def search(self, problem: Problem) -> tuple[Candidate, str]:
-        best = _greedy(problem, LargestFirst())
+        best, spent = _greedy(problem, LargestFirst()), problem.work
         if (lattice := problem.color_lattice(best[0].num_colors)) is not None:
-            best = lattice, "Lattice"
-        spent = problem.work
+            return _iterate(problem, (lattice, "Lattice"), self.budget - spent)
         for order in _OTHER_ORDERS:
             spent += problem.work * (2 if order in _DYNAMIC_ORDERS else 1)
             if spent > self.budget or best[0].num_colors <= problem.lower_bound:

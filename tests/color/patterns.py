@@ -95,6 +95,30 @@ def grid(*sides: int, periodic: bool = False, radius: int | None = None) -> Spar
     )
 
 
+def brusselator(side: int, *, interleaved: bool) -> SparsityPattern:
+    """Two species on a periodic grid, each coupled to the other at the same point."""
+    point = grid(side, side, periodic=True)
+    v, size = np.arange(side**2), side**2
+    rows = np.concatenate([point.rows, v, v + size, point.rows + size])
+    cols = np.concatenate([point.cols, v + size, v, point.cols + size])
+    shapes = 2 * [(side, side)]
+    if interleaved:
+        rows, cols = (index % size * 2 + index // size for index in (rows, cols))
+        shapes = [(side, side, 2)]
+    avals = tuple(jax.ShapeDtypeStruct(shape, np.dtype(np.float32)) for shape in shapes)
+    argnums = tuple(range(len(shapes)))
+    return SparsityPattern(rows, cols, (2 * size, 2 * size), avals, argnums, shapes)
+
+
+def power_law(seed: int, n: int, hub: int) -> SparsityPattern:
+    """Symmetric, a few entries in most rows and `hub` of them in the fullest."""
+    rng = np.random.default_rng(seed)
+    degrees = np.minimum(hub, 2 * (1 + rng.pareto(1.5, n))).astype(np.int64)
+    degrees[0] = hub
+    v = np.repeat(np.arange(n), degrees)
+    return graph(v, rng.integers(0, n, v.size), n)
+
+
 def random_symmetric(seed: int, n: int, per_row: float) -> SparsityPattern:
     """Diagonal, and about `per_row` other entries in each row."""
     rng = np.random.default_rng(seed)

@@ -1,7 +1,5 @@
 """Lattice colorings of stencils."""
 
-import jax
-import numpy as np
 import pytest
 
 import asdex
@@ -34,25 +32,10 @@ def test_number_of_colors(name: str):
     asdex.check_coloring_symmetric(pattern, coloring.colors)
 
 
-def brusselator(side: int, *, interleaved: bool) -> SparsityPattern:
-    """Two species on a periodic grid, each coupled to the other at the same point."""
-    grid = patterns.grid(side, side, periodic=True)
-    v, size = np.arange(side**2), side**2
-    rows = np.concatenate([grid.rows, v, v + size, grid.rows + size])
-    cols = np.concatenate([grid.cols, v + size, v, grid.cols + size])
-    shapes = 2 * [(side, side)]
-    if interleaved:
-        rows, cols = (index % size * 2 + index // size for index in (rows, cols))
-        shapes = [(side, side, 2)]
-    avals = tuple(jax.ShapeDtypeStruct(shape, np.dtype(np.float32)) for shape in shapes)
-    argnums = tuple(range(len(shapes)))
-    return SparsityPattern(rows, cols, (2 * size, 2 * size), avals, argnums, shapes)
-
-
 @pytest.mark.parametrize("interleaved", [False, True])
 def test_several_species(interleaved: bool):
     coloring = asdex.jacobian_coloring_from_sparsity(
-        brusselator(24, interleaved=interleaved)
+        patterns.brusselator(24, interleaved=interleaved)
     )
     assert coloring.num_colors == coloring.lower_bound == 6
     assert coloring.found_by == "Lattice"
