@@ -1,0 +1,48 @@
+"""Patterns written out as text."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import asdex
+
+
+def pattern_text(pattern: asdex.SparsityPattern) -> str:
+    """One line per row: `x` for an entry that can be nonzero, `.` for the others."""
+    rows = pattern.todense().astype(bool)
+    return "\n".join("".join("x" if entry else "." for entry in row) for row in rows)
+
+
+def check_jacobian(
+    f: Callable[..., Any], samples: Any, expected: str, **options: Any
+) -> None:
+    """The pattern of the Jacobian of `f` is the one written out, found without a warning.
+
+    `samples`: the length of the one vector, or a tuple of samples.
+    """
+    _check(asdex.jacobian_sparsity, f, samples, expected, options)
+
+
+def check_hessian(
+    f: Callable[..., Any], samples: Any, expected: str, **options: Any
+) -> None:
+    """Like `check_jacobian`, for the Hessian."""
+    _check(asdex.hessian_sparsity, f, samples, expected, options)
+
+
+def _check(
+    find: Callable[..., asdex.SparsityPattern],
+    f: Callable[..., Any],
+    samples: Any,
+    expected: str,
+    options: dict[str, Any],
+) -> None:
+    if isinstance(samples, int):
+        samples = (np.ones(samples),)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = pattern_text(find(f, *samples, **options))
+    wanted = "\n".join(expected.split())
+    assert found == wanted, f"found\n{found}\nexpected\n{wanted}"
