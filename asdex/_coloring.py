@@ -253,11 +253,6 @@ class ColoredPattern(eqx.Module):
         """
         return self._positions.value.array
 
-    @property
-    def algorithm(self) -> str:
-        """What the compressed matrix is made by: `"columns"`, `"rows"` or `"star"`."""
-        return "star" if self.symmetric else "rows" if self.mode == "rev" else "columns"
-
     def save(self, path: FilePath) -> None:
         """Write the coloring with its pattern to an `.npz` file.
 
@@ -268,7 +263,6 @@ class ColoredPattern(eqx.Module):
             "num_colors": self.num_colors,
             "symmetric": self.symmetric,
             "mode": self.mode,
-            "algorithm": self.algorithm,
             "found_by": self.found_by,
             "lower_bound": self.lower_bound,
         }
@@ -288,18 +282,16 @@ class ColoredPattern(eqx.Module):
         fields = take_header(path, "coloring", arrays)
         with building_from(path):
             stars = [arrays[name] for name in _STAR_SET_ARRAYS if name in arrays]
-            coloring = cls(
+            return cls(
                 pattern_from_record(fields, arrays),
                 arrays["colors"],
                 fields["num_colors"],
                 fields["symmetric"],
                 fields["mode"],
                 StarSet(*stars) if stars else None,
-                fields.get("found_by", ""),
-                fields.get("lower_bound", 0),
+                fields["found_by"],
+                fields["lower_bound"],
             )
-            check_choice("algorithm", fields["algorithm"], (coloring.algorithm,))
-        return coloring
 
     def __hash__(self) -> int:
         return hash((self.sparsity, self._colors, self.mode, self.symmetric))

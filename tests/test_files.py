@@ -50,7 +50,9 @@ OBJECTS = {
     "unsorted": SparsityPattern([2, 0], [1, 1], (3, 4), output_shapes=((1,), (2,))),
     "local": SparsityPattern([0], [1], (2, 2), is_local=True),
     "coloring": plain_coloring(),
-    "rows": ColoredPattern(plain_pattern(), np.array([1, 0]), 2, False, "rev"),
+    "rows": ColoredPattern(
+        plain_pattern(), np.array([1, 0]), 2, False, "rev", found_by="Greedy", lower_bound=2
+    ),
     "neutral": ColoredPattern(
         SparsityPattern([], [], (2, 2)), np.array([-1, -1]), 0, False, "fwd"
     ),
@@ -272,7 +274,6 @@ def test_a_coloring_without_its_star_data_is_refused(tmp_path):
     ("changes", "message"),
     [
         ({"mode": "sideways"}, "Unknown mode 'sideways'"),
-        ({"algorithm": "acyclic"}, "Unknown algorithm 'acyclic'. Expected 'columns'"),
         ({"num_colors": 1}, "colors must lie in"),
         ({"shape": [2, 1]}, "cols must lie in"),
         ({"inputs": {"tuple": [{"aval": [[3], "float32", False]}]}}, "3 elements in all"),
