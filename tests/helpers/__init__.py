@@ -1,0 +1,40 @@
+"""What the tests share: the table of functions and the dense referee.
+
+Importing the families fills the table.
+"""
+
+from . import applications as applications
+from . import calls as calls
+from . import control as control
+from . import elementwise as elementwise
+from . import gathering as gathering
+from . import linalg as linalg
+from . import operations as operations
+from . import pytrees as pytrees
+from . import reductions as reductions
+from . import scalars as scalars
+from . import scattering as scattering
+from .checks import check_all_points as check_all_points
+from .checks import check_formats as check_formats
+from .checks import check_pattern as check_pattern
+from .checks import check_vmap as check_vmap
+from .reference import allclose as allclose
+from .reference import blocks as blocks
+from .reference import check_contains as check_contains
+from .reference import check_equal as check_equal
+from .reference import dense as dense
+from .reference import flatten as flatten
+from .reference import nonzeros as nonzeros
+from .reference import points as points
+from .reference import todense as todense
+from .sparse import batched as batched
+from .sparse import coloring as coloring
+from .sparse import derivative as derivative
+from .sparse import formats as formats
+from .sparse import jitted as jitted
+from .table import HESSIAN_MODES as HESSIAN_MODES
+from .table import JACOBIAN_MODES as JACOBIAN_MODES
+from .table import TABLE as TABLE
+from .table import Case as Case
+from .table import cases as cases
+from .table import is_inexact as is_inexact

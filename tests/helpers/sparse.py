@@ -1,0 +1,64 @@
+"""Calling asdex on a row of the table."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+import asdex
+
+from .reference import output_avals, points
+from .table import Case, is_inexact
+
+JAX_FORMATS = ("bcoo", "dense")
+HOST_FORMATS = ("numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc")
+
+
+@cache
+def coloring(case: Case, dtype: np.dtype, mode: str | None = None) -> asdex.ColoredPattern:
+    """The coloring that asdex finds for the case; detection runs once per test run."""
+    color: Callable[..., asdex.ColoredPattern] = asdex.jacobian_coloring
+    if case.scalar:
+        color = asdex.hessian_coloring
+    args = points(case, dtype)[0]
+    return color(case.fun, *args, argnums=case.argnums, mode=mode, **case.kwargs)
+
+
+def derivative(
+    case: Case, colored: asdex.ColoredPattern, output_format: str = "bcoo", **options: Any
+) -> Callable[..., PyTree]:
+    """The sparse Jacobian of the case, or the Hessian, with its keywords bound."""
+    make: Callable[..., Any] = asdex.jacobian_from_coloring
+    if case.scalar:
+        make = asdex.hessian_from_coloring
+    fun = make(case.fun, colored, output_format, **options)
+    return lambda *args: fun(*args, **case.kwargs)
+
+
+def formats(case: Case, args: tuple[Any, ...]) -> tuple[str, ...]:
+    """The output formats that can hold the result: SciPy's only flat input and output."""
+    inputs = args[case.argnums] if isinstance(case.argnums, int) else args
+    outputs = output_avals(case, args)
+    ends = (inputs, inputs if case.scalar else outputs)
+    if all(len(getattr(end, "shape", ())) == 1 for end in ends):
+        return JAX_FORMATS + HOST_FORMATS
+    return (*JAX_FORMATS, "numpy_dense")
+
+
+def jitted(fun: Callable[..., PyTree], args: tuple[Any, ...]) -> Callable[..., PyTree]:
+    """`jax.jit` of `fun` with everything in `args` static but inexact arrays."""
+    static = eqx.partition(args, is_inexact)[1]
+    compiled = jax.jit(lambda arrays: fun(*eqx.combine(arrays, static)))
+    return lambda *args: compiled(eqx.partition(args, is_inexact)[0])
+
+
+def batched(fun: Callable[..., PyTree], batch: list[tuple[Any, ...]]) -> PyTree:
+    """`jax.vmap` of `fun` over several points, along inexact arrays."""
+    parts = [eqx.partition(args, is_inexact) for args in batch]
+    static = parts[0][1]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[part[0] for part in parts])
+    return jax.vmap(lambda arrays: fun(*eqx.combine(arrays, static)))(stacked)
