@@ -8,7 +8,7 @@ from jaxtyping import Int32, Shaped
 
 from .._pattern import SparsityPattern
 from .bounds import fewest_colors
-from .graph import Adjacency, adjacency, as_pattern, column_graph, row_graph
+from .graph import Adjacency, adjacency, as_pattern, column_graph, hubs, row_graph
 from .greedy import color_in_order
 from .order import LargestFirst, SmallestLast
 from .star import color_stars, neutralize
@@ -43,7 +43,7 @@ def color_bidirectional(
         (
             _color(graph, order.arrange(graph.incidence), private, pattern.n)
             for order in (LargestFirst(), SmallestLast())
-            for private in (None, _dense_vertices(graph))
+            for private in (None, hubs(graph))
         ),
         key=_passes,
     )
@@ -65,16 +65,6 @@ def _augmented(sparsity: SparsityPattern) -> Adjacency:
     rows, cols = sparsity.rows + np.int32(n), sparsity.cols
     ends = np.concatenate([cols, rows]), np.concatenate([rows, cols])
     return adjacency(SparsityPattern(*ends, (n + m, n + m)))
-
-
-def _dense_vertices(graph: Adjacency) -> Int32[np.ndarray, " dense"]:
-    """The `p` vertices of largest degree, where `p` plus the next degree is smallest.
-
-    The rest can hardly do with less colors than its largest degree.
-    """
-    order = np.argsort(graph.neighbors.sizes, kind="stable").astype(np.int32)
-    larger = np.arange(order.size)[::-1]
-    return order[np.argmin(larger + graph.neighbors.sizes[order]) + 1 :]
 
 
 def _color(

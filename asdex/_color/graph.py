@@ -144,6 +144,19 @@ def adjacency(sparsity: SparsityPattern) -> Adjacency:
     return Adjacency(neighbors, edge, rows[upper], cols[upper])
 
 
+def hubs(graph: Adjacency) -> Int32[np.ndarray, " hubs"]:
+    """The `p` vertices of largest degree, where `p` plus the next degree is smallest.
+
+    A greedy star coloring is misled by vertices of large degree: once two neighbors of one
+    share a color, the colors of all others are forbidden to the next. With colors of their
+    own for `p` of them, the rest needs few colors more than its largest degree.
+    """
+    order = np.argsort(graph.neighbors.sizes, kind="stable").astype(np.int32)
+    larger = np.arange(order.size)[::-1]
+    smallest = np.argmin(larger + graph.neighbors.sizes[order]) if order.size else 0
+    return order[smallest + 1 :]
+
+
 def mirror(sparsity: SparsityPattern) -> Int32[np.ndarray, " nnz"]:
     """For each entry `(i, j)` of a symmetric pattern, the position of `(j, i)`.
 

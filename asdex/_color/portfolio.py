@@ -63,9 +63,9 @@ class Portfolio(AbstractAlgorithm):
     """Try what is likely to help, and stop at the lower bound.
 
     In turn: largest first; a lattice coloring or, if there is none, the other orders; and,
-    while the budget lasts, greedy colorings that visit the classes of the best one in new orders (iterated
-    greedy: Culberson, "Iterated greedy graph coloring and the difficulty landscape",
-    1992). For columns and rows the latter never needs more colors than before.
+    while the budget lasts, greedy colorings that visit the classes of the best one in new
+    orders (iterated greedy: Culberson, "Iterated greedy graph coloring and the difficulty
+    landscape", 1992). For columns and rows these never need more colors than before.
 
     **Arguments:**
 

@@ -8,7 +8,7 @@ from jaxtyping import Int32
 
 from .._pattern import SparsityPattern
 from .bounds import fewest_colors, fewest_star_colors
-from .graph import Bipartite, adjacency, column_graph, row_graph
+from .graph import Bipartite, adjacency, column_graph, hubs, row_graph
 from .greedy import color_in_order
 from .lattice import color_by_lattice
 from .order import Permutation
@@ -71,9 +71,14 @@ def _side_problem(graph: Bipartite, shapes: Sequence[tuple[int, ...]]) -> Proble
 def star_problem(sparsity: SparsityPattern) -> Problem:
     """Color a symmetric pattern so that two colors meet in stars only."""
     graph = adjacency(sparsity)
+    degrees, private = graph.neighbors.sizes, hubs(graph)
+    rest = int(np.delete(degrees, private).max(initial=0))
+    if 2 * (private.size + rest) > degrees.max(initial=0):
+        private = None
 
     def color(visits: Permutation, forced: Colors | None = None) -> Candidate:
-        colors, stars = color_stars(graph, visits, forced)
+        own = private if forced is None else None
+        colors, stars = color_stars(graph, visits, forced, own)
         return Candidate(colors, int(colors.max(initial=-1)) + 1, stars)
 
     def color_lattice(below: int) -> Candidate | None:

@@ -63,3 +63,10 @@ def test_budget():
 def test_unknown_algorithm():
     with pytest.raises(ValueError, match="Expected 'auto'"):
         asdex.jacobian_coloring_from_sparsity(np.eye(3), algorithm="best")  # pyright: ignore
+
+
+def test_hubs_get_colors_of_their_own():
+    pattern = patterns.power_law(0, 3000, 1000)
+    best = asdex.hessian_coloring_from_sparsity(pattern)
+    asdex.check_coloring_symmetric(pattern, best.colors)
+    assert 3 * best.num_colors < asdex.color_symmetric(pattern)[1]
