@@ -7,22 +7,31 @@ sees at that time. `Program` makes both possible: it is a static argument of the
 """
 
 import functools
+import hashlib
 import inspect
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-import equinox as eqx
+import jax
+import numpy as np
+
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+"""Folders of code that does not change between calls, unless the function is in it."""
+
+_BUILT_IN = "<"
 
 
 class Program:
     """A function to trace, with all that decides what the trace will be.
 
-    Two are equal if their `dtypes` are equal and their `parts` the same objects, whatever
-    the function object. They hold their parts, so that no identity is ever reused.
+    Two are equal if their `dtypes` are equal, their `parts` the same objects, and the NumPy
+    arrays among these the same in content, whatever the function object. They hold their
+    parts, so that no identity is ever reused.
     """
 
-    __slots__ = ("dtypes", "fun", "parts")
+    __slots__ = ("contents", "dtypes", "fun", "parts")
 
     def __init__(
         self,
@@ -33,25 +42,29 @@ class Program:
         self.fun = fun
         self.dtypes = dtypes
         self.parts = tuple(parts)
+        self.contents = tuple(_digest(p) for p in self.parts if isinstance(p, np.ndarray))
 
     def __hash__(self) -> int:
-        return hash((self.dtypes, *map(id, self.parts)))
+        return hash((self.dtypes, self.contents, *map(id, self.parts)))
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Program)
             and self.dtypes == other.dtypes
+            and self.contents == other.contents
             and len(self.parts) == len(other.parts)
             and all(a is b for a, b in zip(self.parts, other.parts, strict=True))
         )
 
 
 def closed_over(f: Callable[..., Any]) -> list[Any]:
-    """The objects that `f` reads from its closure, its defaults, and its module.
+    """The objects that `f` reads from its closure, its defaults, and modules.
 
-    Containers and attributes of objects are followed, and so are functions of the same
-    module that `f` calls. Arrays changed in place and variables of other modules are not
-    seen; an argument is the place for what changes all the time.
+    Containers and attributes of objects are followed, and so are the functions that `f`
+    calls and the variables of modules that it names, except those of installed packages.
+    An argument remains the best place for what changes all the time.
+
+    Cost: one walk through these objects, and a checksum of the NumPy arrays among them.
     """
     seen: dict[int, Any] = {}
     home = getattr(inspect.unwrap(f), "__globals__", None)
@@ -64,9 +77,14 @@ def closed_over(f: Callable[..., Any]) -> list[Any]:
     return list(seen.values())
 
 
+def _digest(array: np.ndarray) -> bytes:
+    content = np.ascontiguousarray(array).tobytes() if array.dtype != object else b""
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
 def _read_by(value: Any, home: Any) -> Iterator[Any]:
     if isinstance(value, FunctionType):
-        if value.__globals__ is home:
+        if value.__globals__ is home or not _is_installed(value.__code__.co_filename):
             yield from _read_by_function(value)
     elif isinstance(value, functools.partial):
         yield from (value.func, value.args, value.keywords)
@@ -76,12 +94,15 @@ def _read_by(value: Any, home: Any) -> Iterator[Any]:
         yield from value.values()
     elif isinstance(value, list | tuple | set):
         yield from value
-    elif isinstance(value, ModuleType | type | eqx.Module):
-        return  # Other modules stay as they are, and Equinox modules cannot change.
+    elif isinstance(value, np.ndarray):
+        yield from value.reshape(-1).tolist() if value.dtype == object else ()
+    elif isinstance(value, ModuleType | type | jax.Array):
+        return
     elif hasattr(value, "__wrapped__"):
         yield value.__wrapped__
     elif hasattr(value, "__dict__"):
         yield from vars(value).values()
+        yield vars(type(value)).get("__call__")
 
 
 def _read_by_function(function: FunctionType) -> Iterator[Any]:
@@ -91,8 +112,22 @@ def _read_by_function(function: FunctionType) -> Iterator[Any]:
         except ValueError:  # A variable that has no value yet.
             continue
     yield from (function.__defaults__, function.__kwdefaults__)
-    for name in _names(function.__code__):
-        yield function.__globals__.get(name)
+    names = list(_names(function.__code__))
+    for name in names:
+        value = function.__globals__.get(name)
+        yield value
+        if isinstance(value, ModuleType) and not _is_installed(
+            getattr(value, "__file__", None) or "<frozen"
+        ):
+            yield from (vars(value)[n] for n in names if n in vars(value))
+
+
+def _file_of(module: ModuleType) -> str:
+    return getattr(module, "__file__", None) or _BUILT_IN
+
+
+def _is_installed(filename: str) -> bool:
+    return filename.startswith(_LIBRARIES) or filename.startswith(_BUILT_IN)
 
 
 def _names(code: CodeType) -> Iterator[str]:

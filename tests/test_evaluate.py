@@ -13,6 +13,7 @@ import pytest
 import asdex
 from asdex._compress import resolve_chunk_size
 from asdex._types import HESSIAN_MODES, HOST_FORMATS
+from tests.helpers import constants
 
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
@@ -200,17 +201,28 @@ def test_values_that_change_between_calls_are_seen(
         def __call__(self, x: jax.Array) -> jax.Array:
             return self.scale * x**2
 
+    in_array = np.ones(1)
+    monkeypatch.setattr(constants, "scale", 1.0)
+
+    def of_array(x: jax.Array) -> jax.Array:
+        return in_array[0] * x**2
+
+    def of_other_module(x: jax.Array) -> jax.Array:
+        return constants.scale * x**2
+
     model = Model()
     called, method = build(model, X), build(model.__call__, X)
     closure, listed = build(of_closure, X), build(of_list, X)
     module = build(lambda x: helper(x), X)
     argument = build(partial(lambda model, x: model(x), model), X)
-    everything = (called, method, closure, listed, module, argument)
-    assert [diagonal(derivative) for derivative in everything] == [2.0] * 6
+    array, other_module = build(of_array, X), build(of_other_module, X)
+    everything = (called, method, closure, listed, module, argument, array, other_module)
+    assert [diagonal(derivative) for derivative in everything] == [2.0] * 8
     scale = jnp.asarray(2.0)
-    in_list[0] = model.scale = 2.0
+    in_list[0] = model.scale = in_array[0] = 2.0
+    monkeypatch.setattr(constants, "scale", 2.0)
     monkeypatch.setitem(globals(), "scale_of_module", 2.0)
-    assert [diagonal(derivative) for derivative in everything] == [4.0] * 6
+    assert [diagonal(derivative) for derivative in everything] == [4.0] * 8
 
 
 def helper(x: jax.Array) -> jax.Array:
