@@ -265,5 +265,10 @@ def register_control(*primitives: Key) -> Callable[[ControlRule], ControlRule]:
 
 
 def _check_new(primitive: Key) -> None:
-    if primitive in RULES or primitive in CONTROL_RULES:
-        raise ValueError(f"The primitive {primitive} has a rule already.")
+    taken = {_name(key) for key in (*RULES, *CONTROL_RULES)}
+    if _name(primitive) in taken:
+        raise ValueError(f"The primitive {_name(primitive)!r} has a rule already.")
+
+
+def _name(key: Key) -> str:
+    return key if isinstance(key, str) else key.name
