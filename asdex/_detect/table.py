@@ -267,7 +267,7 @@ def register_control(*primitives: Key) -> Callable[[ControlRule], ControlRule]:
 def _check_new(primitive: Key) -> None:
     taken = {_name(key) for key in (*RULES, *CONTROL_RULES)}
     if _name(primitive) in taken:
-        raise ValueError(f"The primitive {_name(primitive)!r} has a rule already.")
+        raise ValueError(f"The primitive {_name(primitive)} has a rule already.")
 
 
 def _name(key: Key) -> str:
