@@ -16,6 +16,9 @@ from ._pattern import SparsityPattern
 from ._read import Reading, read
 from ._types import OUTPUT_FORMATS, OutputFormat, check_choice
 
+_MAX_FILL = 16
+"""Elements per entry of a dense matrix above which a scatter is the faster way to it."""
+
 Assembler = Callable[[Num[Array, " nnz"]], Any]
 
 
@@ -207,15 +210,28 @@ def _bcsr(block: Block) -> Assembler:
 
 
 def _dense(block: Block) -> Assembler:
-    return lambda data: (
-        jnp.zeros(block.matrix_shape, data.dtype)
-        .at[block.rows, block.cols]
-        .set(
-            data,
-            indices_are_sorted=block.is_sorted,
-            unique_indices=True,
-            mode="promise_in_bounds",
+    m, n = block.matrix_shape
+    if block.is_sorted and block.rows.size == m * n:
+        return lambda data: data.reshape(block.shape)
+    if m * n > _MAX_FILL * block.rows.size:
+        return lambda data: (
+            jnp.zeros((m, n), data.dtype)
+            .at[block.rows, block.cols]
+            .set(
+                data,
+                indices_are_sorted=block.is_sorted,
+                unique_indices=True,
+                mode="promise_in_bounds",
+            )
+            .reshape(block.shape)
         )
+    # To gather into a matrix with many entries is faster than to scatter them into it.
+    source = np.full((m, n), block.rows.size, np.int32)
+    source[block.rows, block.cols] = np.arange(block.rows.size)
+    return lambda data: (
+        jnp.append(data, jnp.zeros(1, data.dtype))
+        .at[source]
+        .get(mode="promise_in_bounds")
         .reshape(block.shape)
     )
 
