@@ -40,10 +40,12 @@ from ._color import NaturalOrder as NaturalOrder
 from ._color import Portfolio as Portfolio
 from ._color import RandomOrder as RandomOrder
 from ._color import SmallestLast as SmallestLast
+from ._color import check_coloring_acyclic as check_coloring_acyclic
 from ._color import check_coloring_bidirectional as check_coloring_bidirectional
 from ._color import check_coloring_cols as check_coloring_cols
 from ._color import check_coloring_rows as check_coloring_rows
 from ._color import check_coloring_symmetric as check_coloring_symmetric
+from ._color import color_acyclic as color_acyclic
 from ._color import color_bidirectional as color_bidirectional
 from ._color import color_cols as color_cols
 from ._color import color_rows as color_rows

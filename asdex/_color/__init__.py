@@ -1,6 +1,8 @@
 """Coloring: from a sparsity pattern to the passes that compute its matrix."""
 
+from .acyclic import color_acyclic as color_acyclic
 from .bidirectional import color_bidirectional as color_bidirectional
+from .check import check_coloring_acyclic as check_coloring_acyclic
 from .check import check_coloring_bidirectional as check_coloring_bidirectional
 from .check import check_coloring_cols as check_coloring_cols
 from .check import check_coloring_rows as check_coloring_rows

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.sparse as sp
 from jax.experimental.sparse import BCOO
 from jaxtyping import Bool, Int, Int32, Integer, Shaped
+from scipy.sparse.csgraph import connected_components
 
 from .._errors import InvalidColoringError
 from .._pattern import SparsityPattern
-from .graph import as_pattern, mirror
+from .graph import adjacency, as_pattern, mirror
 
 
 def check_coloring_cols(
@@ -72,6 +74,45 @@ def check_coloring_symmetric(
     alone = in_sum & (sizes == 1)
     lost = ~(alone | alone[mirrored])
     _refuse_conflict(pattern, groups, in_sum & (lost | lost[mirrored]))
+
+
+def check_coloring_acyclic(
+    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
+    colors: Integer[np.ndarray, " n"] | Sequence[int],
+) -> None:
+    """Raise unless `colors` are an acyclic coloring of a symmetric pattern.
+
+    Neighbors must have different colors, and the edges between any two colors must form
+    no cycle.
+
+    **Raises:** `InvalidColoringError`, naming an entry on a cycle of two colors, or one
+    between neighbors of one color; `ValueError` if the pattern is not symmetric, or
+    unless there is one color, not negative, per column.
+    """
+    pattern = as_pattern(sparsity)
+    graph = adjacency(pattern)
+    colors = _as_colors(colors, pattern.n, "column")
+    if pattern.nnz and colors.min() < 0:
+        raise ValueError("An acyclic coloring has no neutral color. Got -1.")
+    adjacent = (colors[pattern.rows] == colors[pattern.cols]) & (
+        pattern.rows != pattern.cols
+    )
+    _refuse(pattern, adjacent, "its row and its column share a color")
+
+    # A vertex stands in one graph for each color around it, so that the graphs of all
+    # pairs of colors are one. A part of it is a tree if it has less edges than nodes.
+    k = np.int64(1) + colors.max(initial=0)
+    lo, hi = graph.lo * k + colors[graph.hi], graph.hi * k + colors[graph.lo]
+    nodes, ends = np.unique(np.concatenate([lo, hi]), return_inverse=True)
+    lo, hi = ends[: lo.size], ends[lo.size :]
+    links = sp.coo_array((np.ones(lo.size), (lo, hi)), (nodes.size, nodes.size))
+    count, part = connected_components(links, directed=False)
+    is_tree = np.bincount(part[lo], minlength=count) < np.bincount(part, minlength=count)
+    for edge in np.flatnonzero(~is_tree[part[lo]])[:1]:
+        raise InvalidColoringError(
+            f"Entry ({graph.lo[edge]}, {graph.hi[edge]}) cannot be recovered: it lies on a "
+            "cycle of two colors."
+        )
 
 
 def check_coloring_bidirectional(

@@ -40,3 +40,17 @@ def star_chromatic_number(dense: Bool[np.ndarray, "n n"]) -> int:
         ):
             return count
     return 0
+
+
+def is_acyclic_coloring(dense: Bool[np.ndarray, "n n"], colors: Sequence[int]) -> bool:
+    """Neighbors differ, and cutting off ends leaves nothing of what two colors induce."""
+    n = dense.shape[0]
+    if any(dense[v, w] and colors[v] == colors[w] for v, w in combinations(range(n), 2)):
+        return False
+    for pair in combinations(set(colors), 2):
+        left = {v for v in range(n) if colors[v] in pair}
+        while ends := [v for v in left if sum(dense[v, w] for w in left - {v}) <= 1]:
+            left.remove(ends[0])
+        if left:
+            return False
+    return True

@@ -36,6 +36,8 @@ def test_columns_and_rows(order: AbstractOrder, dense: Bool[np.ndarray, "m n"]):
 def test_symmetric(order: AbstractOrder, dense: Bool[np.ndarray, "n n"]):
     pattern = SparsityPattern.from_dense(dense)
     asdex.check_coloring_symmetric(pattern, asdex.color_symmetric(pattern, order=order)[0])
+    if pattern.nnz:
+        asdex.check_coloring_acyclic(pattern, asdex.color_acyclic(pattern, order=order)[0])
 
 
 def shared_rows(dense: Bool[np.ndarray, "m n"]) -> Int[np.ndarray, "n n"]:

@@ -1,0 +1,159 @@
+"""Acyclic coloring of symmetric patterns, for recovery by substitution."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.sparse import BCOO
+from jaxtyping import Array, Int32, Shaped
+
+from .._pattern import SparsityPattern
+from .graph import Adjacency, adjacency, as_pattern
+from .loops import compiled, for_range, full, read, while_loop, write
+from .order import AbstractOrder, LargestFirst, Permutation
+
+
+def color_acyclic(
+    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
+    *,
+    order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
+) -> tuple[Int32[np.ndarray, " n"], int]:
+    """Acyclic coloring of a symmetric pattern: neighbors differ, and every cycle has at
+    least three colors.
+
+    Any two colors then induce a forest, and the entries of a tree can be worked out one
+    after the other, from its leaves to its root. This takes fewer colors than a star
+    coloring, two instead of three for a tridiagonal matrix; but the values are differences
+    of others, so rounding errors add up along the trees. Vertices are visited in the given
+    order, each takes the smallest color allowed (Gebremedhin, Tarafdar, Manne, Pothen, "New
+    Acyclic and Star Coloring Algorithms with Application to Computing Hessians", SIAM J.
+    Sci. Comput. 29(3), 2007, Algorithm 3.1).
+
+    **Returns:** colors of shape `(n,)` and their number; a pattern without entries has
+    0 colors, all of them -1.
+
+    **Raises:** `ValueError` if the pattern is not square or not symmetric.
+
+    Cost: O(sum of the squared degrees), nearly.
+    """
+    pattern = as_pattern(sparsity)
+    graph = adjacency(pattern)
+    if not pattern.nnz:
+        return np.full(pattern.n, -1, np.int32), 0
+    return color_trees(graph, order.arrange(graph.incidence))
+
+
+def color_trees(
+    graph: Adjacency, visits: Permutation
+) -> tuple[Int32[np.ndarray, " n"], int]:
+    """Color the vertices in the given order."""
+    unset = np.zeros(graph.lo.size, np.int32)
+    colors = _acyclic_coloring(visits, *graph.neighbors, graph.edge, unset, visits.size)[
+        : visits.size
+    ]
+    return colors, int(colors.max(initial=-1)) + 1
+
+
+@compiled
+def _acyclic_coloring(
+    order: Int32[Array, " n"],
+    starts: Int32[Array, " bounds"],
+    neighbors: Int32[Array, " nnz"],
+    edge: Int32[Array, " nnz"],
+    parent: Int32[Array, " edges"],
+    count: Int32[Array, ""],
+) -> Int32[Array, " n"]:
+    """Algorithm 3.1 of Gebremedhin et al. (2007), in its symbols.
+
+    The edges of a two-colored tree form a set, kept as a tree of its own in `parent`.
+    Marks are those of `star._star_coloring`: indexed by color plus one, or by the set of
+    a tree; they hold a place in the list of `v` if `v` set them.
+    """
+
+    def find(parent, e):
+        def is_inner(state):
+            _, e, above, _ = state
+            return e != above
+
+        def climb(state):
+            parent, e, _, top = state
+            parent = write(parent, e, top)
+            above = read(parent, top)
+            return parent, top, above, read(parent, above)
+
+        above = read(parent, e)
+        state = parent, e, above, read(parent, above)
+        return while_loop(is_inner, climb, state)[:2]
+
+    def unite(parent, e, f):
+        parent, e = find(parent, e)
+        parent, f = find(parent, f)
+        return write(parent, f, e)
+
+    def visit(t, state):
+        colors, forbidden, first, visited, parent = state
+        v = read(order, t)
+        start, stop = read(starts, v), read(starts, v + 1)
+
+        def around(body, state):
+            """Call `body(e, f, state)` for the places of each neighbor w of v that has a
+            color, and of each neighbor x of w."""
+
+            def at_neighbor(e, state):
+                w = read(neighbors, e)
+                last = jnp.where(read(colors, w) < 0, 0, read(starts, w + 1))
+                return for_range(
+                    read(starts, w), last, lambda f, state: body(e, f, state), state
+                )
+
+            return for_range(start, stop, at_neighbor, state)
+
+        def forbid(e, forbidden):
+            return write(forbidden, read(colors, read(neighbors, e)) + 1, v)
+
+        def prevent_cycle(e, f, state):
+            c = read(colors, read(neighbors, f)) + 1
+            is_open = (c > 0) & (read(state[0], c) != v)
+
+            def look(_, state):
+                forbidden, visited, parent = state
+                parent, tree = find(parent, read(edge, f))
+                place = read(visited, tree)
+                is_first = (place < start) | (stop <= place)
+                visited = write(visited, tree, jnp.where(is_first, e, place))
+                # A tree that two neighbors of v are in would be closed to a cycle.
+                closes = read(visited, tree) != e
+                return write(forbidden, jnp.where(closes, c, 0), v), visited, parent
+
+            return for_range(0, is_open.astype(jnp.int32), look, state)
+
+        def grow_star(e, state):
+            first, parent = state
+            c = read(colors, read(neighbors, e)) + 1
+            place = read(first, c)
+            is_first = (c == 0) | (place < start) | (stop <= place)
+            first = write(first, c, jnp.where(is_first, e, place))
+            parent = write(parent, read(edge, e), read(edge, e))
+            return first, unite(parent, read(edge, e), read(edge, read(first, c)))
+
+        def merge_trees(e, f, parent):
+            is_same = read(colors, read(neighbors, f)) == color
+            return for_range(
+                0,
+                is_same.astype(jnp.int32),
+                lambda _, parent: unite(parent, read(edge, e), read(edge, f)),
+                parent,
+            )
+
+        forbidden = for_range(start, stop, forbid, forbidden)
+        forbidden, visited, parent = around(prevent_cycle, (forbidden, visited, parent))
+        color = while_loop(
+            lambda c: read(forbidden, c + 1) == v, lambda c: c + 1, jnp.int32(0)
+        )
+        colors = write(colors, v, color)
+        first, parent = for_range(start, stop, grow_star, (first, parent))
+        parent = around(merge_trees, parent)
+        return colors, forbidden, first, visited, parent
+
+    n, never = order.size, np.iinfo(np.int32).max
+    marks = full(n + 1, -1), full(n + 1, never), full(parent.size, never)
+    state = for_range(0, count, visit, (full(n, -1), *marks, parent))
+    return state[0]
