@@ -253,6 +253,11 @@ class ColoredPattern(eqx.Module):
         """
         return self._positions.value.array
 
+    @property
+    def read_from(self) -> Integer[np.ndarray, " nnz"]:
+        """The color from which each entry is recovered, computed at every access."""
+        return self.positions // max(self.dim, 1)
+
     def save(self, path: FilePath) -> None:
         """Write the coloring with its pattern to an `.npz` file.
 
@@ -307,7 +312,7 @@ class ColoredPattern(eqx.Module):
         return coloring_text(*self._drawn)
 
     def _repr_html_(self) -> str:
-        return coloring_html(*self._drawn)
+        return coloring_html(*self._drawn, read_from=self.read_from)
 
     @property
     def _drawn(

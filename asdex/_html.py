@@ -33,15 +33,16 @@ def coloring_html(
     colors: Integer[np.ndarray, " vertices"],
     num_colors: int,
     mode: str,
+    read_from: Cells,
 ) -> str:
     """Header, cost, and picture of a colored matrix and its compressed form.
 
-    `colors` are those of the rows in mode `"rev"`, otherwise those of the columns.
+    `colors` are those of the rows in mode `"rev"`, otherwise those of the columns;
+    `read_from` are the colors from which the entries are recovered.
     """
     header = coloring_header(rows.size, shape, num_colors, mode)
     height, width = size = _picture_size(shape)
-    color = colors[rows if mode == "rev" else cols]
-    matrix = _colored_svg(rows, cols, color, shape, size, num_colors)
+    matrix = _colored_svg(rows, cols, read_from, shape, size, num_colors)
 
     down, across = compressed_cells(rows, cols, colors, mode)
     if mode == "rev":
@@ -72,8 +73,8 @@ def _colored_svg(
     if num_colors > len(_HUES) or size != shape:
         return _svg([("currentColor", raster(rows, cols, shape, size))], size)
     layers = [
-        (fill, raster(rows[color == k], cols[color == k], shape, size))
-        for k, fill in zip(range(-1, num_colors), ["currentColor", *_HUES], strict=False)
+        (_HUES[k], raster(rows[color == k], cols[color == k], shape, size))
+        for k in range(num_colors)
     ]
     return _svg(layers, size)
 

@@ -99,8 +99,7 @@ def _cells(pattern: SparsityPattern | ColoredPattern, compressed: bool) -> _Cell
     sparsity, num_colors = pattern.sparsity, pattern.num_colors
     rows, cols = sparsity.rows, sparsity.cols
     if not compressed:
-        colors = pattern.positions // max(pattern.dim, 1)
-        return _Cells(sparsity.shape, rows, cols, colors, num_colors)
+        return _Cells(sparsity.shape, rows, cols, pattern.read_from, num_colors)
     down, across = compressed_cells(rows, cols, pattern.colors, pattern.mode)
     if pattern.mode == "rev":
         return _Cells((num_colors, sparsity.n), down, across, down, num_colors)

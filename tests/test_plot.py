@@ -59,13 +59,17 @@ def test_a_coloring_is_drawn_in_its_colors(mode):
     assert [text.get_text() for text in legend.get_texts()] == ["0", "1", "2"]
 
 
-def test_entries_of_a_symmetric_coloring_have_the_color_they_are_read_from():
+def colored_path() -> ColoredPattern:
     stars = StarSet(*(np.array(a) for a in ([0, 0], [1], [0, 1], [1, 2], [0, 1])))
-    coloring = ColoredPattern(
-        tridiagonal(3), np.array([0, 1, 0]), 2, True, "fwd_over_rev", stars
-    )
-    expected = [[0, 1, np.nan], [1, 1, 1], [np.nan, 1, 0]]
-    np.testing.assert_array_equal(image(spy(coloring)).filled(np.nan), expected)
+    colors = np.array([0, 1, 0])
+    return ColoredPattern(tridiagonal(3), colors, 2, True, "fwd_over_rev", stars)
+
+
+def test_entries_of_a_symmetric_coloring_have_the_color_they_are_read_from():
+    expected = np.array([[0, 1, np.nan], [1, 1, 1], [np.nan, 1, 0]])
+    np.testing.assert_array_equal(image(spy(colored_path())).filled(np.nan), expected)
+    matrix, _ = pictures(colored_path()._repr_html_())
+    np.testing.assert_array_equal(list(matrix.values()), [expected == 0, expected == 1])
 
 
 @pytest.mark.parametrize(("mode", "shape"), [("fwd", (5, 3)), ("rev", (3, 5))])
