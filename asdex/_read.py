@@ -17,6 +17,9 @@ from jaxtyping import Array, Int32, Int64, Integer, Num, UInt8
 from ._coloring import ColoredPattern
 from ._compress import Rows, colors_in_chunks
 
+_MIN_ENTRIES = 4096
+"""A gather of fewer entries takes about a microsecond."""
+
 _MAX_RUNS = 8
 """Rows of a stencil differ in length near a boundary, at few places."""
 
@@ -179,7 +182,7 @@ def _runs(
     row, length = rows[starts], np.diff(starts, append=rows.size)
     changes = (np.diff(row) != 1) | (np.diff(length) != 0)
     bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), row.size]
-    if not row.size or len(bounds) - 1 > _MAX_RUNS:
+    if rows.size < _MIN_ENTRIES or len(bounds) - 1 > _MAX_RUNS:
         return ()
     runs: list[Run] = []
     num_windows = 0

@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 import asdex
+from asdex import _read
 from asdex._read import Reading, plan_reading, read
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning")
+
+
+@pytest.fixture(autouse=True)
+def windows_for_few_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_read, "_MIN_ENTRIES", 1)
 
 
 def banded(n: int, *offsets: int) -> np.ndarray:

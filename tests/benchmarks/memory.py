@@ -3,6 +3,9 @@
 Sparse: a million unknowns in a chain, of which a hundred are coupled to each other, so
 that the compressed matrix has a hundred rows and a hundred times as many elements as the
 Jacobian has entries. Dense: two thousand unknowns through a wide layer.
+
+On two busy cores: 1156 MiB and 3.6 s for all 101 colors at once, 99 MiB and 0.23 s by ten,
+23 MiB and 0.15 s one by one; dense 183 MiB in one block, 78 MiB in 64.
 """
 
 import warnings
