@@ -119,10 +119,11 @@ class Dependence:
         `s` depend on, over the edges `(t, s)` of flat positions.
 
         This is the boolean product with a local pattern. Cost: a sort of the edges by
-        target, and a boolean matrix product where a term has a matrix.
+        target for each term, and a boolean matrix product for each matrix.
         """
         size = prod(shape)
         terms = []
+        products: dict[int, tuple[csr_array | None, list[csr_array]]] = {}
         for term in self.terms:
             rows = term.rows.reshape(-1)[sources]
             kept = rows >= 0
@@ -131,7 +132,13 @@ class Dependence:
             else:
                 into = targets
             width = self.n if term.base is None else term.base.shape[0]
-            terms.append(_lift(boolean(into, rows, (size, width)), term.base, shape))
+            local = boolean(into, rows, (size, width))
+            if np.diff(local.indptr).max(initial=0) <= 1:
+                terms.append(_lift(local, term.base, shape))
+            else:
+                products.setdefault(id(term.base), (term.base, []))[1].append(local)
+        for base, locals_at_base in products.values():
+            terms.append(_lift(_sum(locals_at_base), base, shape))
         return _union(shape, self.n, terms)
 
     def gather_union(
@@ -213,12 +220,7 @@ class Dependence:
                 matrices.append(_select(term.base, term.rows.reshape(-1)))
         if not matrices:
             return csr_array((self.size, self.n), dtype=bool)
-        total = matrices[0]
-        for matrix in matrices[1:]:
-            total = csr_array(total + matrix)
-            _check_entries(total.nnz)
-        total.sort_indices()
-        return total
+        return _sum(matrices)
 
 
 def nothing(shape: Shape, n: int) -> Dependence:
@@ -291,6 +293,16 @@ def boolean(
     matrix.sum_duplicates()
     _check_entries(matrix.nnz)
     return matrix
+
+
+def _sum(matrices: Sequence[csr_array]) -> csr_array:
+    """The canonical boolean matrix whose entries are those of all the matrices."""
+    total = matrices[0]
+    for matrix in matrices[1:]:
+        total = csr_array(total + matrix)
+        _check_entries(total.nnz)
+    total.sort_indices()
+    return total
 
 
 def product(left: csr_array, right: csr_array) -> csr_array:
