@@ -28,13 +28,11 @@ def check_all_points(case: Case, dtype: np.dtype, mode: str | None) -> None:
             check_equal(fun(*args), blocks(case, args, matrix), dtype, case.tolerance)
 
 
-def check_formats(case: Case, dtype: np.dtype, mode: str | None) -> None:
-    """All formats, plain and jitted where the format allows it; one where a mode is asked
-    for, because formats are made of values that no longer know their mode."""
-    args, colored = points(case, dtype)[0], coloring(case, dtype, mode)
+def check_formats(case: Case, dtype: np.dtype) -> None:
+    """All formats, plain and jitted where the format allows it."""
+    args, colored = points(case, dtype)[0], coloring(case, dtype)
     expected = blocks(case, args, dense(case, dtype)[0])
-    wanted = ("bcoo",) if mode else formats(case, args)
-    for output_format in wanted:
+    for output_format in formats(case, args):
         fun = derivative(case, colored, output_format)
         check_equal(fun(*args), expected, dtype, case.tolerance)
         if output_format in JAX_FORMATS:
@@ -49,6 +47,6 @@ def check_vmap(case: Case, dtype: np.dtype, mode: str | None) -> None:
         for args, matrix in zip(both, dense(case, dtype), strict=False)
     ]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *expected)
-    for output_format in JAX_FORMATS[:1] if mode else JAX_FORMATS:
+    for output_format in JAX_FORMATS[: 1 if mode else 2]:
         fun = derivative(case, colored, output_format)
         check_equal(batched(fun, both), stacked, dtype, case.tolerance)
