@@ -15,12 +15,12 @@ from ._pattern import SparsityPattern
 from ._sparsity import detect_sparsity
 from ._types import (
     HESSIAN_MODES,
-    JACOBIAN_MODES,
     ChunkSize,
     HessianMode,
     JacobianMode,
     OutputFormat,
     check_choice,
+    check_jacobian_mode,
 )
 
 
@@ -128,7 +128,7 @@ def jacobian_coloring(
     `mode`.
     """
     if mode is not None:
-        check_choice("mode", mode, JACOBIAN_MODES)
+        check_jacobian_mode(mode)
     detected = detect_sparsity(f, args, kwargs, order=1, argnums=argnums, has_aux=has_aux)
     return jacobian_coloring_from_sparsity(
         detected.pattern,

@@ -19,7 +19,7 @@ from jax.core import Tracer
 from jaxtyping import PyTree
 
 from ._pattern import SparsityPattern
-from ._types import HESSIAN_MODES
+from ._types import BIDIRECTIONAL, HESSIAN_MODES
 
 
 class Slot(NamedTuple):
@@ -218,7 +218,7 @@ def _check_integer(dtype: Any, mode: str, allow_int: bool) -> None:
             "Inputs must be real- or complex-valued (a sub-dtype of np.inexact). Got "
             f"{dtype}. Pass allow_int=True for zero blocks in place of an error."
         )
-    if mode == "fwd":
+    if mode in ("fwd", BIDIRECTIONAL):
         raise TypeError(
             f"Integer inputs are not supported in forward mode. Got {dtype}. Use a "
             "coloring of mode 'rev'."

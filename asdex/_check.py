@@ -15,7 +15,7 @@ from ._compress import Linearization, compress, linearize, rows_of
 from ._decompress import decompress_data
 from ._errors import VerificationError
 from ._flat import flatten
-from ._types import HESSIAN_MODES, JACOBIAN_MODES, check_choice
+from ._types import HESSIAN_MODES, check_choice, check_jacobian_mode
 
 _METHODS = ("matvec", "dense")
 _NAMED = 3
@@ -63,7 +63,7 @@ def check_jacobian_correctness(
     **Raises:** `VerificationError` naming the first wrong entries; `ValueError` for an
     unknown method, a coloring for a Hessian, or arguments that do not fit the coloring.
     """
-    check_choice("mode", coloring.mode, JACOBIAN_MODES)
+    check_jacobian_mode(coloring.mode)
     tolerance = _Tolerance(rtol, atol)
     _check(f, x, coloring, "Jacobian", method, num_probes, seed, tolerance)
 

@@ -12,7 +12,13 @@ from ._html import coloring_html
 from ._index import Derived, IndexArray, as_indices
 from ._io import FilePath, building_from, read_arrays, take_header, write_file
 from ._pattern import SparsityPattern, pattern_from_record, pattern_record
-from ._types import HESSIAN_MODES, JACOBIAN_MODES, ColoringMode, check_choice
+from ._types import (
+    BIDIRECTIONAL,
+    HESSIAN_MODES,
+    JACOBIAN_MODES,
+    ColoringMode,
+    check_choice,
+)
 
 _STAR_SET_ARRAYS = ("star", "hub", "edge_lo", "edge_hi", "edge_pos")
 
@@ -199,7 +205,7 @@ class ColoredPattern(eqx.Module):
         found_by: str = "",
         lower_bound: int = 0,
     ):
-        check_choice("mode", mode, JACOBIAN_MODES + HESSIAN_MODES)
+        check_choice("mode", mode, (*JACOBIAN_MODES, BIDIRECTIONAL, *HESSIAN_MODES))
         if num_colors < 0:
             raise ValueError(f"num_colors must not be negative. Got {num_colors}.")
         self.sparsity = sparsity
@@ -211,11 +217,14 @@ class ColoredPattern(eqx.Module):
         self.star_set = star_set
         self.found_by = found_by
         self.lower_bound = lower_bound
-        vertices = sparsity.m if mode == "rev" else sparsity.n
+        m, n = sparsity.shape
+        vertices, kind = {
+            "rev": (m, "row"),
+            BIDIRECTIONAL: (n + m, "column, then for each row,"),
+        }.get(mode, (n, "column"))
         if self.colors.shape != (vertices,):
             raise ValueError(
-                f"colors must have shape ({vertices},), one for each "
-                f"{'row' if mode == 'rev' else 'column'} of the {sparsity.m}x{sparsity.n} "
+                f"colors must have shape ({vertices},), one for each {kind} of the {m}x{n} "
                 f"pattern in mode {mode!r}. Got {self.colors.shape}."
             )
         if (symmetric or mode in HESSIAN_MODES) and sparsity.m != sparsity.n:
@@ -233,16 +242,40 @@ class ColoredPattern(eqx.Module):
                 "(i, j) has its mirror (j, i). Add the missing ones, or use "
                 "symmetric=False."
             )
-        self._positions = Derived(IndexArray(_positions(self)))
+        if mode == BIDIRECTIONAL and (symmetric or not self._sides_are_apart()):
+            raise ValueError(
+                "In a bidirectional coloring, which cannot be symmetric, the colors of the "
+                "rows must be larger than those of the columns."
+            )
+        both = mode == BIDIRECTIONAL
+        positions = _bidirectional_positions(self) if both else _positions(self)
+        self._positions = Derived(IndexArray(positions))
 
     @property
     def colors(self) -> Int32[np.ndarray, " vertices"]:
-        """Color of each row (mode `"rev"`) or column (otherwise), read-only."""
+        """Color of each row (mode `"rev"`) or column (otherwise), read-only.
+
+        In mode `"bidirectional"` first of each column, then of each row.
+        """
         return self._colors.array
 
     @property
+    def num_jvps(self) -> int:
+        """How many of the colors are those of columns; they come first."""
+        if self.mode == BIDIRECTIONAL:
+            return int(self.colors[: self.sparsity.n].max(initial=-1)) + 1
+        return 0 if self.mode == "rev" else self.num_colors
+
+    def _sides_are_apart(self) -> bool:
+        row_colors = self.colors[self.sparsity.n :]
+        return bool((row_colors[row_colors >= 0] >= self.num_jvps).all())
+
+    @property
     def dim(self) -> int:
-        """Length of the rows of the compressed matrix."""
+        """Length of the rows of the compressed matrix; of the longer ones in mode
+        `"bidirectional"`, where the others are filled up with zeros."""
+        if self.mode == BIDIRECTIONAL:
+            return max(self.sparsity.shape)
         return self.sparsity.n if self.mode == "rev" else self.sparsity.m
 
     @property
@@ -335,14 +368,11 @@ def _positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:
     if coloring.mode == "rev":
         seeded, along = along, seeded
     dim = coloring.dim
-    small = coloring.num_colors * dim <= np.iinfo(np.int32).max
-    dtype = np.int32 if small else np.int64
-
-    slot = colors[seeded].astype(dtype) * dtype(dim) + along
+    slot = _slots(coloring, colors[seeded], along)
     read_hub, read_spoke, read = seeded, along, slot
     if coloring.symmetric:
         read_hub, read_spoke = _hubs_and_spokes(pattern, cast(StarSet, coloring.star_set))
-        read = colors[read_hub].astype(dtype) * dtype(dim) + read_spoke
+        read = _slots(coloring, colors[read_hub], read_spoke)
 
     if (lost := np.flatnonzero(colors[read_hub] < 0)).size:
         k = lost[0]
@@ -362,6 +392,43 @@ def _positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:
             f"{seeded[second]} both have color {colors[seeded[first]]}."
         )
     return read
+
+
+def _bidirectional_positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:
+    """Read each entry among the columns of its color if it is alone there, otherwise
+    among the rows of its color."""
+    pattern, n = coloring.sparsity, coloring.sparsity.n
+    column_color, row_color = coloring.colors[:n], coloring.colors[n:]
+    by_column, by_row = column_color[pattern.cols], row_color[pattern.rows]
+    slots = (
+        _slots(coloring, by_column, pattern.rows),
+        _slots(coloring, by_row, pattern.cols),
+    )
+    added = np.concatenate([slots[0][by_column >= 0], slots[1][by_row >= 0]])
+    size = coloring.num_colors * coloring.dim
+    in_column, in_row = (
+        (color >= 0) & _occurs_once(added, np.where(color >= 0, slot, 0), size)
+        for color, slot in zip((by_column, by_row), slots, strict=True)
+    )
+    if (lost := np.flatnonzero(~(in_column | in_row))).size:
+        k = lost[0]
+        raise InvalidColoringError(
+            f"Entry ({pattern.rows[k]}, {pattern.cols[k]}) cannot be recovered: it stands "
+            f"alone neither among the columns of color {by_column[k]} nor among the rows "
+            f"of color {by_row[k]}."
+        )
+    return np.where(in_column, *slots)
+
+
+def _slots(
+    coloring: ColoredPattern,
+    colors: Int32[np.ndarray, " nnz"],
+    along: Int32[np.ndarray, " nnz"],
+) -> Integer[np.ndarray, " nnz"]:
+    """Positions in the raveled compressed matrix: row `colors[k]`, column `along[k]`."""
+    small = coloring.num_colors * coloring.dim <= np.iinfo(np.int32).max
+    dtype = np.int32 if small else np.int64
+    return colors.astype(dtype) * dtype(coloring.dim) + along
 
 
 def _hubs_and_spokes(

@@ -6,14 +6,14 @@ mode `"rev"`: of the rows) of color `c`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact, Int32
+from jaxtyping import Array, Inexact, Int32, Num
 
 from ._coloring import ColoredPattern
-from ._types import HESSIAN_MODES, ChunkSize
+from ._types import BIDIRECTIONAL, HESSIAN_MODES, ChunkSize
 
 _BUDGET = 2**30
 
@@ -30,6 +30,7 @@ class Linearization(NamedTuple):
     apply: Callable[[Vector], Vector]
     seed_dtype: Any
     row_dtype: Any
+    transpose: Callable[[Vector], Vector] | None = None  # In mode `"bidirectional"` only.
 
 
 def linearize(
@@ -55,15 +56,23 @@ def linearize(
 
     if mode in HESSIAN_MODES:
         fun = jax.grad(fun, has_aux=True, holomorphic=holomorphic)
-    if mode in ("fwd", "fwd_over_rev"):
+    if mode in ("fwd", "fwd_over_rev", BIDIRECTIONAL):
         y, push, extras = jax.linearize(fun, x, has_aux=True)
         linearization = Linearization(push, x.dtype, y.dtype)
+        if mode == BIDIRECTIONAL:
+            pull = jax.linear_transpose(push, x)
+            linearization = linearization._replace(transpose=lambda v: pull(v)[0])
     else:
         y, pull, extras = jax.vjp(fun, x, has_aux=True)
         linearization = Linearization(lambda v: pull(v)[0], y.dtype, x.dtype)
     _check_output_dtype(y.dtype, mode, holomorphic)
     return linearization, extras
 
+
+Compressed: TypeAlias = (
+    Num[Array, "colors dim"] | tuple[Num[Array, "jvps m"], Num[Array, "vjps n"]]
+)
+"""The compressed matrix, or in mode `"bidirectional"` the pair `(B_fwd, B_rev)`."""
 
 Rows = Callable[[Int32[Array, " chunk"]], Inexact[Array, "chunk dim"]]
 """Computes rows of the compressed matrix, all at once. Colors that do not exist have
@@ -81,7 +90,40 @@ def rows_of(linearization: Linearization, coloring: ColoredPattern) -> Rows:
 
     if coloring.num_colors == 0:
         return lambda each: jnp.zeros((0, coloring.dim), linearization.row_dtype)
-    return jax.vmap(row)
+    if linearization.transpose is None:
+        return jax.vmap(row)
+    return _rows_of_both(linearization, coloring, colors)
+
+
+def _rows_of_both(
+    linearization: Linearization, coloring: ColoredPattern, colors: Int32[Array, " both"]
+) -> Rows:
+    """The rows of the compressed matrix in mode `"bidirectional"`.
+
+    Columns have the first colors, rows the others. Which product a row takes is known
+    while tracing for all rows at once, but not for a chunk of them, which takes both.
+    """
+    (_, n), dim, num_jvps = coloring.sparsity.shape, coloring.dim, coloring.num_jvps
+    dtype, transpose = linearization.row_dtype, linearization.transpose
+    assert transpose is not None
+
+    def push(color: Int32[Array, ""]) -> Inexact[Array, " dim"]:
+        y = linearization.apply((colors[:n] == color).astype(linearization.seed_dtype))
+        return jnp.pad(y, (0, dim - y.size))
+
+    def pull(color: Int32[Array, ""]) -> Inexact[Array, " dim"]:
+        x = transpose((colors[n:] == color).astype(dtype))
+        return jnp.pad(x.astype(dtype), (0, dim - x.size))
+
+    def rows(each: Int32[Array, " chunk"]) -> Inexact[Array, "chunk dim"]:
+        if each.size == coloring.num_colors:
+            pushed, pulled = each[:num_jvps], each[num_jvps:]
+            parts = [jax.vmap(push)(pushed)] if num_jvps else []
+            parts += [jax.vmap(pull)(pulled)] if pulled.size else []
+            return jnp.concatenate(parts)
+        return jax.vmap(lambda color: push(color) + pull(color))(each)
+
+    return rows
 
 
 def compress(
@@ -92,6 +134,17 @@ def compress(
         return rows(jnp.arange(num_colors, dtype=jnp.int32))
     chunks = jax.lax.map(rows, colors_in_chunks(num_colors, chunk_size))
     return chunks.reshape(-1, chunks.shape[-1])[:num_colors]
+
+
+def as_compressed(
+    matrix: Inexact[Array, "colors dim"], coloring: ColoredPattern
+) -> Compressed:
+    """The compressed matrix as users get it: in mode `"bidirectional"` a pair without
+    the filling, the rows of the JVPs and those of the VJPs."""
+    if coloring.mode != BIDIRECTIONAL:
+        return matrix
+    (m, n), num_jvps = coloring.sparsity.shape, coloring.num_jvps
+    return matrix[:num_jvps, :m], matrix[num_jvps:, :n]
 
 
 def colors_in_chunks(num_colors: int, chunk_size: int) -> Int32[Array, "chunks chunk"]:
@@ -127,8 +180,8 @@ def _check_output_dtype(dtype: Any, mode: str, holomorphic: bool) -> None:
     is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
     if holomorphic and not is_complex:
         raise TypeError(f"holomorphic=True needs outputs of complex dtype. Got {dtype}.")
-    if is_complex and mode == "rev" and not holomorphic:
+    if is_complex and mode in ("rev", BIDIRECTIONAL) and not holomorphic:
         raise TypeError(
-            f"Mode 'rev' needs real-valued outputs. Got {dtype}. Use mode='fwd', or pass "
-            "holomorphic=True if the function is holomorphic."
+            f"Mode {mode!r} needs real-valued outputs. Got {dtype}. Use mode='fwd', or "
+            "pass holomorphic=True if the function is holomorphic."
         )

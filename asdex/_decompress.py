@@ -23,7 +23,8 @@ Assembler = Callable[[Num[Array, " nnz"]], Any]
 
 
 def decompress_data(
-    compressed: Num[Array, "..."], coloring: ColoredPattern
+    compressed: Num[Array, "..."] | tuple[Num[Array, "..."], Num[Array, "..."]],
+    coloring: ColoredPattern,
 ) -> Num[Array, " nnz"]:
     """The values of the sparse matrix, in the order of the entries of its pattern.
 
@@ -33,11 +34,14 @@ def decompress_data(
     **Arguments:**
 
     - `compressed`: the matrix `B` of shape `(num_colors, dim)` that
-        `compressed_jacobian` or `compressed_hessian` returns.
+        `compressed_jacobian` or `compressed_hessian` returns; in mode `"bidirectional"`
+        the pair `(B_fwd, B_rev)`.
     - `coloring`: the coloring that `B` was computed with.
 
     **Raises:** `ValueError` if `compressed` has another shape.
     """
+    if isinstance(compressed, tuple):
+        compressed = _joined(compressed, coloring)
     k, d = coloring.num_colors, coloring.dim
     if compressed.shape != (k, d):
         raise ValueError(
@@ -48,8 +52,26 @@ def decompress_data(
     return read(compressed, Reading(coloring.positions, ()))
 
 
+def _joined(
+    pair: tuple[Num[Array, "..."], Num[Array, "..."]], coloring: ColoredPattern
+) -> Num[Array, "..."]:
+    """The two parts of a bidirectional compressed matrix, filled up to equal length."""
+    (m, n), num_jvps = coloring.sparsity.shape, coloring.num_jvps
+    expected = (num_jvps, m), (coloring.num_colors - num_jvps, n)
+    shapes = pair[0].shape, pair[1].shape
+    if coloring.mode != "bidirectional" or shapes != expected:
+        raise ValueError(
+            "A pair of compressed matrices belongs to a coloring of mode 'bidirectional' "
+            f"and has shapes {expected} for this one of mode {coloring.mode!r}. Got "
+            f"{shapes}."
+        )
+    return jnp.concatenate(
+        [jnp.pad(part, ((0, 0), (0, coloring.dim - part.shape[1]))) for part in pair]
+    )
+
+
 def decompress(
-    compressed: Num[Array, "..."],
+    compressed: Num[Array, "..."] | tuple[Num[Array, "..."], Num[Array, "..."]],
     coloring: ColoredPattern,
     output_format: OutputFormat = "bcoo",
 ) -> Any:

@@ -63,7 +63,7 @@ def coloring_header(
 ) -> tuple[str, str]:
     """What the coloring is of, and what it saves."""
     m, n = shape
-    product = {"fwd": "JVP", "rev": "VJP"}.get(mode, "HVP")
+    product = {"fwd": "JVP", "rev": "VJP", "bidirectional": "JVP/VJP"}.get(mode, "HVP")
     dense = count(n, "HVP")
     if product != "HVP":
         dense = f"{count(m, 'VJP')} or {count(n, 'JVP')}"

@@ -13,7 +13,13 @@ from ._arguments import Inputs, bind_call, check_differentiable
 from ._check import with_check
 from ._closure import Program, closed_over
 from ._coloring import ColoredPattern
-from ._compress import compress, linearize, resolve_chunk_size, rows_of
+from ._compress import (
+    as_compressed,
+    compress,
+    linearize,
+    resolve_chunk_size,
+    rows_of,
+)
 from ._decompress import (
     Assembler,
     assembler,
@@ -32,6 +38,7 @@ from ._read import (
 )
 from ._sparsity import check_for_dtypes
 from ._types import (
+    BIDIRECTIONAL,
     HESSIAN_MODES,
     HOST_FORMATS,
     JACOBIAN_MODES,
@@ -125,7 +132,9 @@ def evaluator(
         else:
             result, extras = compute(Program(call.fun), call.x, call.others)
         form, structure = form_for(extras.structure), extras.structure
-        if form is not None:
+        if form is None:
+            result = as_compressed(result, coloring)
+        else:
             row_dtypes = structure.dtypes if order == 1 else call.dtypes
             dtypes = call.dtypes if mode == "rev" else row_dtypes
             rows = form.assemble(result, by_column=mode == "rev", dtypes=dtypes)
@@ -210,7 +219,7 @@ def _check_options(
             "with jacobian_coloring or hessian_coloring."
         )
     modes = JACOBIAN_MODES if order == 1 else HESSIAN_MODES
-    if coloring.mode not in modes:
+    if coloring.mode not in modes and (order, coloring.mode) != (1, BIDIRECTIONAL):
         name = "Jacobian" if order == 1 else "Hessian"
         raise ValueError(
             f"A {name} needs a coloring of mode {' or '.join(map(repr, modes))}. This one "

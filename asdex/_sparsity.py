@@ -23,7 +23,7 @@ from ._arguments import (
 from ._detect import DEFAULT_MAX_NNZ, Detection, Trail, detect
 from ._flat import FlatCall, FlatFunction, flatten
 from ._pattern import SparsityPattern
-from ._types import JACOBIAN_MODES
+from ._types import BIDIRECTIONAL, JACOBIAN_MODES
 
 _WHY = (
     "A custom_vjp and integer inputs exclude forward mode; a while loop and complex "
@@ -44,7 +44,8 @@ class Detected(NamedTuple):
         """
         if mode is None:
             return None if self.modes == JACOBIAN_MODES else self.modes[0]
-        if mode not in self.modes:
+        needed = JACOBIAN_MODES if mode == BIDIRECTIONAL else (mode,)
+        if not set(needed) <= set(self.modes):
             raise ValueError(
                 f"mode={mode!r} is impossible for this function; possible is "
                 f"{' or '.join(map(repr, self.modes))}. {_WHY}"

@@ -2,9 +2,9 @@
 
 from typing import Literal, TypeAlias, get_args
 
-JacobianMode: TypeAlias = Literal["fwd", "rev"]
+JacobianMode: TypeAlias = Literal["fwd", "rev", "bidirectional"]
 """AD mode of a Jacobian: `"fwd"` pushes one JVP per color of the columns, `"rev"`
-pulls one VJP per color of the rows."""
+pulls one VJP per color of the rows, `"bidirectional"` does both for some of them."""
 
 HessianMode: TypeAlias = Literal["fwd_over_rev", "rev_over_fwd", "rev_over_rev"]
 """AD composition of a Hessian-vector product: `"fwd_over_rev"` is the JVP of the
@@ -23,10 +23,19 @@ OutputFormat: TypeAlias = Literal[
 ChunkSize: TypeAlias = int | Literal["auto"] | None
 """How many colors to process at a time; `None` stands for all."""
 
-JACOBIAN_MODES: tuple[str, ...] = get_args(JacobianMode)
+JACOBIAN_MODES = ("fwd", "rev")
+BIDIRECTIONAL = "bidirectional"
+"""Both of `JACOBIAN_MODES` together; used only if asked for."""
+
 HESSIAN_MODES: tuple[str, ...] = get_args(HessianMode)
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
 HOST_FORMATS = ("numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc")
+
+
+def check_jacobian_mode(mode: object) -> None:
+    """Raise `ValueError` unless `mode` is one of a Jacobian."""
+    if mode != BIDIRECTIONAL:
+        check_choice("mode", mode, JACOBIAN_MODES)
 
 
 def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -11,13 +11,15 @@ from .._coloring import ColoredPattern
 from .._errors import DenseColoringWarning
 from .._pattern import SparsityPattern
 from .._types import (
+    BIDIRECTIONAL,
     HESSIAN_MODES,
-    JACOBIAN_MODES,
     ColoringMode,
     HessianMode,
     JacobianMode,
     check_choice,
+    check_jacobian_mode,
 )
+from .bidirectional import color_bidirectional
 from .graph import as_pattern
 from .portfolio import AbstractAlgorithm, Algorithm, as_algorithm
 from .problem import column_problem, row_problem, star_problem
@@ -39,6 +41,7 @@ def jacobian_coloring_from_sparsity(
     - `sparsity`: the pattern, or a matrix whose nonzero (stored) entries are the pattern.
     - `mode`: `"fwd"` colors the columns, `"rev"` the rows; by default the side with
         fewer colors, the columns on a tie, and always the columns if `symmetric`.
+        `"bidirectional"` colors some of both, for matrices with dense rows and columns.
     - `symmetric`: color so that of each pair of entries `(i, j)` and `(j, i)` only one is
         read. The pattern must be symmetric, and so must be the matrix.
     - `postprocess`: only with `symmetric`; see `color_symmetric`.
@@ -50,11 +53,18 @@ def jacobian_coloring_from_sparsity(
     """
     pattern, chosen = as_pattern(sparsity), as_algorithm(algorithm)
     if mode is not None:
-        check_choice("mode", mode, JACOBIAN_MODES)
+        check_jacobian_mode(mode)
     if symmetric:
+        if mode == BIDIRECTIONAL:
+            raise ValueError(
+                "A bidirectional coloring cannot be symmetric. Use mode='fwd' or 'rev', or "
+                "symmetric=False."
+            )
         return _color_symmetric(pattern, mode or "fwd", postprocess, chosen)
     if mode is None:
         return _warn_if_dense(_color_better_side(pattern, chosen))
+    if mode == BIDIRECTIONAL:
+        return _warn_if_dense(_color_both_sides(pattern))
     return _warn_if_dense(_color_side(pattern, mode, chosen))
 
 
@@ -129,6 +139,22 @@ def _color_better_side(
     return min(cols, rows, key=lambda coloring: coloring.num_colors)
 
 
+def _color_both_sides(pattern: SparsityPattern) -> ColoredPattern:
+    column_colors, row_colors = color_bidirectional(pattern)
+    num_jvps = int(column_colors.max(initial=-1)) + 1
+    row_colors = np.where(row_colors < 0, row_colors, row_colors + num_jvps)
+    colors = np.concatenate([column_colors, row_colors])
+    return ColoredPattern(
+        pattern,
+        colors,
+        int(colors.max(initial=-1)) + 1,
+        symmetric=False,
+        mode=BIDIRECTIONAL,
+        found_by="Bidirectional",
+        lower_bound=min(1, pattern.nnz),
+    )
+
+
 def _color_symmetric(
     pattern: SparsityPattern,
     mode: ColoringMode,
@@ -157,11 +183,13 @@ def _color_symmetric(
 
 def _warn_if_dense(coloring: ColoredPattern) -> ColoredPattern:
     """The coloring, with a warning if it needs as many passes as the dense derivative."""
-    if 1 < coloring.colors.size <= coloring.num_colors:
+    m, n = coloring.sparsity.shape
+    passes = {"rev": m, BIDIRECTIONAL: min(m, n)}.get(coloring.mode, n)
+    if 1 < passes <= coloring.num_colors:
         warnings.warn(
-            f"The coloring has {coloring.num_colors} colors for {coloring.colors.size} "
-            f"{'rows' if coloring.mode == 'rev' else 'columns'}, the same as the dense "
-            "case: sparse differentiation saves no pass here.",
+            f"The coloring has {coloring.num_colors} colors for a {m}x{n} matrix in mode "
+            f"{coloring.mode!r}, the same as the dense case: sparse differentiation saves "
+            "no pass here.",
             DenseColoringWarning,
             stacklevel=3,
         )
