@@ -3,7 +3,8 @@
 A result on the host cannot be made inside of the caller's `jax.jit`, so asdex compiles
 that computation itself; but a call that is not under `jit` must see what the function
 sees at that time. `Program` makes both possible: it is a static argument of the internal
-`jit`, and differs as soon as something that the function reads has been replaced.
+`jit`, and differs as soon as something that the function reads has been replaced. `Watch`
+tells when a pattern may not hold any more for that reason.
 """
 
 import functools
@@ -55,6 +56,28 @@ class Program:
             and len(self.parts) == len(other.parts)
             and all(a is b for a, b in zip(self.parts, other.parts, strict=True))
         )
+
+
+class Watch:
+    """Notices when something that a function reads has been replaced.
+
+    A pattern was detected with the values that the function read at that time. What the
+    function itself changes while it is traced, like a counter of calls, does not count.
+    """
+
+    __slots__ = ("_fun", "_last")
+
+    def __init__(self, fun: Callable[..., Any]):
+        self._fun = fun
+        self.look()
+
+    def look(self) -> None:
+        """Take what is there now as seen."""
+        self._last = Program(self._fun, parts=closed_over(self._fun))
+
+    def sees_change(self) -> bool:
+        """Whether something is not what it was at the last look."""
+        return self._last != Program(self._fun, parts=closed_over(self._fun))
 
 
 def closed_over(f: Callable[..., Any]) -> list[Any]:

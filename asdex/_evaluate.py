@@ -11,7 +11,7 @@ from jaxtyping import Array, Inexact, Integer, Num
 
 from ._arguments import Inputs, bind_call, check_differentiable
 from ._check import with_check
-from ._closure import Program, closed_over
+from ._closure import Program, Watch, closed_over
 from ._coloring import ColoredPattern
 from ._compress import (
     as_compressed,
@@ -25,7 +25,6 @@ from ._decompress import (
     assembler,
     block_layout,
     check_shapes_for,
-    decompress_data,
 )
 from ._flat import Extras, Structure, cast, flatten
 from ._read import (
@@ -36,7 +35,7 @@ from ._read import (
     read,
     read_in_chunks,
 )
-from ._sparsity import check_for_dtypes
+from ._sparsity import check_still_holds
 from ._types import (
     BIDIRECTIONAL,
     HESSIAN_MODES,
@@ -107,10 +106,12 @@ def evaluator(
             result = read_in_chunks(rows, count, dtype, form.reading)
         if options.checked:
             order = None if form is None else form.order
-            values = decompress_data(result, coloring) if form is None else result
+            gather = Reading(coloring.positions, ())
+            values = read(result, gather) if form is None else result
             result = with_check(result, values, order, linearization, coloring)
         return result, extras
 
+    watch = Watch(f) if pattern.knows_dtypes else None
     compute_for_host = jax.jit(compute, static_argnums=0)
 
     def evaluate(*args: Any, **kwargs: Any) -> Any:
@@ -125,12 +126,15 @@ def evaluator(
             holomorphic=options.holomorphic,
             allow_int=options.allow_int,
         )
-        check_for_dtypes(pattern, bound, call, order)
+        changed = watch is not None and watch.sees_change()
+        check_still_holds(pattern, bound, call, order, changed=changed)
         if options.output_format in HOST_FORMATS:
             program = Program(call.fun, call.dtypes, (*bound.surplus, *closed_over(f)))
             result, extras = compute_for_host(program, call.x, call.others)
         else:
             result, extras = compute(Program(call.fun), call.x, call.others)
+        if watch is not None:
+            watch.look()
         form, structure = form_for(extras.structure), extras.structure
         if form is None:
             result = as_compressed(result, coloring)

@@ -110,22 +110,22 @@ def detect_sparsity(
     return Detected(pattern, _modes(detection, inputs, call.x, order))
 
 
-def check_for_dtypes(
-    pattern: SparsityPattern, bound: Bound, call: FlatCall, order: int
+def check_still_holds(
+    pattern: SparsityPattern, bound: Bound, call: FlatCall, order: int, *, changed: bool
 ) -> None:
-    """Check that a pattern holds also for a call with other floating dtypes.
+    """Check that a pattern holds also for a call with other floating dtypes, or after
+    something that the function reads has `changed`.
 
-    Constants that depend on the dtype can be zero in one and not in another, by rounding
-    or underflow, so the pattern is detected again if a dtype differs from the samples.
+    Constants can be zero in one dtype and not in another, by rounding or underflow; and a
+    closed-over zero can be replaced. Then the pattern is detected again and compared.
 
     **Raises:** `ValueError` naming an entry that the pattern lacks.
     """
-    expected = [
-        leaf.dtype for leaf in jax.tree.leaves(pattern.input_avals) if is_aval(leaf)
-    ]
+    samples = jax.tree.leaves(pattern.input_avals)
+    expected = [leaf.dtype for leaf in samples if is_aval(leaf)]
     leaves = jax.tree.leaves(bound.arguments)
     given = [jnp.result_type(leaf) for leaf in leaves if is_array(leaf)]
-    if pattern.is_local or not pattern.knows_dtypes or given == expected:
+    if pattern.is_local or not pattern.knows_dtypes or (given == expected and not changed):
         return
     x, others = jax.tree.map(_shape_and_dtype, (call.x, call.others))
     detection = detect(call.fun if order == 1 else _gradient(call), x, others)
@@ -133,10 +133,13 @@ def check_for_dtypes(
     needed = detection.rows.astype(np.int64) * pattern.n + detection.cols
     if (lacking := needed[~np.isin(needed, held)]).size:
         row, col = divmod(int(lacking[0]), pattern.n)
+        reason = "a value that the function reads has changed since the pattern was used"
+        if given != expected:
+            reason = f"the pattern was detected for dtypes {_names(expected)}"
         raise ValueError(
-            f"The pattern was detected for dtypes {_names(expected)} and lacks entry "
-            f"({row}, {col}), which can be nonzero for the dtypes {_names(given)} of this "
-            "call. Detect it again with samples of these dtypes."
+            f"The pattern lacks entry ({row}, {col}), which can be nonzero in this call, "
+            f"with dtypes {_names(given)}: {reason}. Detect it again for what is used now, "
+            "or pass what changes as an argument."
         )
 
 

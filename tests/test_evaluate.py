@@ -257,3 +257,34 @@ def test_bcsr_of_several_arrays() -> None:
 def test_bcsr_needs_flat_arrays(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="BCSR only supports 2D"):
         asdex.jacobian(lambda x: x * 2, jnp.ones(shape), output_format="bcsr")
+
+
+def test_a_closed_over_zero_that_is_replaced_is_noticed() -> None:
+    weight: Any = np.zeros(8)
+
+    def fun(x: jax.Array) -> jax.Array:
+        return x**2 + weight * x[::-1]
+
+    derivative = asdex.jacobian(fun, X, output_format="dense")
+    np.testing.assert_allclose(derivative(X), jax.jacobian(fun)(X))
+    weight[2] = 1.0
+    with pytest.raises(ValueError, match=r"lacks entry \(2, 5\).*has changed"):
+        derivative(X)
+    weight = np.zeros(8)
+    np.testing.assert_allclose(derivative(X), jax.jacobian(fun)(X))
+
+
+def test_a_function_may_count_its_calls() -> None:
+    calls, traced = [], 0
+
+    def fun(x: jax.Array) -> jax.Array:
+        nonlocal traced
+        traced += 1
+        calls.append(traced)
+        return x**2
+
+    derivative = asdex.jacobian(fun, X)
+    before = traced
+    for count in (1, 2, 3):
+        derivative(X)
+        assert traced == before + count
