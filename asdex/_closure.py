@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 """Folders of code that does not change between calls, unless the function is in it."""
@@ -59,10 +60,11 @@ class Program:
 
 
 class Watch:
-    """Notices when something that a function reads has been replaced.
+    """Notices when a number or an array that a function reads has been replaced.
 
-    A pattern was detected with the values that the function read at that time. What the
-    function itself changes while it is traced, like a counter of calls, does not count.
+    A pattern was detected with the values that the function read at that time. Python
+    integers, and what the function itself changes while it is traced, do not count: they
+    may be counters of calls.
     """
 
     __slots__ = ("_fun", "_last")
@@ -73,11 +75,16 @@ class Watch:
 
     def look(self) -> None:
         """Take what is there now as seen."""
-        self._last = Program(self._fun, parts=closed_over(self._fun))
+        self._last = self._now()
 
     def sees_change(self) -> bool:
         """Whether something is not what it was at the last look."""
-        return self._last != Program(self._fun, parts=closed_over(self._fun))
+        return self._last != self._now()
+
+    def _now(self) -> Program:
+        numbers = (float, complex, np.generic, np.ndarray, jax.Array)
+        parts = [part for part in closed_over(self._fun) if isinstance(part, numbers)]
+        return Program(self._fun, parts=[p for p in parts if not isinstance(p, Tracer)])
 
 
 def closed_over(f: Callable[..., Any]) -> list[Any]:
