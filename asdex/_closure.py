@@ -126,7 +126,7 @@ def _read_by(value: Any, home: Any) -> Iterator[Any]:
         yield from value
     elif isinstance(value, np.ndarray):
         yield from value.reshape(-1).tolist() if value.dtype == object else ()
-    elif isinstance(value, ModuleType | type | jax.Array):
+    elif isinstance(value, ModuleType | type | jax.Array | Tracer):
         return
     elif hasattr(value, "__wrapped__"):
         yield value.__wrapped__
