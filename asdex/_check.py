@@ -1,6 +1,7 @@
 """Verification of sparse derivatives against JAX's dense ones."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -12,9 +13,9 @@ from jaxtyping import Array, Bool, Inexact, Int32, Integer, Num
 from ._arguments import Inputs, bind_call
 from ._coloring import ColoredPattern
 from ._compress import Linearization, compress, linearize, rows_of
-from ._decompress import decompress_data
 from ._errors import VerificationError
 from ._flat import flatten
+from ._read import Reading, read
 from ._types import HESSIAN_MODES, check_choice, check_jacobian_mode
 
 _METHODS = ("matvec", "dense")
@@ -25,8 +26,8 @@ _ADVICE = """
 If the coloring was made by hand or for another function, make one with {verb}. If the
 function has custom derivative rules, or if symmetric=True was promised, check that these
 are right. Otherwise this is a bug of asdex: a detected pattern lacks no entry that can be
-nonzero. Please report it with the function."""
-
+nonzero. explain_sparsity lists the lines of the function by which it was found; please
+report them with the function."""
 
 _DIFFERS = (
     "A sparse derivative differs from JAX's. check_jacobian_correctness or "
@@ -192,60 +193,70 @@ def _check(
     check_choice("method", method, _METHODS)
     if num_probes <= 0:
         raise ValueError(f"num_probes must be positive. Got {num_probes}.")
-    linearization = _linearize(f, x, coloring)
-    compressed = compress(rows_of(linearization, coloring), coloring.num_colors, None)
-    values = decompress_data(compressed, coloring)
+    compare, dtype = _comparison(f, x, coloring)
     sides = _Sides.of(coloring)
     if method == "dense":
-        wrong = _wrong_entries(values, linearization, sides, tolerance)
+        wrong = _wrong_entries(compare, jnp.eye(sides.seeds, dtype=dtype), tolerance)
     else:
         wrong = []
         for key in jax.random.split(jax.random.key(seed), num_probes):
-            probe = _probe(key, sides.seeds, linearization.seed_dtype)
-            wrong = _wrong_by_probe(values, probe, linearization, sides, tolerance)
-            if wrong:
-                break
+            probe = _probe(key, sides.seeds, dtype)
+            wrong = wrong or _wrong_by_probe(compare, probe, tolerance)
     if wrong:
-        raise VerificationError(_message(wrong, values, linearization, coloring, name))
+        message = _message(wrong, compare, dtype, coloring, name)
+        raise VerificationError(message)
 
 
-def _linearize(f: Callable[..., Any], x: Any, coloring: ColoredPattern) -> Linearization:
+Comparison = Callable[[Inexact[Array, " seeds"]], _Product]
+
+
+def _comparison(
+    f: Callable[..., Any], x: Any, coloring: ColoredPattern
+) -> tuple[Comparison, Any]:
+    """A compiled function that compares the product with one vector, and its dtype."""
     inputs = Inputs.of(coloring.sparsity)
     args = x if len(inputs.avals) > 1 else (x,)
     bound = bind_call(f, inputs, args, {}, forward_keywords=False)
     is_hessian = coloring.mode in HESSIAN_MODES
     call = flatten(bound, inputs, has_aux=False, scalar=is_hessian)
-    linearization, _ = linearize(
-        lambda x: call.fun(x, call.others),
+    holomorphic = jnp.iscomplexobj(call.x)
+
+    def linearize_at(x: Inexact[Array, " n"], others: list[Any]) -> Linearization:
+        def fun(x: Inexact[Array, " n"]) -> Any:
+            return call.fun(x, others)
+
+        return linearize(fun, x, coloring.mode, holomorphic=holomorphic)[0]
+
+    @jax.jit
+    def compare(
+        x: Inexact[Array, " n"], others: list[Any], probe: Inexact[Array, " seeds"]
+    ) -> _Product:
+        linearization = linearize_at(x, others)
+        rows = rows_of(linearization, coloring)
+        compressed = compress(rows, coloring.num_colors, None)
+        values = read(compressed, Reading(coloring.positions, ()))
+        return _product(values, probe, linearization, _Sides.of(coloring))
+
+    # In reverse mode the dtype of a probe is that of the output, known by tracing only.
+    dtypes: list[Any] = []
+    jax.eval_shape(
+        lambda x, others: dtypes.append(linearize_at(x, others).seed_dtype),
         call.x,
-        coloring.mode,
-        holomorphic=jnp.iscomplexobj(call.x),
+        call.others,
     )
-    return linearization
+    return partial(compare, call.x, call.others), dtypes[0]
 
 
 def _wrong_entries(
-    values: Num[Array, " nnz"],
-    linearization: Linearization,
-    sides: _Sides,
-    tolerance: _Tolerance,
+    compare: Comparison, basis: Inexact[Array, "seeds seeds"], tolerance: _Tolerance
 ) -> list[tuple[int, int]]:
     """All wrong entries, as pairs of a seed and where it comes out."""
-    basis = jnp.eye(sides.seeds, dtype=linearization.seed_dtype)
-    expected = jax.vmap(linearization.apply)(basis)
-    found = jnp.zeros((sides.seeds, sides.dim), values.dtype)
-    found = found.at[sides.seeded, sides.along].set(values)
-    scale = jnp.maximum(jnp.abs(expected), jnp.abs(found))
-    wrong = _Product(expected, found, scale).is_wrong(tolerance)
-    return [(int(i), int(j)) for i, j in zip(*np.nonzero(wrong), strict=True)]
+    is_wrong = jax.vmap(compare)(basis).is_wrong(tolerance)
+    return [(int(i), int(j)) for i, j in zip(*np.nonzero(is_wrong), strict=True)]
 
 
 def _wrong_by_probe(
-    values: Num[Array, " nnz"],
-    probe: Inexact[Array, " seeds"],
-    linearization: Linearization,
-    sides: _Sides,
-    tolerance: _Tolerance,
+    compare: Comparison, probe: Inexact[Array, " seeds"], tolerance: _Tolerance
 ) -> list[tuple[int, int]]:
     """One wrong entry for each of the first elements of the product that are wrong.
 
@@ -254,14 +265,12 @@ def _wrong_by_probe(
     """
 
     def difference(half: Integer[np.ndarray, " half"], line: int) -> float:
-        part = jnp.zeros_like(probe).at[half].set(probe[half])
-        product = _product(values, part, linearization, sides)
+        product = compare(probe * np.isin(np.arange(probe.size), half))
         return float(jnp.abs(product.expected - product.found)[line])
 
-    product = _product(values, probe, linearization, sides)
     found: list[tuple[int, int]] = []
-    for line in np.flatnonzero(product.is_wrong(tolerance))[:_NAMED].tolist():
-        suspects = np.arange(sides.seeds)
+    for line in np.flatnonzero(compare(probe).is_wrong(tolerance))[:_NAMED].tolist():
+        suspects = np.arange(probe.size)
         while suspects.size > 1:
             halves = np.array_split(suspects, 2)
             suspects = max(halves, key=lambda half: difference(half, line))
@@ -271,20 +280,21 @@ def _wrong_by_probe(
 
 def _message(
     wrong: list[tuple[int, int]],
-    values: Num[Array, " nnz"],
-    linearization: Linearization,
+    compare: Comparison,
+    dtype: Any,
     coloring: ColoredPattern,
     name: str,
 ) -> str:
     pattern, sides = coloring.sparsity, _Sides.of(coloring)
     lines = [f"The sparse {name} differs from JAX's at this point:"]
     for seeded, along in wrong[:_NAMED]:
-        unit = jnp.zeros(sides.seeds, linearization.seed_dtype).at[seeded].set(1)
-        expected = linearization.apply(unit)[along]
-        entry = np.flatnonzero((sides.seeded == seeded) & (sides.along == along))
-        place = (seeded, along) if coloring.mode == "rev" else (along, seeded)
-        found = f"{values[entry[0]]}" if entry.size else "not in the pattern"
-        lines.append(f"  row {place[0]}, column {place[1]}: {found}, by JAX {expected}")
+        product = compare(jnp.zeros(sides.seeds, dtype).at[seeded].set(1))
+        is_entry = ((sides.seeded == seeded) & (sides.along == along)).any()
+        found = f"{product.found[along]}" if is_entry else "not in the pattern"
+        row, col = (seeded, along) if coloring.mode == "rev" else (along, seeded)
+        lines.append(
+            f"  row {row}, column {col}: {found}, by JAX {product.expected[along]}"
+        )
     if len(wrong) > _NAMED:
         lines.append(f"  and {len(wrong) - _NAMED} more entries")
     lines.append(f"The pattern has shape {pattern.shape} and {pattern.nnz} entries.")

@@ -48,6 +48,25 @@ def test_several_arguments_and_complex_numbers() -> None:
     asdex.check_jacobian_correctness(f, z, asdex.jacobian_coloring(f, z))
 
 
+def test_bidirectional_colorings() -> None:
+    def arrow(x: jax.Array) -> jax.Array:
+        return x**2 + x[0] + jnp.zeros_like(x).at[0].set(x.sum())
+
+    coloring = asdex.jacobian_coloring(arrow, X, mode="bidirectional")
+    assert coloring.num_colors < 7
+    for method in ("matvec", "dense"):
+        asdex.check_jacobian_correctness(arrow, X, coloring, method=method)
+    for build in (
+        asdex.jacobian_from_coloring,
+        asdex.compressed_jacobian_from_coloring,
+    ):
+        build(arrow, coloring, checked=True)(X)
+    with pytest.raises(asdex.VerificationError, match="row 2, column 3: not in"):
+        asdex.check_jacobian_correctness(
+            lambda x: arrow(x) + jnp.zeros_like(x).at[2].set(x[3]), X, coloring
+        )
+
+
 @pytest.mark.parametrize("shape", [(6, 8), (8, 6)])
 def test_every_missing_entry_is_found(shape: tuple[int, int]) -> None:
     """Fifty random matrices, whose colorings lack one entry."""
