@@ -13,6 +13,9 @@ from . import (
     indexing as indexing,
 )
 from . import (
+    lineax as lineax,
+)
+from . import (
     loops as loops,
 )
 from . import (

@@ -1,15 +1,21 @@
 """Primitives of Equinox that reach a program, known by name.
 
-`nonbatchable` only checks its operand and is with the rules that pass everything through;
-`unvmap_any` and its like give booleans and counters, which depend on nothing.
+`nonbatchable` and its like only check their operand and are with the rules that pass
+everything through; `unvmap_any` and its like give booleans and counters, which depend on
+nothing.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import jax
 from jax.extend.core import JaxprEqn
 
-from ..dependence import Dependence, nothing, union
-from ..table import Scope, Value, output_shape, register
+from ..dependence import Dependence, union
+from ..interpret import active, conservative
+from ..known import Status
+from ..table import Scope, Value, output_shape, register, register_control
+from .control import call
 
 
 @register("select_if_vmap")
@@ -20,14 +26,25 @@ def select_if_vmap(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> De
     return union([op.dependence.broadcast(shape) for op in operands if op.dependence])
 
 
-@register("maybe_set", linear=(1, 2))
-def maybe_set(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
-    """A buffer in which an element along the leading axis, not known which, is replaced."""
-    _, buffer, update, *_ = operands
-    shape = output_shape(eqn)
-    parts = [nothing(shape, scope.n)]
-    if buffer.dependence is not None:
-        parts.append(buffer.dependence)
-    if update.dependence is not None:
-        parts.append(update.dependence.whole().broadcast(shape))
-    return union(parts)
+@register_control("maybe_set")
+def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
+    """The program that the primitive runs, as if it stood here."""
+
+    def run(*arrays: Any) -> Any:
+        return eqn.primitive.impl(*arrays, **eqn.params)
+
+    return call(jax.make_jaxpr(run)(*(op.aval for op in operands)), operands, scope)
+
+
+@register_control("noinline")
+def noinline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
+    """The function of that number, as if it stood here."""
+    number, *others = operands
+    if number.known.status is not Status.KNOWN:
+        return active(eqn, conservative(eqn, operands, scope))
+    value = scope.value(number)
+
+    def run(*arrays: Any) -> Any:
+        return eqn.primitive.impl(value, *arrays, **eqn.params)
+
+    return call(jax.make_jaxpr(run)(*(op.aval for op in others)), others, scope)

@@ -38,7 +38,10 @@ def collective(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[D
     return outputs
 
 
-@register(lax.optimization_barrier_p, p.device_put_p, "nonbatchable")
+@register(
+    *(lax.optimization_barrier_p, p.device_put_p, "nonbatchable"),
+    "nondifferentiable_backward",
+)
 def pass_through(
     eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
 ) -> list[Dependence]:

@@ -1,18 +1,19 @@
 """Solves and Fourier transforms: dense along the axes they act on, precise elsewhere."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jax import lax
-from jax.extend.core import JaxprEqn
+from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.extend.core import primitives as p
 from scipy.sparse.csgraph import connected_components
 
-from ..dependence import Dependence, nothing
+from ..dependence import Dependence, boolean, nothing
 from ..interpret import active, conservative, inactive
 from ..known import UNKNOWN
 from ..local import as_own_inputs, joined, split
-from ..table import Scope, Value, output_shape, register, register_control, shape_of
+from ..table import Scope, Value, output_shape, register, register_control
 from .control import call
 
 
@@ -54,29 +55,43 @@ def tridiagonal_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) ->
 
 @register_control(p.linear_solve_p)
 def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
-    """The solution of `A x = b`, where a program gives the product with `A`.
-
-    The inverse is dense at most within the blocks of `A`, the connected components of
-    its pattern, which is worked out from that program. How the system is solved does not
-    matter.
-    """
+    """The solution of `A x = b`, where a program gives the product with `A`. How the
+    system is solved does not matter."""
     count = eqn.params["const_lengths"].matvec
-    consts, sides = operands[:count], operands[-len(eqn.outvars) :]
+    sides = operands[-len(eqn.outvars) :]
     if all(operand.dependence is None for operand in operands):
         return inactive(eqn, [UNKNOWN] * len(eqn.outvars))
     if any(operand.dependence is not None for operand in operands[: -len(sides)]):
         return active(eqn, conservative(eqn, operands, scope))
-    unknowns = [Value(side.aval, nothing(side.shape, 0)) for side in sides]
-    own, inner = as_own_inputs([*consts, *unknowns], scope.apart())
-    products = call(eqn.params["jaxprs"].matvec, own, inner)
-    shapes = [shape_of(var) for var in eqn.outvars]
-    rows = [
-        product.dependence or nothing(shape, inner.n)
-        for product, shape in zip(products, shapes, strict=True)
-    ]
-    pattern = joined(rows, inner.n).matrix()
-    blocks, block = connected_components(pattern, directed=False)
-    right = [side.dependence or nothing(side.shape, scope.n) for side in sides]
-    every = np.arange(inner.n)
-    solved = joined(right, scope.n).spread(block, every, (int(blocks),)).take(block)
-    return active(eqn, split(solved, shapes))
+    product, unknowns = eqn.params["jaxprs"].matvec, [side.aval for side in sides]
+    return active(eqn, solve_in_blocks(product, operands[:count], unknowns, sides, scope))
+
+
+def solve_in_blocks(
+    product: ClosedJaxpr,
+    consts: Sequence[Value],
+    unknowns: Sequence[Any],
+    sides: Sequence[Value],
+    scope: Scope,
+) -> list[Dependence]:
+    """Solutions of the types `unknowns` for the right-hand sides `sides`, where `product`
+    takes constants, which depend on no input, and unknowns to the left-hand sides.
+
+    The (pseudo-)inverse of a matrix is dense at most within its blocks: the connected
+    components of the graph in which each entry joins its row and its column.
+    """
+    empty = [Value(aval, nothing(aval.shape, 0)) for aval in unknowns]
+    own, inner = as_own_inputs([*consts, *empty], scope.apart())
+    products = call(product, own, inner)
+    pattern = joined([_or_nothing(value, inner.n) for value in products], inner.n).matrix()
+    height, width = pattern.shape
+    rows = np.repeat(np.arange(height), np.diff(pattern.indptr))
+    graph = boolean(rows, height + pattern.indices, (height + width, height + width))
+    count, block = connected_components(graph, directed=False)
+    right = joined([_or_nothing(side, scope.n) for side in sides], scope.n)
+    blocks = right.spread(block[:height], np.arange(height), (int(count),))
+    return split(blocks.take(block[height:]), [aval.shape for aval in unknowns])
+
+
+def _or_nothing(value: Value, n: int) -> Dependence:
+    return value.dependence or nothing(value.shape, n)

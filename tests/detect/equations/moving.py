@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from equinox.internal import nonbatchable
+from equinox.internal import nonbatchable, nondifferentiable_backward
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 from jax.experimental.layout import Layout, with_layout_constraint
@@ -135,6 +135,7 @@ _pass(p.stop_gradient_p, fun=p.stop_gradient_p.bind)
 _pass(p.name_p, fun=lambda x: checkpoint_name(x, "saved"))
 _pass(p.device_put_p, fun=lambda x: jax.device_put(x, jax.devices()[0]))
 _pass("nonbatchable", fun=nonbatchable)
+_pass("nondifferentiable_backward", fun=nondifferentiable_backward)
 _pass(
     "layout_constraint", fun=lambda x: with_layout_constraint(x, Layout((*range(x.ndim),)))
 )

@@ -1,6 +1,8 @@
 """Equations of products, convolutions, solves, Fourier transforms, sparse matrices."""
 
+import jax
 import jax.numpy as jnp
+import lineax as lx
 import numpy as np
 from jax import lax
 from jax.experimental import sparse
@@ -166,3 +168,20 @@ def linear_solve(rng: Rng) -> Equation:
         )
 
     return Equation(fun, [blocks, real(2, size)], "unknown", inputs=[1])
+
+
+def _solve(matrix: jax.Array, right: jax.Array) -> jax.Array:
+    return lx.linear_solve(lx.MatrixLinearOperator(matrix), right, lx.LU()).value
+
+
+@equation("linear_solve")
+def solve_by_lineax(rng: Rng) -> Equation:
+    size = int(rng.integers(1, 4))
+    return Equation(_solve, [_invertible(size, size), real(size)], inputs=[1])
+
+
+@equation("vprim")
+def solve_batch_by_lineax(rng: Rng) -> Equation:
+    size = int(rng.integers(1, 3))
+    operands = [_invertible(2, size, size), real(2, size)]
+    return Equation(jax.vmap(_solve), operands, inputs=[1])

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from equinox.internal import select_if_vmap_p
+from equinox.internal import noinline, select_if_vmap_p
 from jax import lax
 from jax._src.lax.parallel import all_gather_invariant  # It is not public.
 from jax.extend.core import primitives as p
@@ -49,6 +49,7 @@ _calls(p.remat_p, jax.checkpoint)
 _calls(p.custom_jvp_call_p, _with_jvp)
 _calls(p.custom_vjp_call_p, _with_vjp)
 _calls("custom_vmap_call", _with_vmap)
+_calls("noinline", noinline)
 
 
 @equation(p.closed_call_p)
