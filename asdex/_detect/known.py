@@ -225,13 +225,15 @@ def _run_partly(computation: Computation) -> Sequence[Partly | None]:
     if outputs is None:
         return [None]
     (value,) = outputs
-    all_known = np.asarray(np.logical_and.reduce(np.broadcast_arrays(*known)))
+    all_known = np.logical_and.reduce(np.broadcast_arrays(*known))
     if primitive is lax.select_n_p:
-        all_known = np.asarray(known[0] & select(values[0], *known[1:]))
+        all_known = known[0] & select(values[0], *known[1:])
     elif primitive in _ABSORBED_BY_ZERO:
         zero = parts[0].zero | parts[1].zero
         value, all_known = np.where(zero, value.dtype.type(0), value), zero | all_known
-    return [Partly(value, all_known) if all_known.any() else None]
+    # NumPy makes scalars of arrays without axes.
+    part = Partly(np.asarray(value), np.asarray(all_known))
+    return [part if part.known.any() else None]
 
 
 def _part(atom: Atom, known: Known) -> Partly:
