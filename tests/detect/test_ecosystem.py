@@ -1,0 +1,473 @@
+"""Functions written with Equinox, lineax, optimistix and diffrax.
+
+The pattern holds every nonzero of the dense derivative at several points; where the rules
+are meant to be precise, it is written out.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import optimistix as optx
+import pytest
+
+import asdex
+
+from ..helpers import check_contains
+from .literal import check_hessian, check_jacobian
+
+DIAGONAL = "x... .x.. ..x. ...x"
+BLOCKS = "xx.. xx.. ..xx ..xx"
+FULL = "xxxx xxxx xxxx xxxx"
+
+
+@pytest.fixture(autouse=True)
+def promotion() -> Iterator[None]:
+    """These libraries mix dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def check_sound(
+    f: Callable[..., Any], n: int = 4, low: float = -1, high: float = 1
+) -> None:
+    """No nonzero of the dense Jacobian is missing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", asdex.ConservativePatternWarning)
+        warnings.simplefilter("ignore", asdex.DenseColoringWarning)
+        coloring = asdex.jacobian_coloring(f, np.ones(n))
+    found = coloring.sparsity.todense().astype(bool)
+    dense = jax.jit((jax.jacfwd if coloring.mode == "fwd" else jax.jacrev)(f))
+    rng = np.random.default_rng(0)
+    matrices = [np.asarray(dense(rng.uniform(-1, 1, n))) for _ in range(4)]
+    check_contains(found, np.any([np.abs(m) > 1e-9 for m in matrices], axis=0))
+
+
+class TestLineax:
+    matrix = jnp.array([[2.0, 1, 0, 0], [1, 3, 0, 0], [0, 0, 2, 1], [0, 0, 0, 2]])
+
+    @pytest.mark.parametrize(
+        ("operator", "solver"),
+        [
+            (lx.MatrixLinearOperator(matrix), lx.LU()),
+            (lx.MatrixLinearOperator(matrix), lx.QR()),
+            (lx.MatrixLinearOperator(matrix), lx.SVD()),
+            (lx.MatrixLinearOperator(matrix), lx.GMRES(rtol=1e-10, atol=1e-10)),
+            (lx.MatrixLinearOperator(matrix), lx.AutoLinearSolver(well_posed=None)),
+            (
+                lx.MatrixLinearOperator(matrix @ matrix.T, lx.positive_semidefinite_tag),
+                lx.CG(rtol=1e-10, atol=1e-10),
+            ),
+            (
+                lx.MatrixLinearOperator(matrix @ matrix.T, lx.positive_semidefinite_tag),
+                lx.Cholesky(),
+            ),
+        ],
+        ids=["LU", "QR", "SVD", "GMRES", "auto", "CG", "Cholesky"],
+    )
+    def test_blocks(self, operator: Any, solver: Any) -> None:
+        def f(x):
+            return lx.linear_solve(operator, x**2, solver).value
+
+        check_jacobian(f, 4, BLOCKS)
+        check_sound(f)
+
+    def test_diagonal(self) -> None:
+        operator = lx.DiagonalLinearOperator(jnp.arange(1.0, 5.0))
+        check_jacobian(lambda x: lx.linear_solve(operator, jnp.sin(x)).value, 4, DIAGONAL)
+
+    def test_diagonal_from_input(self) -> None:
+        def f(x):
+            return lx.linear_solve(lx.DiagonalLinearOperator(1 + x**2), x[::-1]).value
+
+        check_jacobian(f, 4, "x..x .xx. .xx. x..x")
+        check_sound(f)
+
+    def test_tridiagonal(self) -> None:
+        def solve(side, coupling):
+            operator = lx.TridiagonalLinearOperator(jnp.full(4, 4.0), coupling, coupling)
+            return lx.linear_solve(operator, side).value
+
+        check_jacobian(lambda x: solve(x, jnp.array([1.0, 0.0, 1.0])), 4, BLOCKS)
+        check_jacobian(lambda x: solve(x, jnp.ones(3)), 4, FULL)
+        check_sound(lambda x: solve(x, x[:3] / 2))
+
+    def test_operator_from_input(self) -> None:
+        """That two blocks of the matrix stay zero is not known."""
+
+        def f(x):
+            a = jnp.zeros((4, 4)).at[:2, :2].set(x[0] * jnp.eye(2) + 3)
+            a = a.at[2:, 2:].set(jnp.diag(x[2:]) + 5)
+            return lx.linear_solve(lx.MatrixLinearOperator(a + jnp.eye(4)), x).value
+
+        check_jacobian(f, 4, FULL)
+        check_sound(f)
+
+    def test_function_operator(self) -> None:
+        def f(x):
+            def product(y):
+                return 2 * y + jnp.array([1.0, 1, 0, 0]) * y[jnp.array([1, 0, 2, 3])]
+
+            operator = lx.FunctionLinearOperator(product, jax.eval_shape(lambda: x))
+            return lx.linear_solve(operator, x, lx.GMRES(rtol=1e-8, atol=1e-8)).value
+
+        check_jacobian(f, 4, "xx.. xx.. ..x. ...x")
+        check_sound(f)
+
+    def test_least_squares(self) -> None:
+        tall = jnp.array([[1.0, 0], [2, 0], [0, 1], [0, 3]])
+        solver = lx.AutoLinearSolver(well_posed=None)
+
+        def f(x):
+            return lx.linear_solve(lx.MatrixLinearOperator(tall), x, solver).value
+
+        check_jacobian(f, 4, "xx.. ..xx")
+        check_jacobian(
+            lambda x: lx.linear_solve(lx.MatrixLinearOperator(tall.T), x, solver).value,
+            2,
+            "x. x. .x .x",
+        )
+        check_sound(f)
+
+    def test_permutation(self) -> None:
+        operator = lx.MatrixLinearOperator(jnp.eye(4)[jnp.array([2, 0, 3, 1])])
+        check_jacobian(
+            lambda x: lx.linear_solve(operator, x).value, 4, ".x.. ...x x... ..x."
+        )
+
+    @pytest.mark.parametrize("in_axes", [(0, 0), (None, 0), (0, None)])
+    def test_vmap(self, in_axes: tuple[int | None, int | None]) -> None:
+        matrices, sides = jnp.ones((2, 2, 2)) + 2 * jnp.eye(2), jnp.ones(2)
+
+        def f(x):
+            def solve(a, b):
+                return lx.linear_solve(lx.MatrixLinearOperator(a), b).value
+
+            a = matrices if in_axes[0] == 0 else matrices[0]
+            b = x.reshape(2, 2) if in_axes[1] == 0 else x[:2] * sides
+            return jax.vmap(solve, in_axes)(a, b).ravel()
+
+        check_jacobian(f, 4, "xx.. xx.. xx.. xx.." if in_axes[1] is None else BLOCKS)
+        check_sound(f)
+
+    def test_vmap_of_vmap(self) -> None:
+        operator = lx.DiagonalLinearOperator(jnp.array([2.0]))
+
+        def f(x):
+            solve = lambda b: lx.linear_solve(operator, b).value  # noqa: E731
+            return jax.vmap(jax.vmap(solve, 1, 1))(x.reshape(2, 1, 2)).ravel()
+
+        check_jacobian(f, 4, DIAGONAL)
+
+    def test_tree(self) -> None:
+        operator = lx.DiagonalLinearOperator({"a": jnp.ones(2), "b": jnp.ones(2)})
+
+        def f(x):
+            side = {"a": x[:2], "b": x[2:] * x[:2]}
+            solution = lx.linear_solve(operator, side).value
+            return jnp.concatenate([solution["b"], solution["a"]])
+
+        check_jacobian(f, 4, "x.x. .x.x x... .x..")
+
+    def test_hessian(self) -> None:
+        operator = lx.MatrixLinearOperator(self.matrix)
+
+        def energy(x):
+            return jnp.sum(lx.linear_solve(operator, x**2).value ** 2)
+
+        check_hessian(energy, 4, BLOCKS)
+
+    def test_hessian_of_operator_from_input(self) -> None:
+        def energy(x):
+            operator = lx.DiagonalLinearOperator(2 + x**2)
+            return jnp.sum(lx.linear_solve(operator, jnp.cos(x)).value)
+
+        check_hessian(energy, 4, DIAGONAL)
+
+    def test_in_a_loop(self) -> None:
+        operator = lx.MatrixLinearOperator(self.matrix)
+
+        def f(x):
+            def step(_, y):
+                return lx.linear_solve(operator, jnp.tanh(y)).value
+
+            return jax.lax.fori_loop(0, 3, step, x)
+
+        check_jacobian(f, 4, BLOCKS)
+
+
+class TestOptimistix:
+    @pytest.mark.parametrize(
+        "adjoint", [optx.ImplicitAdjoint(), optx.RecursiveCheckpointAdjoint()]
+    )
+    def test_root_of_independent_equations(self, adjoint: Any) -> None:
+        def f(x):
+            def residual(y, x):
+                return y**3 + y - x
+
+            solver = optx.Newton(rtol=1e-10, atol=1e-10)
+            return optx.root_find(residual, solver, jnp.zeros(4), x, adjoint=adjoint).value
+
+        check_sound(f)
+        if isinstance(adjoint, optx.ImplicitAdjoint):
+            check_jacobian(f, 4, DIAGONAL)
+
+    @pytest.mark.parametrize("solver", [optx.Chord, optx.Dogleg, optx.LevenbergMarquardt])
+    def test_root_of_pairs(self, solver: Any) -> None:
+        def f(x):
+            def residual(y, x):
+                swapped = y.reshape(2, 2)[:, ::-1].ravel()
+                return y + 0.1 * jnp.sin(swapped) - x
+
+            return optx.root_find(residual, solver(1e-8, 1e-8), jnp.zeros(4), x).value
+
+        check_jacobian(f, 4, BLOCKS)
+        check_sound(f)
+
+    def test_root_by_bisection(self) -> None:
+        def f(x):
+            def root(x):
+                solver = optx.Bisection(rtol=1e-8, atol=1e-8)
+                options = {"lower": -3.0, "upper": 3.0}
+                residual = lambda y, x: y**3 + y - x  # noqa: E731
+                return optx.root_find(residual, solver, 0.0, x, options=options).value
+
+            return jax.vmap(root)(x)
+
+        check_jacobian(f, 4, DIAGONAL)
+        check_sound(f)
+
+    @pytest.mark.parametrize("solver", [optx.GaussNewton, optx.LevenbergMarquardt])
+    def test_least_squares(self, solver: Any) -> None:
+        def f(x):
+            def residual(y, x):
+                return jnp.concatenate([y**2 + 2 * y - x, 0.1 * y])
+
+            return optx.least_squares(residual, solver(1e-8, 1e-8), jnp.ones(4), x).value
+
+        check_jacobian(f, 4, DIAGONAL)
+        check_sound(f)
+
+    def test_minimum(self) -> None:
+        def f(x):
+            def objective(y, x):
+                return jnp.sum((y - x) ** 2 + (y - x) ** 4 + 0.1 * y**4)
+
+            return optx.minimise(objective, optx.BFGS(1e-8, 1e-8), jnp.zeros(4), x).value
+
+        check_sound(f)
+        check_jacobian(f, 4, DIAGONAL)
+
+    def test_fixed_point(self) -> None:
+        def f(x):
+            solver = optx.FixedPointIteration(1e-9, 1e-9)
+            step = lambda y, x: 0.5 * jnp.cos(y) + x  # noqa: E731
+            return optx.fixed_point(step, solver, jnp.zeros(4), x).value
+
+        check_jacobian(f, 4, DIAGONAL)
+        check_sound(f)
+
+
+def _integrate(x: Any, controller: Any, solver: Any, **options: Any) -> Any:
+    """Two pairs of states, which do not know of each other."""
+
+    def rate(_, y, args):
+        pairs = y.reshape(2, 2)
+        return jnp.stack([pairs[:, 1], -pairs[:, 0] * jnp.abs(pairs[:, 0])], axis=1).ravel()
+
+    return diffrax.diffeqsolve(
+        diffrax.ODETerm(rate),
+        solver,
+        t0=0.0,
+        t1=1.0,
+        dt0=0.25,
+        y0=x,
+        stepsize_controller=controller,
+        **options,
+    ).ys
+
+
+class TestDiffrax:
+    @pytest.mark.parametrize("solver", [diffrax.Euler(), diffrax.Tsit5()])
+    @pytest.mark.parametrize(
+        "adjoint", [diffrax.RecursiveCheckpointAdjoint(), diffrax.DirectAdjoint()]
+    )
+    def test_fixed_steps(self, solver: Any, adjoint: Any) -> None:
+        def f(x):
+            controller = diffrax.ConstantStepSize()
+            return _integrate(x, controller, solver, adjoint=adjoint, max_steps=8)[-1]
+
+        check_sound(f)
+        check_jacobian(f, 4, BLOCKS)
+
+    def test_forward_mode(self) -> None:
+        def f(x):
+            controller, adjoint = diffrax.ConstantStepSize(), diffrax.ForwardMode()
+            return _integrate(x, controller, diffrax.Tsit5(), adjoint=adjoint)[-1]
+
+        check_sound(f)
+        check_jacobian(f, 4, BLOCKS)
+
+    def test_adaptive_steps(self) -> None:
+        def f(x):
+            controller = diffrax.PIDController(rtol=1e-4, atol=1e-4)
+            return _integrate(x, controller, diffrax.Tsit5(), max_steps=64)[-1]
+
+        check_sound(f)
+
+    def test_saved_times(self) -> None:
+        def f(x):
+            saved = diffrax.SaveAt(ts=jnp.array([0.3, 1.0]))
+            controller = diffrax.ConstantStepSize()
+            ys = _integrate(x, controller, diffrax.Heun(), saveat=saved, max_steps=8)
+            return ys.ravel()
+
+        check_sound(f)
+
+    def test_saved_steps(self) -> None:
+        def f(x):
+            controller, saved = diffrax.ConstantStepSize(), diffrax.SaveAt(steps=True)
+            ys = _integrate(x, controller, diffrax.Euler(), saveat=saved, max_steps=4)
+            return ys.ravel()
+
+        check_sound(f)
+
+    def test_implicit_solver(self) -> None:
+        def f(x):
+            controller = diffrax.PIDController(rtol=1e-3, atol=1e-3)
+            return _integrate(x, controller, diffrax.Kvaerno3(), max_steps=16)[-1]
+
+        check_sound(f)
+
+    def test_parameter(self) -> None:
+        def f(x):
+            term = diffrax.ODETerm(lambda t, y, rate: -rate * y)
+            solution = diffrax.diffeqsolve(
+                term, diffrax.Tsit5(), 0.0, 1.0, 0.1, jnp.ones(4), x, max_steps=16
+            )
+            assert solution.ys is not None
+            return solution.ys[-1]
+
+        check_sound(f)
+        check_jacobian(f, 4, DIAGONAL)
+
+
+class TestEquinox:
+    @pytest.mark.parametrize(
+        ("kind", "steps"), [("lax", None), ("bounded", 8), ("checkpointed", 8)]
+    )
+    def test_while_loop(self, kind: Any, steps: int | None) -> None:
+        def f(x):
+            def body(carry):
+                k, y = carry
+                return k + 1, jnp.sin(y) * x
+
+            return eqxi.while_loop(
+                lambda c: c[0] < 3, body, (0, x), max_steps=steps, kind=kind
+            )[1]
+
+        check_jacobian(f, 4, DIAGONAL)
+        check_sound(f)
+
+    @pytest.mark.parametrize(
+        ("kind", "steps"), [("lax", None), ("bounded", 8), ("checkpointed", 8)]
+    )
+    def test_buffers(self, kind: Any, steps: int | None) -> None:
+        """Rows are written at a counter, which is not followed; columns stay apart."""
+
+        def f(x):
+            def body(carry):
+                k, y, rows = carry
+                return k + 1, y * 2, rows.at[k].set(y * x[:2])
+
+            rows = jnp.zeros((2, 2))
+            out = eqxi.while_loop(
+                lambda c: c[0] < 2,
+                body,
+                (0, x[2:], rows),
+                max_steps=steps,
+                buffers=lambda c: c[2],
+                kind=kind,
+            )
+            return out[2].ravel()
+
+        check_jacobian(f, 4, "x.x. .x.x x.x. .x.x")
+        check_sound(f)
+
+    @pytest.mark.parametrize("kind", ["lax", "checkpointed"])
+    def test_scan(self, kind: Any) -> None:
+        def f(x):
+            return eqxi.scan(lambda c, e: (c + e, c * e), 0.0, x, kind=kind)[1]
+
+        check_sound(f)
+
+    def test_vmapped_loop(self) -> None:
+        def f(x):
+            def count(y):
+                step = lambda c: (c[0] + 1, c[1] * y, c[2].at[c[0]].set(c[1]))  # noqa: E731
+                start = (0, y, jnp.zeros(3))
+                return eqxi.while_loop(
+                    lambda c: c[0] < 3,
+                    step,
+                    start,
+                    max_steps=4,
+                    buffers=lambda c: c[2],
+                    kind="checkpointed",
+                )[2][-1]
+
+            return jax.vmap(count)(x)
+
+        check_jacobian(f, 4, DIAGONAL)
+        check_sound(f)
+
+    def test_noinline(self) -> None:
+        f = eqxi.noinline(lambda x: x[::-1] ** 2)
+        check_jacobian(f, 4, "...x ..x. .x.. x...")
+        check_jacobian(
+            lambda x: jax.vmap(f)(x.reshape(2, 2)).ravel(), 4, ".x.. x... ...x ..x."
+        )
+
+    def test_checks_and_markers(self) -> None:
+        def f(x):
+            x = eqx.error_if(x, jnp.any(x > 1e9), "large")
+            x = eqxi.nondifferentiable_backward(x)
+            count = eqxi.unvmap_max(eqxi.nonbatchable(jnp.arange(3)))
+            positive = eqxi.unvmap_any(x > 0) & eqxi.unvmap_all(x > -1e9)
+            return jnp.where(positive, x, x[::-1]) * count
+
+        check_jacobian(f, 4, "x..x .xx. .xx. x..x")
+
+    def test_custom_derivatives(self) -> None:
+        @eqx.filter_custom_vjp
+        def f(x):
+            return jnp.sort(x)
+
+        f.def_fwd(lambda perturbed, x: (jnp.sort(x), None))
+        f.def_bwd(lambda residuals, g, perturbed, x: g[::-1])
+        check_jacobian(f, 4, "...x ..x. .x.. x...")
+
+        @eqx.filter_custom_jvp
+        def g(x):
+            return jnp.sort(x)
+
+        g.def_jvp(lambda primals, tangents: (g(*primals), tangents[0] * 2))
+        check_jacobian(g, 4, DIAGONAL)
+
+    def test_module(self) -> None:
+        network = eqx.nn.MLP(2, 2, 3, 1, key=jax.random.key(0))
+        check_jacobian(lambda x: jax.vmap(network)(x.reshape(2, 2)).ravel(), 4, BLOCKS)
+
+    def test_filtered_transformations(self) -> None:
+        def f(x):
+            y = eqx.filter_jit(lambda x: x**2)(x)
+            y = eqx.filter_checkpoint(lambda y: y * x)(y)
+            return eqx.filter_vmap(jnp.sin)(y) + eqx.filter_grad(lambda x: jnp.sum(x**3))(x)
+
+        check_jacobian(f, 4, DIAGONAL)
