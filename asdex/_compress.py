@@ -5,6 +5,7 @@ color, all at once or in chunks; row `c` of the result `B` is the sum of the col
 mode `"rev"`: of the rows) of color `c`.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -169,11 +170,12 @@ def resolve_chunk_size(chunk_size: ChunkSize, coloring: ColoredPattern) -> int |
         chunk_size = max(1, _BUDGET // max(1, size))
     if chunk_size is None:
         return None
-    if not isinstance(chunk_size, int) or chunk_size <= 0:
+    if isinstance(chunk_size, str) or chunk_size <= 0:
         raise ValueError(
             f"chunk_size must be positive, None or 'auto'. Got {chunk_size!r}."
         )
-    return chunk_size if chunk_size < coloring.num_colors else None
+    size = operator.index(chunk_size)
+    return size if size < coloring.num_colors else None
 
 
 def _check_output_dtype(dtype: Any, mode: str, holomorphic: bool) -> None:
