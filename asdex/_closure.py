@@ -1,17 +1,10 @@
-"""What a function reads besides its arguments.
-
-A result on the host cannot be made inside of the caller's `jax.jit`, so asdex compiles
-that computation itself; but a call that is not under `jit` must see what the function
-sees at that time. `Program` makes both possible: it is a static argument of the internal
-`jit`, and differs as soon as something that the function reads has been replaced. `Watch`
-tells when a pattern may not hold any more for that reason.
-"""
+"""What a function reads besides its arguments, as far as that can be seen."""
 
 import functools
 import hashlib
 import inspect
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -24,39 +17,7 @@ _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "
 
 _BUILT_IN = "<"
 
-
-class Program:
-    """A function to trace, with all that decides what the trace will be.
-
-    Two are equal if their `dtypes` are equal, their `parts` the same objects, and the NumPy
-    arrays among these the same in content, whatever the function object. They hold their
-    parts, so that no identity is ever reused.
-    """
-
-    __slots__ = ("contents", "dtypes", "fun", "parts")
-
-    def __init__(
-        self,
-        fun: Callable[..., Any],
-        dtypes: tuple[Any, ...] = (),
-        parts: Iterable[Any] = (),
-    ):
-        self.fun = fun
-        self.dtypes = dtypes
-        self.parts = tuple(parts)
-        self.contents = tuple(_digest(p) for p in self.parts if isinstance(p, np.ndarray))
-
-    def __hash__(self) -> int:
-        return hash((self.dtypes, self.contents, *map(id, self.parts)))
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Program)
-            and self.dtypes == other.dtypes
-            and self.contents == other.contents
-            and len(self.parts) == len(other.parts)
-            and all(a is b for a, b in zip(self.parts, other.parts, strict=True))
-        )
+_NUMBERS = (float, complex, np.generic, np.ndarray, jax.Array)
 
 
 class Watch:
@@ -67,7 +28,7 @@ class Watch:
     may be counters of calls.
     """
 
-    __slots__ = ("_fun", "_last")
+    __slots__ = ("_fun", "_seen")
 
     def __init__(self, fun: Callable[..., Any]):
         self._fun = fun
@@ -75,24 +36,24 @@ class Watch:
 
     def look(self) -> None:
         """Take what is there now as seen."""
-        self._last = self._now()
+        self._seen = self._now()
 
     def sees_change(self) -> bool:
-        """Whether something is not what it was at the last look."""
-        return self._last != self._now()
+        """Whether there is something that was not there at the last look."""
+        seen = {(id(part), digest) for part, digest in self._seen}
+        return any((id(part), digest) not in seen for part, digest in self._now())
 
-    def _now(self) -> Program:
-        numbers = (float, complex, np.generic, np.ndarray, jax.Array)
-        parts = [part for part in closed_over(self._fun) if isinstance(part, numbers)]
-        return Program(self._fun, parts=[p for p in parts if not isinstance(p, Tracer)])
+    def _now(self) -> list[tuple[Any, bytes]]:
+        parts = [part for part in _closed_over(self._fun) if isinstance(part, _NUMBERS)]
+        return [(part, _digest(part)) for part in parts if not isinstance(part, Tracer)]
 
 
-def closed_over(f: Callable[..., Any]) -> list[Any]:
+def _closed_over(f: Callable[..., Any]) -> list[Any]:
     """The objects that `f` reads from its closure, its defaults, and modules.
 
     Containers and attributes of objects are followed, and so are the functions that `f`
     calls and the variables of modules that it names, except those of installed packages.
-    An argument remains the best place for what changes all the time.
+    The walk cannot be complete, so nothing may rely on it for the right result.
 
     Cost: one walk through these objects, and a checksum of the NumPy arrays among them.
     """
@@ -107,9 +68,11 @@ def closed_over(f: Callable[..., Any]) -> list[Any]:
     return list(seen.values())
 
 
-def _digest(array: np.ndarray) -> bytes:
-    content = np.ascontiguousarray(array).tobytes() if array.dtype != object else b""
-    return hashlib.blake2b(content, digest_size=16).digest()
+def _digest(part: Any) -> bytes:
+    """The content of what can be changed in place."""
+    if not isinstance(part, np.ndarray) or part.dtype == object:
+        return b""
+    return hashlib.blake2b(np.ascontiguousarray(part).tobytes(), digest_size=16).digest()
 
 
 def _read_by(value: Any, home: Any) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,8 +12,9 @@ from jaxtyping import Array, Inexact, Integer, Num
 
 from ._arguments import Inputs, bind_call, check_differentiable
 from ._check import with_check
-from ._closure import Program, Watch, closed_over
+from ._closure import Watch
 from ._coloring import ColoredPattern
+from ._compiled import CompiledCalls
 from ._compress import (
     as_compressed,
     compress,
@@ -26,7 +28,7 @@ from ._decompress import (
     block_layout,
     check_shapes_for,
 )
-from ._flat import Extras, Structure, cast, flatten
+from ._flat import Extras, FlatFunction, Structure, cast, flatten
 from ._read import (
     ChunkedReading,
     Reading,
@@ -36,6 +38,7 @@ from ._read import (
     read_in_chunks,
 )
 from ._sparsity import check_still_holds
+from ._substitute import substitute
 from ._types import (
     BIDIRECTIONAL,
     HESSIAN_MODES,
@@ -88,10 +91,10 @@ def evaluator(
         return _form(coloring, structure.shapes, options.output_format, chunk_size)
 
     def compute(
-        program: Program, x: Inexact[Array, " n"], others: list[Any]
+        fun: FlatFunction, x: Inexact[Array, " n"], others: list[Any]
     ) -> tuple[Num[Array, "..."], Extras]:
         """The compressed matrix, or the values of its entries, with what rides along."""
-        fun = jax.checkpoint(program.fun) if options.checkpoint else program.fun
+        fun = jax.checkpoint(fun) if options.checkpoint else fun
         linearization, extras = linearize(
             lambda x: fun(x, others), x, mode, holomorphic=options.holomorphic
         )
@@ -104,6 +107,9 @@ def evaluator(
         else:
             dtype = linearization.row_dtype
             result = read_in_chunks(rows, count, dtype, form.reading)
+        if form is not None and coloring.substitution is not None:
+            result = substitute(result, coloring.substitution)
+            result = result if form.order is None else result[form.order]
         if options.checked:
             order = None if form is None else form.order
             gather = Reading(coloring.positions, ())
@@ -112,7 +118,7 @@ def evaluator(
         return result, extras
 
     watch = Watch(f) if pattern.knows_dtypes else None
-    compute_for_host = jax.jit(compute, static_argnums=0)
+    run = CompiledCalls() if options.output_format in HOST_FORMATS else _run
 
     def evaluate(*args: Any, **kwargs: Any) -> Any:
         bound = bind_call(
@@ -128,11 +134,7 @@ def evaluator(
         )
         changed = watch is not None and watch.sees_change()
         check_still_holds(pattern, bound, call, order, changed=changed)
-        if options.output_format in HOST_FORMATS:
-            program = Program(call.fun, call.dtypes, (*bound.surplus, *closed_over(f)))
-            result, extras = compute_for_host(program, call.x, call.others)
-        else:
-            result, extras = compute(Program(call.fun), call.x, call.others)
+        result, extras = run(partial(compute, call.fun), call.x, call.others)
         if watch is not None:
             watch.look()
         form, structure = form_for(extras.structure), extras.structure
@@ -147,6 +149,11 @@ def evaluator(
         return _combine(result, extras, options)
 
     return evaluate
+
+
+def _run(fun: Callable[..., Any], *args: Any) -> Any:
+    """Call a function as it is, for the caller to compile."""
+    return fun(*args)
 
 
 class Form(NamedTuple):
@@ -193,12 +200,14 @@ def _form(
     col_shapes = pattern.leaf_shapes
     check_shapes_for(output_format, row_shapes, col_shapes)
     order, bounds, blocks = block_layout(pattern, row_shapes, col_shapes)
+    # A substitution counts the entries in the order of the pattern.
+    read_order = order if coloring.substitution is None else None
     assemblers = iter([assembler(block, output_format) for block in blocks])
     return Form(
         order,
-        plan_reading(coloring, order)
+        plan_reading(coloring, read_order)
         if chunk_size is None
-        else plan_chunked_reading(coloring, chunk_size, order),
+        else plan_chunked_reading(coloring, chunk_size, read_order),
         bounds,
         tuple(tuple(itertools.islice(assemblers, len(col_shapes))) for _ in row_shapes),
     )
