@@ -103,9 +103,10 @@ def constant(value: Any) -> Known:
 
 
 def results(eqn: JaxprEqn, inputs: Sequence[Known]) -> list[Known]:
-    """The outputs of an equation, not computed yet. Unknown if the equation has effects."""
+    """The outputs of an equation, not computed yet. Unknown if the equation has effects,
+    or results of its own on each backend."""
     status = max((known.status for known in inputs), default=Status.KNOWN)
-    if eqn.effects:
+    if eqn.effects or eqn.primitive.name in _NOT_THE_SAME_ELSEWHERE:
         return [UNKNOWN] * len(eqn.outvars)
     hinted = _keeps_parts(eqn, inputs)
     if status is not Status.KNOWN and not hinted:
@@ -369,6 +370,9 @@ _EXACT: dict[Primitive, Callable[..., Any]] = _ELEMENTWISE | {
 """Primitives that NumPy evaluates exactly like XLA, operation by operation.
 
 The function returns `None` for operands on which the two differ."""
+
+_NOT_THE_SAME_ELSEWHERE = {"platform_index", "rng_uniform", "rng_bit_generator"}
+"""Names of primitives whose results differ between backends, or from call to call."""
 
 _ABSORBED_BY_ZERO = {lax.mul_p, lax.and_p}
 

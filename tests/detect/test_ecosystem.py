@@ -17,6 +17,7 @@ import lineax as lx
 import numpy as np
 import optimistix as optx
 import pytest
+from jax.experimental.ode import odeint
 
 import asdex
 
@@ -357,6 +358,15 @@ class TestDiffrax:
 
         check_sound(f)
         check_jacobian(f, 4, DIAGONAL)
+
+
+def test_odeint() -> None:
+    """Its own derivative rule runs adaptive loops backwards, and indexes constants."""
+
+    def f(x):
+        return odeint(lambda y, t: -y * y[::-1], x, np.array([0.0, 0.5]))[-1]
+
+    check_sound(f)
 
 
 class TestEquinox:

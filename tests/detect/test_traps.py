@@ -426,6 +426,26 @@ class TestOtherArguments:
         check_jacobian(f, 3, "xxx")
 
 
+class TestElsewhere:
+    """What is found on one machine holds on all of them."""
+
+    def test_branch_per_platform(self) -> None:
+        def f(x):
+            return lax.platform_dependent(
+                x, cpu=lambda x: x * 2, cuda=lambda x: x[::-1], default=lambda x: x * 3
+            )
+
+        check_jacobian(f, 3, "x.x .x. x.x")
+
+    def test_generator_of_the_device(self) -> None:
+        def f(x):
+            state = jnp.zeros(4, np.uint32)
+            bits = lax.rng_bit_generator(state, (3,), np.uint32)[1]
+            return jnp.where(bits > 2**31, x, x[::-1])
+
+        check_jacobian(f, 3, "x.x .x. x.x")
+
+
 class TestModes:
     """The automatic mode is one that JAX can use."""
 

@@ -100,11 +100,13 @@ def _transposed(
     outputs = [var for var in eqn.outvars if _is_inexact(var)]
     selected = [k for k, var in enumerate(eqn.outvars) if _is_inexact(var)]
 
+    constants = [_at_hand(residual) for residual in residuals]
+
     def transpose(residual_values: list[Any], cotangents: list[Any]) -> Any:
         # A constant must stay one: `bwd` may ask for its value.
         residual_values = [
-            traced if residual.known.constant is None else residual.known.constant
-            for traced, residual in zip(residual_values, residuals, strict=True)
+            traced if constant is None else constant
+            for traced, constant in zip(residual_values, constants, strict=True)
         ]
 
         def linear(*inexact: Any) -> list[Any]:
@@ -121,6 +123,16 @@ def _transposed(
 
     avals = [value.aval for value in residuals], [var.aval for var in outputs]
     return jax.make_jaxpr(transpose)(*avals), outputs
+
+
+def _at_hand(value: Value) -> Any:
+    """The constant that a value is, an array as JAX's own, which can be indexed by a
+    traced number. `None` if it is no constant."""
+    constant = value.known.constant
+    if not isinstance(constant, np.ndarray) or constant.dtype == jax.dtypes.float0:
+        return constant
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(constant)
 
 
 def _is_inexact(value: Value | Var) -> bool:
