@@ -1,11 +1,12 @@
 """What the formats of a result cost, beside the values alone; and small functions.
 
 The first table compares one evaluation in each format with `decompress_data`, which is
-what all of them need. JAX formats are jitted by the caller, the others by asdex. The
-second compares jitted dense results with those of JAX where there is nothing to save.
+what all of them need. JAX formats are jitted by the caller; for the others asdex traces
+the function at every call, and compiles it once. The second compares jitted dense results with those of JAX where there is nothing to save.
 
-On two busy cores at n = 1e5, in multiples of the values alone: BCOO 1.2, BCSR 0.7, SciPy
-1.9 to 2.3. Small functions take 0.5 to 1.2 times as long as with dense JAX.
+On two busy cores at n = 1e5, in multiples of the values alone: BCOO 0.8 to 1.2, BCSR 0.7;
+SciPy's formats take 8 to 20 ms more for the trace. Small functions take 0.5 to 1.2 times as
+long as with dense JAX.
 """
 
 import warnings
