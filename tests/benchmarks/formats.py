@@ -2,11 +2,12 @@
 
 The first table compares one evaluation in each format with `decompress_data`, which is
 what all of them need. JAX formats are jitted by the caller; for the others asdex traces
-the function at every call, and compiles it once. The second compares jitted dense results with those of JAX where there is nothing to save.
+the function at every call, and compiles it once. The second table compares jitted dense
+results with those of JAX where there is nothing to save.
 
 On two busy cores at n = 1e5, in multiples of the values alone: BCOO 0.8 to 1.2, BCSR 0.7;
-SciPy's formats take 8 to 20 ms more for the trace. Small functions take 0.5 to 1.2 times as
-long as with dense JAX.
+SciPy's formats take 8 to 20 ms more for the trace. Small functions take 0.5 to 1.2 times
+as long as with dense JAX.
 """
 
 import warnings
