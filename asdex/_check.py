@@ -13,9 +13,9 @@ from jaxtyping import Array, Bool, Inexact, Int32, Integer, Num
 from ._arguments import Inputs, bind_call
 from ._coloring import ColoredPattern
 from ._compress import Linearization, compress, linearize, rows_of
+from ._decompress import decompress_data
 from ._errors import VerificationError
 from ._flat import flatten
-from ._read import Reading, read
 from ._types import HESSIAN_MODES, check_choice, check_jacobian_mode
 
 _METHODS = ("matvec", "dense")
@@ -234,7 +234,7 @@ def _comparison(
         linearization = linearize_at(x, others)
         rows = rows_of(linearization, coloring)
         compressed = compress(rows, coloring.num_colors, None)
-        values = read(compressed, Reading(coloring.positions, ()))
+        values = decompress_data(compressed, coloring)
         return _product(values, probe, linearization, _Sides.of(coloring))
 
     # In reverse mode the dtype of a probe is that of the output, known by tracing only.
@@ -265,7 +265,8 @@ def _wrong_by_probe(
     """
 
     def difference(half: Integer[np.ndarray, " half"], line: int) -> float:
-        product = compare(probe * np.isin(np.arange(probe.size), half))
+        inside = np.isin(np.arange(probe.size), half).astype(probe.dtype)
+        product = compare(probe * inside)
         return float(jnp.abs(product.expected - product.found)[line])
 
     found: list[tuple[int, int]] = []

@@ -1,6 +1,6 @@
 """`ColoredPattern` and `StarSet`: a pattern together with how to compress it."""
 
-from typing import cast
+from typing import Any, cast
 
 import equinox as eqx
 import numpy as np
@@ -12,6 +12,7 @@ from ._html import coloring_html
 from ._index import Derived, IndexArray, as_indices
 from ._io import FilePath, building_from, read_arrays, take_header, write_file
 from ._pattern import SparsityPattern, pattern_from_record, pattern_record
+from ._substitute import Substitution
 from ._types import (
     BIDIRECTIONAL,
     HESSIAN_MODES,
@@ -175,6 +176,8 @@ class ColoredPattern(eqx.Module):
     - `star_set`: the stars of a symmetric coloring, from `color_symmetric`.
     - `found_by`: the algorithm that the coloring comes from, if known.
     - `lower_bound`: a number of colors below which there is no coloring.
+    - `substitution`: for a symmetric coloring that is acyclic only, how to work the
+        entries out of those read at their positions.
 
     **Raises:** `InvalidColoringError` if some entry could not be recovered from `B`,
     naming the entries in conflict; `TypeError` if colors are not integers; `ValueError`
@@ -190,6 +193,7 @@ class ColoredPattern(eqx.Module):
     symmetric: bool = eqx.field(static=True)
     mode: ColoringMode = eqx.field(static=True)
     star_set: StarSet | None
+    substitution: Substitution | None
     found_by: str = eqx.field(static=True)
     lower_bound: int = eqx.field(static=True)
     _positions: Derived[IndexArray] = eqx.field(static=True)
@@ -204,6 +208,7 @@ class ColoredPattern(eqx.Module):
         star_set: StarSet | None = None,
         found_by: str = "",
         lower_bound: int = 0,
+        substitution: Substitution | None = None,
     ):
         check_choice("mode", mode, (*JACOBIAN_MODES, BIDIRECTIONAL, *HESSIAN_MODES))
         if num_colors < 0:
@@ -215,6 +220,7 @@ class ColoredPattern(eqx.Module):
         self.symmetric = symmetric
         self.mode = mode
         self.star_set = star_set
+        self.substitution = substitution
         self.found_by = found_by
         self.lower_bound = lower_bound
         m, n = sparsity.shape
@@ -232,9 +238,18 @@ class ColoredPattern(eqx.Module):
                 "A symmetric coloring, or one for a Hessian, needs a square pattern. "
                 f"Got shape {sparsity.shape}."
             )
-        if symmetric and star_set is None:
+        if symmetric and star_set is None and substitution is None:
             raise ValueError(
                 "A symmetric coloring needs the star_set that color_symmetric returns."
+            )
+        if substitution is not None and not (symmetric and star_set is None):
+            raise ValueError(
+                "A substitution belongs to a symmetric coloring without a star_set."
+            )
+        if substitution is not None and substitution.num_entries != sparsity.nnz:
+            raise ValueError(
+                f"The substitution is for a pattern with {substitution.num_entries} "
+                f"entries. This one has {sparsity.nnz}."
             )
         if symmetric and not sparsity.is_symmetric:
             raise ValueError(
@@ -247,8 +262,12 @@ class ColoredPattern(eqx.Module):
                 "In a bidirectional coloring, which cannot be symmetric, the colors of the "
                 "rows must be larger than those of the columns."
             )
-        both = mode == BIDIRECTIONAL
-        positions = _bidirectional_positions(self) if both else _positions(self)
+        if mode == BIDIRECTIONAL:
+            positions = _bidirectional_positions(self)
+        elif substitution is not None:
+            positions = _slots(self, self.colors[sparsity.cols], sparsity.rows)
+        else:
+            positions = _positions(self)
         self._positions = Derived(IndexArray(positions))
 
     @property
@@ -307,6 +326,9 @@ class ColoredPattern(eqx.Module):
         arrays["colors"] = self.colors
         if self.star_set is not None:
             arrays |= {name: getattr(self.star_set, name) for name in _STAR_SET_ARRAYS}
+        if self.substitution is not None:
+            fields["num_nodes"] = self.substitution.num_nodes
+            arrays |= self.substitution.arrays
         write_file(path, "coloring", fields, arrays)
 
     @classmethod
@@ -329,6 +351,7 @@ class ColoredPattern(eqx.Module):
                 StarSet(*stars) if stars else None,
                 fields["found_by"],
                 fields["lower_bound"],
+                _substitution_from_record(fields, arrays),
             )
 
     def __hash__(self) -> int:
@@ -355,6 +378,15 @@ class ColoredPattern(eqx.Module):
         sparsity = self.sparsity
         cells = sparsity.rows, sparsity.cols, sparsity.shape
         return *cells, self.colors, self.num_colors, self.mode
+
+
+def _substitution_from_record(
+    fields: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> Substitution | None:
+    if "num_nodes" not in fields:
+        return None
+    index_arrays = [arrays[name] for name in Substitution.ARRAYS]
+    return Substitution(*index_arrays, num_nodes=fields["num_nodes"])
 
 
 def _positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Int32, Integer, Num
 from ._coloring import ColoredPattern
 from ._pattern import SparsityPattern
 from ._read import Reading, read
+from ._substitute import substitute
 from ._types import OUTPUT_FORMATS, OutputFormat, check_choice
 
 _MAX_FILL = 16
@@ -49,7 +50,10 @@ def decompress_data(
             f"shape (k, d) = ({k}, {d}) for this coloring in mode {coloring.mode!r}. Got "
             f"{compressed.shape}."
         )
-    return read(compressed, Reading(coloring.positions, ()))
+    values = read(compressed, Reading(coloring.positions, ()))
+    if coloring.substitution is not None:
+        values = substitute(values, coloring.substitution)
+    return values
 
 
 def _joined(

@@ -2,6 +2,7 @@
 many passes."""
 
 import warnings
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from jax.experimental.sparse import BCOO
@@ -22,8 +23,12 @@ from .._types import (
 from .bidirectional import color_bidirectional
 from .graph import as_pattern
 from .portfolio import AbstractAlgorithm, Algorithm, as_algorithm
-from .problem import column_problem, row_problem, star_problem
+from .problem import acyclic_problem, column_problem, row_problem, star_problem
 from .star import finish
+from .substitution import plan_substitution
+
+Decompression: TypeAlias = Literal["direct", "substitution"]
+"""How entries are recovered from the compressed matrix."""
 
 
 def jacobian_coloring_from_sparsity(
@@ -75,6 +80,7 @@ def hessian_coloring_from_sparsity(
     symmetric: bool = True,
     postprocess: bool = False,
     algorithm: Algorithm = "auto",
+    decompression: Decompression = "direct",
 ) -> ColoredPattern:
     """Color a pattern for the evaluation of a sparse Hessian.
 
@@ -88,6 +94,10 @@ def hessian_coloring_from_sparsity(
     - `algorithm`: how to search, such as `Greedy(SmallestLast())`; `"auto"` is
         `Portfolio()`.
 
+    - `decompression`: `"direct"` reads each entry in one place; `"substitution"` works
+        some out as differences of others, which takes fewer colors, but rounding errors
+        add up; see `color_acyclic`. It needs `symmetric`, and leaves `postprocess` out.
+
     **Raises:** `ValueError` for an unknown mode, or if the pattern is not square or, with
     `symmetric`, not symmetric. Warns with `DenseColoringWarning` if the coloring saves
     nothing.
@@ -95,6 +105,14 @@ def hessian_coloring_from_sparsity(
     pattern, chosen = as_pattern(sparsity), as_algorithm(algorithm)
     mode = "fwd_over_rev" if mode is None else mode
     check_choice("mode", mode, HESSIAN_MODES)
+    check_choice("decompression", decompression, get_args(Decompression))
+    if decompression == "substitution":
+        if not symmetric:
+            raise ValueError(
+                "decompression='substitution' needs a symmetric coloring. Leave "
+                "symmetric=False out."
+            )
+        return _color_acyclic(pattern, mode, chosen)
     if symmetric:
         return _color_symmetric(pattern, mode, postprocess, chosen)
     return _warn_if_dense(_color_side(pattern, mode, chosen))
@@ -152,6 +170,26 @@ def _color_both_sides(pattern: SparsityPattern) -> ColoredPattern:
         mode=BIDIRECTIONAL,
         found_by="Bidirectional",
         lower_bound=min(1, pattern.nnz),
+    )
+
+
+def _color_acyclic(
+    pattern: SparsityPattern, mode: ColoringMode, algorithm: AbstractAlgorithm
+) -> ColoredPattern:
+    problem = acyclic_problem(pattern)
+    found, name = algorithm.search(problem)
+    colors = found.colors if pattern.nnz else np.full(pattern.n, -1, np.int32)
+    return _warn_if_dense(
+        ColoredPattern(
+            pattern,
+            colors,
+            int(colors.max(initial=-1)) + 1,
+            symmetric=True,
+            mode=mode,
+            found_by=name,
+            lower_bound=problem.lower_bound if pattern.nnz else 0,
+            substitution=plan_substitution(pattern, colors),
+        )
     )
 
 

@@ -144,6 +144,18 @@ def adjacency(sparsity: SparsityPattern) -> Adjacency:
     return Adjacency(neighbors, edge, rows[upper], cols[upper])
 
 
+def edge_numbers(
+    graph: Adjacency,
+    rows: Int32[np.ndarray, " nnz"],
+    cols: Int32[np.ndarray, " nnz"],
+) -> Int32[np.ndarray, " nnz"]:
+    """The edge behind each of some entries of the pattern, -1 for a diagonal entry."""
+    n = np.int64(graph.neighbors.sizes.size)
+    keys = graph.lo * n + graph.hi
+    numbers = np.searchsorted(keys, np.minimum(rows, cols) * n + np.maximum(rows, cols))
+    return np.where(rows == cols, -1, numbers).astype(np.int32)
+
+
 def hubs(graph: Adjacency) -> Int32[np.ndarray, " hubs"]:
     """The `p` vertices of largest degree, where `p` plus the next degree is smallest.
 

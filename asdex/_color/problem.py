@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Int32
 
 from .._pattern import SparsityPattern
-from .bounds import fewest_colors, fewest_star_colors
+from .acyclic import color_trees
+from .bounds import fewest_acyclic_colors, fewest_colors, fewest_star_colors
 from .graph import Bipartite, adjacency, column_graph, hubs, row_graph
 from .greedy import color_in_order
 from .lattice import color_by_lattice
@@ -92,3 +93,21 @@ def star_problem(sparsity: SparsityPattern) -> Problem:
     incidence = graph.incidence
     work = 2 * int((graph.neighbors.sizes.astype(np.int64) ** 2).sum())
     return Problem(incidence, fewest_star_colors(graph), work, color, color_lattice)
+
+
+def acyclic_problem(sparsity: SparsityPattern) -> Problem:
+    """Color a symmetric pattern so that two colors meet in trees only."""
+    graph = adjacency(sparsity)
+
+    def color_lattice(below: int) -> Candidate | None:
+        bound = fewest_colors(graph.closed)
+        found = color_by_lattice(graph.closed, sparsity.leaf_shapes, bound, below)
+        return None if found is None else Candidate(*found)
+
+    return Problem(
+        graph.incidence,
+        fewest_acyclic_colors(graph),
+        4 * int((graph.neighbors.sizes.astype(np.int64) ** 2).sum()),
+        lambda visits: Candidate(*color_trees(graph, visits)),
+        color_lattice,
+    )

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from asdex._color import acyclic, greedy, lattice, order, star
+from asdex._color import acyclic, greedy, lattice, order, star, substitution
 
 SCALAR, ARRAY = (), (1024,)
 
@@ -15,6 +15,7 @@ KERNELS = {
     "greedy": (greedy._first_free_colors, [*7 * [ARRAY], SCALAR]),
     "star": (star._star_coloring, [*7 * [ARRAY], SCALAR, SCALAR]),
     "acyclic": (acyclic._acyclic_coloring, [*5 * [ARRAY], SCALAR]),
+    "trees": (substitution._cut_trees, [*4 * [ARRAY], *3 * [SCALAR]]),
     "close stars": (star._close_stars, [*3 * [ARRAY], SCALAR]),
     "bucket queue": (order._take_largest, [*7 * [ARRAY], *3 * [SCALAR]]),
     "differences": (lattice._mark_differences, [*4 * [ARRAY], SCALAR]),

@@ -1,0 +1,118 @@
+"""The order in which the entries of an acyclic coloring can be worked out."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32
+
+from .._errors import InvalidColoringError
+from .._pattern import SparsityPattern
+from .._substitute import Substitution
+from .graph import adjacency, edge_numbers
+from .loops import compiled, for_range, full, read, while_loop, write
+
+
+def plan_substitution(
+    sparsity: SparsityPattern, colors: Int32[np.ndarray, " n"]
+) -> Substitution:
+    """Cut the two-colored trees down, from their leaves to the last edge.
+
+    A vertex `v` stands in one tree for each color `c` around it. It is a node there, and
+    the element `(c, v)` of the compressed matrix is the sum of the entries at the edges of
+    that node. At a leaf this is one entry. Once it is known the edge can be cut off, until
+    the next node is a leaf.
+
+    **Raises:** `InvalidColoringError` if two colors induce a cycle.
+    """
+    graph = adjacency(sparsity)
+    lo, hi, num_edges = graph.lo, graph.hi, graph.lo.size
+    k = np.int64(1) + colors.max(initial=0)
+    keys = np.concatenate([lo * k + colors[hi], hi * k + colors[lo]])
+    nodes, ends = np.unique(keys, return_inverse=True)
+    ends = ends.astype(np.int32)
+    degrees = np.bincount(ends, minlength=nodes.size + 1).astype(np.int32)
+    queue = np.zeros(nodes.size + 1, np.int32)
+    leaves = np.flatnonzero(degrees == 1)
+    queue[: leaves.size] = leaves
+    at_lo, at_hi = ends[:num_edges], ends[num_edges:]
+    node, level = _cut_trees(
+        at_lo, at_hi, degrees, queue, leaves.size, num_edges, nodes.size
+    )
+    node, level = node[:num_edges], level[:num_edges]
+    for edge in np.flatnonzero(node < 0)[:1]:
+        raise InvalidColoringError(
+            f"Entry ({lo[edge]}, {hi[edge]}) cannot be recovered: it lies on a cycle of "
+            "two colors."
+        )
+    edges = np.argsort(level, kind="stable")
+    bounds = np.searchsorted(level[edges], np.arange(level.max(initial=-1) + 2))
+    rank = np.empty(num_edges, np.int32)
+    rank[edges] = np.arange(num_edges, dtype=np.int32)
+
+    rows, cols = sparsity.rows, sparsity.cols
+    edge_of = edge_numbers(graph, rows, cols)
+    # An edge is read at the node of `v`, in the row `v` of the matrix.
+    reader = np.where(node == at_lo, lo, hi)
+    entries = np.flatnonzero(edge_of >= 0)
+    entries = entries[reader[edge_of[entries]] == rows[entries]]
+    entry = np.empty(num_edges, np.int32)
+    entry[edge_of[entries]] = entries
+    known_at = at_lo + at_hi - node
+    return Substitution(
+        bounds,
+        node[edges],
+        known_at[edges],
+        entry[edges],
+        np.append(rank, -1)[edge_of],
+        nodes.size,
+    )
+
+
+@compiled
+def _cut_trees(
+    lo: Int32[Array, " edges"],
+    hi: Int32[Array, " edges"],
+    degrees: Int32[Array, " nodes"],
+    queue: Int32[Array, " nodes"],
+    num_leaves: Int32[Array, ""],
+    num_edges: Int32[Array, ""],
+    num_nodes: Int32[Array, ""],
+) -> tuple[Int32[Array, " edges_and_one"], Int32[Array, " edges_and_one"]]:
+    """The leaf that each edge is cut off at, -1 if at none, and its level.
+
+    The edges left at a node are kept as the exclusive or of their numbers: when one is
+    left, that is its number.
+    """
+
+    def add_edge(e, left):
+        left = write(left, read(lo, e), read(left, read(lo, e)) ^ e)
+        return write(left, read(hi, e), read(left, read(hi, e)) ^ e)
+
+    def has_more(state):
+        return state[0] < state[1]
+
+    def cut(state):
+        head, tail, queue, degrees, left, height, node, level = state
+        v = read(queue, head)
+
+        # All that is read comes out of one loop, as in `order._take_largest`. The last
+        # node of a tree has no edge left, and what it would cut is nowhere.
+        def look(_, state):
+            e = read(left, v)
+            return e, read(lo, e) + read(hi, e) - v, read(height, v), v
+
+        is_leaf = read(degrees, v)
+        state = num_edges, num_nodes, jnp.int32(0), jnp.int32(-1)
+        e, other, depth, leaf = for_range(0, is_leaf, look, state)
+        node, level = write(node, e, leaf), write(level, e, depth)
+        left = write(left, other, read(left, other) ^ e)
+        height = write(height, other, jnp.maximum(read(height, other), depth + 1))
+        degrees = write(degrees, other, read(degrees, other) - 1)
+        queue = write(queue, tail, other)
+        tail = tail + (read(degrees, other) == 1).astype(jnp.int32)
+        return head + 1, tail, queue, degrees, left, height, node, level
+
+    left = for_range(0, num_edges, add_edge, full(degrees.size, 0))
+    node, level = full(lo.size + 1, -1), full(lo.size + 1, 0)
+    height = full(degrees.size, 0)
+    state = jnp.int32(0), num_leaves, queue, degrees, left, height, node, level
+    return while_loop(has_more, cut, state)[6:]
