@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Int32, Integer
 
-from ._display import coloring_text
+from ._display import Colors, Drawing, coloring_text
 from ._errors import InvalidColoringError
 from ._html import coloring_html
 from ._index import Derived, IndexArray, as_indices
@@ -365,19 +365,30 @@ class ColoredPattern(eqx.Module):
         )
 
     def __str__(self) -> str:
-        return coloring_text(*self._drawn)
+        return coloring_text(self.drawing)
 
     def _repr_html_(self) -> str:
-        return coloring_html(*self._drawn, read_from=self.read_from)
+        return coloring_html(self.drawing)
 
     @property
-    def _drawn(
-        self,
-    ) -> tuple[np.ndarray, np.ndarray, tuple[int, int], np.ndarray, int, str]:
-        """What both views are made of."""
-        sparsity = self.sparsity
-        cells = sparsity.rows, sparsity.cols, sparsity.shape
-        return *cells, self.colors, self.num_colors, self.mode
+    def drawing(self) -> Drawing:
+        """What views of the coloring show."""
+        sparsity, colors, jvps = self.sparsity, self.colors, self.num_jvps
+        of_columns = None if self.mode == "rev" else Colors(colors[: sparsity.n], jvps)
+        of_rows = None
+        if self.mode in ("rev", BIDIRECTIONAL):
+            row_colors = colors[colors.size - sparsity.m :]
+            row_colors = np.where(row_colors < 0, row_colors, row_colors - jvps)
+            of_rows = Colors(row_colors, self.num_colors - jvps)
+        return Drawing(
+            sparsity.rows,
+            sparsity.cols,
+            sparsity.shape,
+            of_columns,
+            of_rows,
+            self.read_from,
+            self.mode in HESSIAN_MODES,
+        )
 
 
 def _substitution_from_record(

@@ -4,9 +4,11 @@ A matrix of up to 16 x 40 elements is drawn with one character each, a larger on
 braille, whose characters hold 4 x 2 dots. Up to 80 x 80 elements every dot is one
 element; above that the matrix is scaled down to 80 dots along its longer side, and a dot
 stands for a block that holds any entry. A coloring is drawn as the matrix and its
-compressed form, whose axis of rows (of columns, in mode `"rev"`) is scaled alike, so
-that lines stay opposite each other.
+compressed form, whose axis of rows (where rows are colored: of columns) is scaled alike,
+so that lines stay opposite each other.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Integer
@@ -15,6 +17,30 @@ _GRID = (16, 40)
 _BRAILLE_DOTS = (80, 80)
 _BRAILLE_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _EMPTY = "(empty)"
+
+
+class Colors(NamedTuple):
+    """Colors of the columns or of the rows of a matrix, -1 for none, and their number."""
+
+    colors: Integer[np.ndarray, " vertices"]
+    number: int
+
+
+class Drawing(NamedTuple):
+    """What the views of a coloring show."""
+
+    rows: Integer[np.ndarray, " nnz"]
+    cols: Integer[np.ndarray, " nnz"]
+    shape: tuple[int, int]
+    of_columns: Colors | None
+    of_rows: Colors | None
+    read_from: Integer[np.ndarray, " nnz"]
+    is_hessian: bool
+
+    @property
+    def num_colors(self) -> int:
+        """Number of colors of columns and of rows together."""
+        return sum(side.number for side in (self.of_columns, self.of_rows) if side)
 
 
 def pattern_text(
@@ -28,68 +54,58 @@ def pattern_text(
     return "\n".join([header, *_draw(dots, in_braille=_needs_braille(shape))])
 
 
-def coloring_text(
-    rows: Integer[np.ndarray, " nnz"],
-    cols: Integer[np.ndarray, " nnz"],
-    shape: tuple[int, int],
-    colors: Integer[np.ndarray, " vertices"],
-    num_colors: int,
-    mode: str,
-) -> str:
-    """Header, cost, and picture of a colored matrix and its compressed form.
-
-    `colors` are those of the rows in mode `"rev"`, otherwise those of the columns.
-    """
-    head = coloring_header(rows.size, shape, num_colors, mode)
-    height, width = size = _picture_size(shape)
-    in_braille = _needs_braille(shape)
-    matrix = _draw(raster(rows, cols, shape, size), in_braille)
-    if 0 in shape:
-        return "\n".join([*head, *matrix])
-
-    down, across = compressed_cells(rows, cols, colors, mode)
-    if mode == "rev":
-        size = (min(num_colors, height), width)
-        shape, join = (num_colors, shape[1]), _above
-    else:
-        size = (height, min(num_colors, width))
-        shape, join = (shape[0], num_colors), _beside
-    compressed = _draw(raster(down, across, shape, size), in_braille)
-    return "\n".join([*head, *join(matrix, compressed)])
-
-
-def coloring_header(
-    nnz: int, shape: tuple[int, int], num_colors: int, mode: str
-) -> tuple[str, str]:
-    """What the coloring is of, and what it saves."""
+def coloring_text(drawing: Drawing) -> str:
+    """Header, cost, and picture of a colored matrix and its compressed forms: the one of
+    the columns beside it, the one of the rows below."""
+    rows, cols, shape, *_ = drawing
     m, n = shape
-    product = {"fwd": "JVP", "rev": "VJP", "bidirectional": "JVP/VJP"}.get(mode, "HVP")
+    in_braille = _needs_braille(shape)
+    height, width = size = _picture_size(shape)
+    picture = matrix = _draw(raster(rows, cols, shape, size), in_braille)
+    if m * n and drawing.of_columns is not None:
+        k = drawing.of_columns.number
+        cells = compressed_columns(rows, cols, drawing.of_columns)
+        dots = raster(*cells, (m, k), (height, min(k, width)))
+        picture = _beside(picture, _draw(dots, in_braille))
+    if m * n and drawing.of_rows is not None:
+        k = drawing.of_rows.number
+        cells = compressed_rows(rows, cols, drawing.of_rows)
+        dots = raster(*cells, (k, n), (min(k, height), width))
+        arrow = "↓".center(len(matrix[0])).rstrip()
+        picture = [*picture, arrow, *_draw(dots, in_braille)]
+    return "\n".join([*coloring_header(drawing), *picture])
+
+
+def coloring_header(drawing: Drawing) -> tuple[str, str]:
+    """What the coloring is of, and what it saves."""
+    m, n = drawing.shape
+    forward = "HVP" if drawing.is_hessian else "JVP"
+    sides = [(drawing.of_columns, forward), (drawing.of_rows, "VJP")]
+    products = " and ".join(name for side, name in sides if side)
+    passes = " and ".join(count(side.number, name) for side, name in sides if side)
+    colors = count(drawing.num_colors, "color")
     dense = count(n, "HVP")
-    if product != "HVP":
+    if not drawing.is_hessian:
         dense = f"{count(m, 'VJP')} or {count(n, 'JVP')}"
-    title = f"{summary(nnz, shape)}, {product}, {count(num_colors, 'color')}"
-    return (
-        f"ColoredPattern({title})",
-        f"  {count(num_colors, product)} (instead of {dense})",
-    )
+    title = f"{summary(drawing.rows.size, drawing.shape)}, {products}, {colors}"
+    return f"ColoredPattern({title})", f"  {passes} (instead of {dense})"
 
 
-def compressed_cells(
-    rows: Integer[np.ndarray, " nnz"],
-    cols: Integer[np.ndarray, " nnz"],
-    colors: Integer[np.ndarray, " vertices"],
-    mode: str,
+def compressed_columns(
+    rows: Integer[np.ndarray, " nnz"], cols: Integer[np.ndarray, " nnz"], side: Colors
 ) -> tuple[Integer[np.ndarray, " cells"], Integer[np.ndarray, " cells"]]:
-    """Rows and columns of the nonzeros of the compressed matrix, with repetitions.
+    """Rows and columns of the nonzeros, with repetitions, of the matrix of shape
+    `(m, colors)` whose columns are sums of the columns of one color."""
+    color = side.colors[cols]
+    return rows[color >= 0], color[color >= 0]
 
-    Its shape is `(num_colors, n)` in mode `"rev"` and `(m, num_colors)` otherwise: drawn
-    beside the matrix, a color is a column where columns are colored.
-    """
-    color = colors[rows if mode == "rev" else cols]
-    seeded = color >= 0
-    if mode == "rev":
-        return color[seeded], cols[seeded]
-    return rows[seeded], color[seeded]
+
+def compressed_rows(
+    rows: Integer[np.ndarray, " nnz"], cols: Integer[np.ndarray, " nnz"], side: Colors
+) -> tuple[Integer[np.ndarray, " cells"], Integer[np.ndarray, " cells"]]:
+    """The same for the matrix of shape `(colors, n)` of sums of rows."""
+    color = side.colors[rows]
+    return color[color >= 0], cols[color >= 0]
 
 
 def summary(nnz: int, shape: tuple[int, int]) -> str:
@@ -180,7 +196,3 @@ def _beside(matrix: list[str], compressed: list[str]) -> list[str]:
         f"{left} {'→' if k == middle else ' '} {right}".rstrip()
         for k, (left, right) in enumerate(zip(matrix, compressed, strict=True))
     ]
-
-
-def _above(matrix: list[str], compressed: list[str]) -> list[str]:
-    return [*matrix, "↓".center(len(matrix[0])).rstrip(), *compressed]

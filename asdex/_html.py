@@ -9,7 +9,14 @@ from html import escape
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from ._display import coloring_header, compressed_cells, raster, summary
+from ._display import (
+    Drawing,
+    coloring_header,
+    compressed_columns,
+    compressed_rows,
+    raster,
+    summary,
+)
 
 _CELLS = 64
 _PIXELS = 256
@@ -26,33 +33,23 @@ def pattern_html(rows: Cells, cols: Cells, shape: tuple[int, int]) -> str:
     return _page([header], _svg([("currentColor", raster(rows, cols, shape, size))], size))
 
 
-def coloring_html(
-    rows: Cells,
-    cols: Cells,
-    shape: tuple[int, int],
-    colors: Integer[np.ndarray, " vertices"],
-    num_colors: int,
-    mode: str,
-    read_from: Cells,
-) -> str:
-    """Header, cost, and picture of a colored matrix and its compressed form.
-
-    `colors` are those of the rows in mode `"rev"`, otherwise those of the columns;
-    `read_from` are the colors from which the entries are recovered.
-    """
-    header = coloring_header(rows.size, shape, num_colors, mode)
-    height, width = size = _picture_size(shape)
-    matrix = _colored_svg(rows, cols, read_from, shape, size, num_colors)
-
-    down, across = compressed_cells(rows, cols, colors, mode)
-    if mode == "rev":
-        shape, size, arrow = (num_colors, shape[1]), (min(num_colors, height), width), "↓"
-    else:
-        shape, size, arrow = (shape[0], num_colors), (height, min(num_colors, width)), "→"
-    color = down if mode == "rev" else across
-    compressed = _colored_svg(down, across, color, shape, size, num_colors)
-    join = f"<div>{arrow}</div>" if mode == "rev" else f" {arrow} "
-    return _page(header, f"{matrix}{join}{compressed}")
+def coloring_html(drawing: Drawing) -> str:
+    """Header, cost, and picture of a colored matrix and its compressed forms."""
+    rows, cols, shape, *_ = drawing
+    (m, n), (height, width) = shape, _picture_size(shape)
+    picture = _colored_svg((rows, cols), drawing.read_from, shape, (height, width))
+    if drawing.of_columns is not None:
+        k = drawing.of_columns.number
+        cells = compressed_columns(rows, cols, drawing.of_columns)
+        svg = _colored_svg(cells, cells[1], (m, k), (height, min(k, width)))
+        picture = f"{picture} → {svg}"
+    if drawing.of_rows is not None:
+        k = drawing.of_rows.number
+        first = drawing.num_colors - k
+        cells = compressed_rows(rows, cols, drawing.of_rows)
+        svg = _colored_svg(cells, cells[0] + first, (k, n), (min(k, height), width))
+        picture = f"{picture}<div>↓</div>{svg}"
+    return _page(coloring_header(drawing), picture)
 
 
 def _picture_size(shape: tuple[int, int]) -> tuple[int, int]:
@@ -62,19 +59,18 @@ def _picture_size(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _colored_svg(
-    rows: Cells,
-    cols: Cells,
+    cells: tuple[Cells, Cells],
     color: Cells,
     shape: tuple[int, int],
     size: tuple[int, int],
-    num_colors: int,
 ) -> str:
     """The cells in their hues if each can be shown in one, otherwise in one for all."""
-    if num_colors > len(_HUES) or size != shape:
+    rows, cols = cells
+    if size != shape or color.max(initial=0) >= len(_HUES):
         return _svg([("currentColor", raster(rows, cols, shape, size))], size)
     layers = [
-        (_HUES[k], raster(rows[color == k], cols[color == k], shape, size))
-        for k in range(num_colors)
+        (fill, raster(rows[color == k], cols[color == k], shape, size))
+        for k, fill in enumerate(_HUES)
     ]
     return _svg(layers, size)
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from ._coloring import ColoredPattern
-from ._display import blocks, compressed_cells, count
+from ._display import blocks, compressed_columns, compressed_rows, count
 from ._pattern import SparsityPattern
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ def spy(
 
     - `pattern`: a pattern or coloring.
     - `ax`: the axes to draw on; a new figure by default.
-    - `compressed`: draw the compressed form of a coloring. A pattern has none and is
-        drawn as it is.
+    - `compressed`: draw the compressed form of a coloring: the sums of columns side by
+        side, or those of rows (in mode `"bidirectional"` both) one below the other. A
+        pattern has none and is drawn as it is.
     - `cmap`: colormap of the colors (default: `"tab10"`, repeated if there are more
         than ten) or, for a pattern, of the entries (default: `"Blues"`).
     - `kwargs`: passed on to `ax.imshow`.
@@ -96,14 +97,20 @@ def _new_axes() -> "Axes":
 def _cells(pattern: SparsityPattern | ColoredPattern, compressed: bool) -> _Cells:
     if isinstance(pattern, SparsityPattern):
         return _Cells(pattern.shape, pattern.rows, pattern.cols)
-    sparsity, num_colors = pattern.sparsity, pattern.num_colors
-    rows, cols = sparsity.rows, sparsity.cols
+    rows, cols, shape, of_columns, of_rows, read_from, _ = drawing = pattern.drawing
+    number = drawing.num_colors
     if not compressed:
-        return _Cells(sparsity.shape, rows, cols, pattern.read_from, num_colors)
-    down, across = compressed_cells(rows, cols, pattern.colors, pattern.mode)
-    if pattern.mode == "rev":
-        return _Cells((num_colors, sparsity.n), down, across, down, num_colors)
-    return _Cells((sparsity.m, num_colors), down, across, across, num_colors)
+        return _Cells(shape, rows, cols, read_from, number)
+    if of_rows is None:
+        assert of_columns is not None
+        down, across = compressed_columns(rows, cols, of_columns)
+        return _Cells((shape[0], number), down, across, across, number)
+    color, along = compressed_rows(rows, cols, of_rows)
+    if of_columns is not None:
+        row, of_column = compressed_columns(rows, cols, of_columns)
+        color = np.concatenate([of_column, color + of_columns.number])
+        along = np.concatenate([row, along])
+    return _Cells((number, pattern.dim), color, along, color, number)
 
 
 def _image_size(ax: "Axes", shape: tuple[int, int]) -> tuple[int, int]:

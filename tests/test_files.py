@@ -57,6 +57,9 @@ OBJECTS = {
         SparsityPattern([], [], (2, 2)), np.array([-1, -1]), 0, False, "fwd"
     ),
     "star": star_coloring(),
+    "both": ColoredPattern(
+        plain_pattern(), np.array([0, -1, -1, 1]), 2, False, "bidirectional"
+    ),
 }
 
 STRUCTURES = {
