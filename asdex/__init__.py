@@ -2,17 +2,17 @@
 
 from . import dense as dense
 from ._api import hessian as hessian
-from ._api import hessian_coloring as hessian_coloring
 from ._api import hessian_from_coloring as hessian_from_coloring
-from ._api import hessian_sparsity as hessian_sparsity
 from ._api import jacobian as jacobian
-from ._api import jacobian_coloring as jacobian_coloring
 from ._api import jacobian_from_coloring as jacobian_from_coloring
-from ._api import jacobian_sparsity as jacobian_sparsity
 from ._api import value_and_hessian as value_and_hessian
 from ._api import value_and_hessian_from_coloring as value_and_hessian_from_coloring
 from ._api import value_and_jacobian as value_and_jacobian
 from ._api import value_and_jacobian_from_coloring as value_and_jacobian_from_coloring
+from ._api_coloring import hessian_coloring as hessian_coloring
+from ._api_coloring import hessian_sparsity as hessian_sparsity
+from ._api_coloring import jacobian_coloring as jacobian_coloring
+from ._api_coloring import jacobian_sparsity as jacobian_sparsity
 from ._api_compressed import compressed_hessian as compressed_hessian
 from ._api_compressed import (
     compressed_hessian_from_coloring as compressed_hessian_from_coloring,

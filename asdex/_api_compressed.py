@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._api import hessian_coloring, jacobian_coloring
+from ._api_coloring import hessian_coloring, jacobian_coloring
 from ._coloring import ColoredPattern
 from ._evaluate import Options, evaluator
 from ._types import ChunkSize, HessianMode, JacobianMode
