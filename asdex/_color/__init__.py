@@ -1,4 +1,21 @@
-"""Coloring: from a sparsity pattern to the passes that compute its matrix."""
+"""Coloring: from a sparsity pattern to the passes that compute its matrix.
+
+    loops            algorithms written one element at a time, compiled by XLA
+    graph            patterns as graphs: neighbor lists
+    order            in which order a greedy coloring visits the vertices
+    bounds           how few colors there can be
+    greedy           columns or rows
+    star             symmetric matrices, read directly
+    acyclic          symmetric matrices, by substitution; substitution plans it
+    bidirectional    columns and rows together
+    lattice          stencils, by a formula
+    problem          the kinds of coloring behind one interface
+    portfolio        algorithms that search for few colors
+    colorings        the verbs: which side, which algorithm, warnings
+    check            referees: the definitions as code
+
+Each needs those above it only, apart from the referees, which need the graphs.
+"""
 
 from .acyclic import color_acyclic as color_acyclic
 from .bidirectional import color_bidirectional as color_bidirectional

@@ -8,6 +8,13 @@ XLA's CPU compiler runs the body of a loop as a chain of kernels, at about 100 n
 unless it takes the whole loop nest for one small call. `compiled` marks a kernel as such
 a call; it then becomes a single native function, and an inner step costs a few
 nanoseconds. The mark is a hint: without it results are the same, ten times slower.
+
+How arrays stay in place: a `write` changes its array only if nothing can read the old one
+later; otherwise XLA copies the whole array at every step. It may repeat a `read` wherever
+the value is used, so a value read from an array should not be used for two writes of which
+one is to that array. Three ways out: read again from the array just written, let the value
+come out of a loop, or write first what the other arrays depend on. The tests look for
+copies in the compiled kernels.
 """
 
 import functools
