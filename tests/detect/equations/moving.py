@@ -34,7 +34,10 @@ def reshape(rng: Rng) -> Equation:
     target = [[-1], [1, -1, 1], [shape[-1], -1]][int(rng.integers(3))]
     size = int(np.prod(shape))
     sizes = [size // abs(int(np.prod(target))) if dim < 0 else dim for dim in target]
-    return Equation(lambda x: lax.reshape(x, sizes, order), [real(*shape)])
+    params = {"new_sizes": tuple(sizes), "dimensions": order and tuple(order)}
+    return Equation(
+        lambda x: lax.reshape_p.bind(x, **params, sharding=None), [real(*shape)]
+    )
 
 
 @equation(lax.squeeze_p)
@@ -59,7 +62,8 @@ def broadcast_in_dim(rng: Rng) -> Equation:
     out = some_shape(rng, low=1)
     kept = np.flatnonzero(rng.random(len(out)) > 0.4).tolist()
     shape = [out[axis] if rng.random() > 0.3 else 1 for axis in kept]
-    return Equation(lambda x: lax.broadcast_in_dim(x, out, kept), [real(*shape)])
+    params = {"shape": out, "broadcast_dimensions": tuple(kept), "sharding": None}
+    return Equation(lambda x: lax.broadcast_in_dim_p.bind(x, **params), [real(*shape)])
 
 
 @equation(lax.rev_p)

@@ -78,7 +78,7 @@ def core_call(rng: Rng) -> Equation:
 
 @equation(p.cond_p)
 def cond(rng: Rng) -> Equation:
-    count = int(rng.integers(1, 4))
+    count = int(rng.integers(2, 4))
     branches = [lambda x: x[::-1], lambda x: x * 0, lambda x: x.at[0].add(x[1])][:count]
     operands = [integers(-1, 3), real(3)]
     return Equation(lambda i, x: lax.switch(i, branches, x), operands, inputs=[1])
