@@ -6,7 +6,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._color import hessian_coloring_from_sparsity, jacobian_coloring_from_sparsity
+from ._color import (
+    Algorithm,
+    Decompression,
+    hessian_coloring_from_sparsity,
+    jacobian_coloring_from_sparsity,
+)
 from ._coloring import ColoredPattern
 from ._detect import DEFAULT_MAX_NNZ
 from ._pattern import SparsityPattern
@@ -111,6 +116,7 @@ def jacobian_coloring(
     mode: JacobianMode | None = None,
     symmetric: bool = False,
     postprocess: bool = False,
+    algorithm: Algorithm = "auto",
     **kwargs: Any,
 ) -> ColoredPattern:
     """Detect the pattern of the Jacobian of `f` and color it.
@@ -131,6 +137,7 @@ def jacobian_coloring(
         mode=detected.resolve(mode),
         symmetric=symmetric,
         postprocess=postprocess,
+        algorithm=algorithm,
     )
 
 
@@ -142,6 +149,8 @@ def hessian_coloring(
     mode: HessianMode | None = None,
     symmetric: bool = True,
     postprocess: bool = False,
+    algorithm: Algorithm = "auto",
+    decompression: Decompression = "direct",
     **kwargs: Any,
 ) -> ColoredPattern:
     """Detect the pattern of the Hessian of a scalar function `f` and color it.
@@ -158,4 +167,6 @@ def hessian_coloring(
         mode=detected.resolve(mode),
         symmetric=symmetric,
         postprocess=postprocess,
+        algorithm=algorithm,
+        decompression=decompression,
     )

@@ -24,6 +24,7 @@ from .check import check_coloring_bidirectional as check_coloring_bidirectional
 from .check import check_coloring_cols as check_coloring_cols
 from .check import check_coloring_rows as check_coloring_rows
 from .check import check_coloring_symmetric as check_coloring_symmetric
+from .colorings import Decompression as Decompression
 from .colorings import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
 from .colorings import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
 from .greedy import color_cols as color_cols
@@ -34,6 +35,7 @@ from .order import LargestFirst as LargestFirst
 from .order import NaturalOrder as NaturalOrder
 from .order import RandomOrder as RandomOrder
 from .order import SmallestLast as SmallestLast
+from .portfolio import Algorithm as Algorithm
 from .portfolio import Greedy as Greedy
 from .portfolio import Lattice as Lattice
 from .portfolio import Portfolio as Portfolio

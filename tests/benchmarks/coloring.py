@@ -49,7 +49,11 @@ TIMED: dict[str, tuple[Callable[[], SparsityPattern], dict[str, Verb]]] = {
     ),
     "random, 10 per row, n = 1e5": (
         lambda: patterns.random_symmetric(0, 100_000, 9),
-        {"columns": asdex.color_cols, "star": asdex.color_symmetric},
+        {
+            "columns": asdex.color_cols,
+            "star": asdex.color_symmetric,
+            "acyclic": asdex.color_acyclic,
+        },
     ),
     "power law, hub 1e4, n = 1e5": (
         lambda: patterns.power_law(0, 100_000, 10_000),
@@ -63,15 +67,20 @@ TIMED: dict[str, tuple[Callable[[], SparsityPattern], dict[str, Verb]]] = {
 
 
 def main() -> None:
-    print("Default colorings (columns or rows | star)")
-    print(f"{'pattern':<32}{'bound':>6}{'colors':>7}{'[s]':>8}{'star':>6}{'[s]':>8}")
+    print("Default colorings (columns or rows | star | acyclic)")
+    print(
+        f"{'pattern':<32}{'bound':>6}{'colors':>7}{'[s]':>8}{'star':>6}{'[s]':>8}"
+        f"{'acyclic':>9}{'[s]':>8}"
+    )
     for name, make in COUNTED.items():
         pattern = make()
         seconds, jacobian = _timed(asdex.jacobian_coloring_from_sparsity, pattern)
         star_seconds, hessian = _timed(asdex.hessian_coloring_from_sparsity, pattern)
+        tree_seconds, acyclic = _timed(_by_substitution, pattern)
         print(
             f"{name:<32}{jacobian.lower_bound:>6}{jacobian.num_colors:>7}{seconds:>8.2f}"
-            f"{hessian.num_colors:>6}{star_seconds:>8.2f}",
+            f"{hessian.num_colors:>6}{star_seconds:>8.2f}"
+            f"{acyclic.num_colors:>9}{tree_seconds:>8.2f}",
             flush=True,
         )
 
@@ -101,6 +110,10 @@ def main() -> None:
 
 def _timed(verb: Verb, pattern: SparsityPattern) -> tuple[float, Any]:
     return once(lambda: verb(pattern))
+
+
+def _by_substitution(pattern: SparsityPattern) -> ColoredPattern:
+    return asdex.hessian_coloring_from_sparsity(pattern, decompression="substitution")
 
 
 def _greedy(pattern: SparsityPattern) -> ColoredPattern:

@@ -70,3 +70,12 @@ def test_hubs_get_colors_of_their_own():
     best = asdex.hessian_coloring_from_sparsity(pattern)
     asdex.check_coloring_symmetric(pattern, best.colors)
     assert 3 * best.num_colors < asdex.color_symmetric(pattern)[1]
+
+
+def test_algorithm_of_the_verbs():
+    greedy = Greedy(asdex.SmallestLast())
+    x = np.ones(20, np.float32)
+    jacobian = asdex.jacobian_coloring(lambda x: x[1:] * x[:-1], x, algorithm=greedy)
+    assert jacobian.found_by == "SmallestLast"
+    hessian = asdex.hessian_coloring(lambda x: (x[1:] * x[:-1]).sum(), x, algorithm=greedy)
+    assert hessian.found_by == "SmallestLast"

@@ -32,8 +32,7 @@ U = jnp.sin(jnp.arange(36.0)).reshape(6, 6)
 
 
 def coloring_of(function: Callable[..., Array], x: Array) -> ColoredPattern:
-    pattern = asdex.hessian_sparsity(function, x)
-    return asdex.hessian_coloring_from_sparsity(pattern, decompression="substitution")
+    return asdex.hessian_coloring(function, x, decompression="substitution")
 
 
 @pytest.mark.parametrize("output_format", ["bcoo", "dense"])
@@ -66,8 +65,9 @@ def test_several_inputs():
     def function(x: Float[Array, " n"], y: Float[Array, " n"]) -> Float[Array, ""]:
         return jnp.sum(x[1:] * y[:-1] ** 2) + rosenbrock(x)
 
-    pattern = asdex.hessian_sparsity(function, X, X, argnums=(0, 1))
-    coloring = asdex.hessian_coloring_from_sparsity(pattern, decompression="substitution")
+    coloring = asdex.hessian_coloring(
+        function, X, X, argnums=(0, 1), decompression="substitution"
+    )
     found = asdex.hessian_from_coloring(function, coloring, "dense")(X, X)
     expected = jax.hessian(function, argnums=(0, 1))(X, X)
     for i in range(2):
