@@ -12,7 +12,7 @@ from jax.extend.core import primitives as p
 
 from ..dependence import nothing, union
 from ..interpret import active, conservative, inactive, interpret
-from ..known import UNKNOWN, constant
+from ..known import UNKNOWN, constant, results
 from ..local import as_own_inputs, joined, split
 from ..table import Scope, Value, register_control, shape_of
 
@@ -36,6 +36,19 @@ def inline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value
     program = eqn.params[name]
     if isinstance(program, Jaxpr):
         program = ClosedJaxpr(program, ())
+    return call(program, operands, scope.called_by(eqn))
+
+
+def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
+    """The program that the primitive's own implementation runs, as if it stood here. A
+    control rule for primitives that are written in terms of others."""
+    if all(operand.dependence is None for operand in operands):
+        return inactive(eqn, results(eqn, [operand.known for operand in operands]))
+
+    def run(*arrays: Any) -> Any:
+        return eqn.primitive.impl(*arrays, **eqn.params)
+
+    program = jax.make_jaxpr(run)(*(operand.aval for operand in operands))
     return call(program, operands, scope.called_by(eqn))
 
 

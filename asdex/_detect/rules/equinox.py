@@ -15,7 +15,7 @@ from ..dependence import Dependence, union
 from ..interpret import active, conservative
 from ..known import Status
 from ..table import Scope, Value, output_shape, register, register_control
-from .control import call
+from .control import call, implementation
 
 
 @register("select_if_vmap")
@@ -26,14 +26,7 @@ def select_if_vmap(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> De
     return union([op.dependence.broadcast(shape) for op in operands if op.dependence])
 
 
-@register_control("maybe_set")
-def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
-    """The program that the primitive runs, as if it stood here."""
-
-    def run(*arrays: Any) -> Any:
-        return eqn.primitive.impl(*arrays, **eqn.params)
-
-    return call(jax.make_jaxpr(run)(*(op.aval for op in operands)), operands, scope)
+register_control("maybe_set")(implementation)
 
 
 @register_control("noinline")

@@ -11,8 +11,7 @@ from jax.typing import ArrayLike
 from ..interpret import active, conservative, inactive
 from ..known import UNKNOWN
 from ..table import Scope, Value, register_control
-from .control import call
-from .equinox import implementation
+from .control import call, implementation
 from .solves import solve_in_blocks
 
 Arrays = Sequence[ArrayLike]

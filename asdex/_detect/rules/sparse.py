@@ -1,4 +1,4 @@
-"""Products with JAX's own sparse matrices."""
+"""JAX's own sparse matrices."""
 
 from collections.abc import Sequence
 from math import prod
@@ -9,7 +9,13 @@ from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, nothing, union
 from ..interpret import conservative
-from ..table import Scope, Value, output_shape, register
+from ..table import Scope, Value, output_shape, register, register_control
+from .control import implementation
+
+register_control(
+    *(sparse.bcoo_todense_p, sparse.bcoo_extract_p, sparse.bcoo_transpose_p),
+    *(sparse.bcoo_dot_general_sampled_p, sparse.bcsr_todense_p),
+)(implementation)
 
 
 @register(sparse.bcoo_dot_general_p, linear=(0, 2))

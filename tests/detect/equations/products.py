@@ -1,5 +1,7 @@
 """Equations of products, convolutions, solves, Fourier transforms, sparse matrices."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -137,6 +139,79 @@ def bcoo_dot_general(rng: Rng) -> Equation:
         return sparse.BCOO((data, indices), shape=(m, n)) @ right
 
     return Equation(fun, [between(1, 2, nse), indices, right], "known")
+
+
+def _sparse(rng: Rng) -> tuple[tuple[int, int], Operand, Operand]:
+    """A shape, elements and different places for them, padding among these."""
+    m, n, nse = rng.integers(1, 4, 3).tolist()
+
+    def draw(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
+        places = np.argwhere(np.ones((m + 1, n + 1)))
+        return rng.permutation(places)[:nse].astype(np.int32)
+
+    return (m, n), real(nse), Operand((nse, 2), draw)
+
+
+@equation(sparse.bcoo_todense_p)
+def bcoo_todense(rng: Rng) -> Equation:
+    shape, data, indices = _sparse(rng)
+    return Equation(
+        lambda d, i: sparse.BCOO((d, i), shape=shape).todense(),
+        [data, indices],
+        "known",
+        inputs=[0],
+    )
+
+
+@equation(sparse.bcoo_extract_p)
+def bcoo_extract(rng: Rng) -> Equation:
+    shape, _, indices = _sparse(rng)
+
+    def fun(dense: jax.Array, indices: jax.Array) -> jax.Array:
+        ones = jnp.ones(indices.shape[0])
+        places = sparse.BCOO((ones, indices), shape=shape)
+        extracted: Any = sparse.bcoo_extract(places, dense)
+        return extracted.data
+
+    return Equation(fun, [real(*shape), indices], "known", inputs=[0])
+
+
+@equation(sparse.bcoo_transpose_p)
+def bcoo_transpose(rng: Rng) -> Equation:
+    shape, data, indices = _sparse(rng)
+
+    def fun(data: jax.Array, indices: jax.Array) -> jax.Array:
+        transposed: Any = sparse.BCOO((data, indices), shape=shape).T
+        return transposed.data
+
+    return Equation(fun, [data, indices], inputs=[0])
+
+
+@equation(sparse.bcoo_dot_general_sampled_p)
+def bcoo_dot_general_sampled(rng: Rng) -> Equation:
+    (m, n), _, indices = _sparse(rng)
+    numbers = (((1,), (0,)), ((), ()))
+
+    def fun(a: jax.Array, b: jax.Array, indices: jax.Array) -> jax.Array:
+        return sparse.bcoo_dot_general_sampled(a, b, indices, dimension_numbers=numbers)
+
+    operands = [between(1, 2, m, 2), between(1, 2, 2, n), indices]
+    return Equation(fun, operands, "no", inputs=[0, 1])
+
+
+@equation(sparse.bcsr_todense_p)
+def bcsr_todense(rng: Rng) -> Equation:
+    def fun(data: jax.Array, indices: jax.Array, indptr: jax.Array) -> jax.Array:
+        return sparse.BCSR((data, indices, indptr), shape=(2, 3)).todense()
+
+    def starts(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
+        return np.asarray([0, rng.integers(0, 4), 3], np.int32)
+
+    def columns(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
+        return rng.permutation(3).astype(np.int32)
+
+    operands = [real(3), Operand((3,), columns), Operand((3,), starts)]
+    return Equation(fun, operands, "known", inputs=[0])
 
 
 @equation(sparse.bcsr_dot_general_p)
