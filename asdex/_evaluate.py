@@ -27,6 +27,7 @@ from ._decompress import (
     assembler,
     block_layout,
     check_shapes_for,
+    decompress_data,
 )
 from ._flat import Extras, FlatFunction, Structure, cast, flatten
 from ._read import (
@@ -111,10 +112,9 @@ def evaluator(
             result = substitute(result, coloring.substitution)
             result = result if form.order is None else result[form.order]
         if options.checked:
-            order = None if form is None else form.order
-            gather = Reading(coloring.positions, ())
-            values = read(result, gather) if form is None else result
-            result = with_check(result, values, order, linearization, coloring)
+            values = decompress_data(result, coloring) if form is None else result
+            entries = None if form is None else form.order
+            result = with_check(result, values, entries, linearization, coloring)
         return result, extras
 
     watch = Watch(f) if pattern.knows_dtypes else None

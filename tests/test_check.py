@@ -67,6 +67,19 @@ def test_bidirectional_colorings() -> None:
         )
 
 
+def test_substitution() -> None:
+    def arrow(x: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.sin(x[1:] * x[:-1])) + x[0] ** 2 * jnp.sum(x**2)
+
+    pattern = asdex.hessian_sparsity(arrow, X)
+    coloring = asdex.hessian_coloring_from_sparsity(pattern, decompression="substitution")
+    assert coloring.substitution is not None
+    for method in ("matvec", "dense"):
+        asdex.check_hessian_correctness(arrow, X, coloring, method=method)
+    for build in (asdex.hessian_from_coloring, asdex.compressed_hessian_from_coloring):
+        build(arrow, coloring, checked=True)(X)
+
+
 @pytest.mark.parametrize("shape", [(6, 8), (8, 6)])
 def test_every_missing_entry_is_found(shape: tuple[int, int]) -> None:
     """Fifty random matrices, whose colorings lack one entry."""
