@@ -69,6 +69,11 @@ def jacobian_coloring_from_sparsity(
     if mode is None:
         return _warn_if_dense(_color_better_side(pattern, chosen))
     if mode == BIDIRECTIONAL:
+        if algorithm != "auto":
+            raise ValueError(
+                f"Mode 'bidirectional' has one algorithm only. Got {algorithm!r}; leave it "
+                "out, or color one side with it."
+            )
         return _warn_if_dense(_color_both_sides(pattern))
     return _warn_if_dense(_color_side(pattern, mode, chosen))
 
@@ -93,7 +98,6 @@ def hessian_coloring_from_sparsity(
     - `postprocess`: only with `symmetric`; see `color_symmetric`.
     - `algorithm`: how to search, such as `Greedy(SmallestLast())`; `"auto"` is
         `Portfolio()`.
-
     - `decompression`: `"direct"` reads each entry in one place; `"substitution"` works
         some out as differences of others, which takes fewer colors, but rounding errors
         add up; see `color_acyclic`. It needs `symmetric`, and leaves `postprocess` out.

@@ -129,6 +129,8 @@ def test_what_is_impossible():
         asdex.jacobian_coloring(square, X, mode="bidirectional")
     with pytest.raises(ValueError, match="cannot be symmetric"):
         asdex.jacobian_coloring(arrow, X, mode="bidirectional", symmetric=True)
+    with pytest.raises(ValueError, match="one algorithm only"):
+        asdex.jacobian_coloring(arrow, X, mode="bidirectional", algorithm=asdex.Greedy())
     coloring = asdex.jacobian_coloring(arrow, X, mode="bidirectional")
     with pytest.raises(ValueError, match="Hessian needs a coloring"):
         asdex.hessian_from_coloring(lambda x: x.sum(), coloring)
