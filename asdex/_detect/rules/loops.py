@@ -235,12 +235,12 @@ def _slices(operand: Value, aval: Any, steps: int) -> list[Value]:
     """The operand of each step, a slice along the leading axis."""
     if operand.dependence is not None:
         return [Value(aval, part) for part in unstack(operand.dependence)]
-    if operand.known.status is Status.KNOWN and _is_array(aval):
-        value = evaluate(operand.known)
-        assert value is not None
-        return [Value(aval, None, constant(value[step])) for step in range(steps)]
-    known = STEPWISE if operand.known.status is Status.STEPWISE else UNKNOWN
-    return [Value(aval, None, known)] * steps
+    if operand.known.status is Status.STEPWISE:
+        return [Value(aval, None, STEPWISE)] * steps
+    value = evaluate(operand.known) if _is_array(aval) else None
+    if value is None:
+        return [Value(aval)] * steps
+    return [Value(aval, None, constant(value[step])) for step in range(steps)]
 
 
 @register_control(p.while_p)
