@@ -6,7 +6,13 @@ from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Int32, Shaped
 
 from .._pattern import SparsityPattern
-from .graph import Adjacency, adjacency, as_pattern
+from .graph import (
+    Adjacency,
+    adjacency,
+    as_pattern,
+    costly_vertices,
+    without_vertices,
+)
 from .loops import compiled, for_range, full, read, while_loop, write
 from .order import AbstractOrder, LargestFirst, Permutation
 
@@ -32,7 +38,8 @@ def color_acyclic(
 
     **Raises:** `ValueError` if the pattern is not square or not symmetric.
 
-    Cost: O(sum of the squared degrees), nearly.
+    Cost: O(sum of the squared degrees), nearly. Where that would take seconds, vertices of
+    the largest degrees get a color of their own each and count no more.
     """
     pattern = as_pattern(sparsity)
     graph = adjacency(pattern)
@@ -44,21 +51,36 @@ def color_acyclic(
 def color_trees(
     graph: Adjacency, visits: Permutation
 ) -> tuple[Int32[np.ndarray, " n"], int]:
-    """Color the vertices in the given order."""
+    """Color the vertices in the given order; costly ones get colors of their own."""
+    private = costly_vertices(graph)
+    is_private = np.zeros(visits.size, bool)
+    is_private[private] = True
+    neighbors, edge = without_vertices(graph, is_private)
+    visits = visits[~is_private[visits]]
     unset = np.zeros(graph.lo.size, np.int32)
-    colors = _acyclic_coloring(visits, *graph.neighbors, graph.edge, unset, visits.size)[
-        : visits.size
-    ]
+    colors = _acyclic_coloring(
+        visits,
+        *neighbors,
+        edge,
+        np.full(is_private.size, -1, np.int32),
+        unset,
+        private.size,
+        visits.size,
+    )[: is_private.size]
+    colors = colors.copy()
+    colors[private] = np.arange(private.size)
     return colors, int(colors.max(initial=-1)) + 1
 
 
 @compiled
 def _acyclic_coloring(
-    order: Int32[Array, " n"],
+    order: Int32[Array, " visits"],
     starts: Int32[Array, " bounds"],
     neighbors: Int32[Array, " nnz"],
     edge: Int32[Array, " nnz"],
+    colors: Int32[Array, " n"],
     parent: Int32[Array, " edges"],
+    first_color: Int32[Array, ""],
     count: Int32[Array, ""],
 ) -> Int32[Array, " n"]:
     """Algorithm 3.1 of Gebremedhin et al. (2007), in its symbols.
@@ -146,14 +168,14 @@ def _acyclic_coloring(
         forbidden = for_range(start, stop, forbid, forbidden)
         forbidden, visited, parent = around(prevent_cycle, (forbidden, visited, parent))
         color = while_loop(
-            lambda c: read(forbidden, c + 1) == v, lambda c: c + 1, jnp.int32(0)
+            lambda c: read(forbidden, c + 1) == v, lambda c: c + 1, first_color
         )
         colors = write(colors, v, color)
         first, parent = for_range(start, stop, grow_star, (first, parent))
         parent = around(merge_trees, parent)
         return colors, forbidden, first, visited, parent
 
-    n, never = order.size, np.iinfo(np.int32).max
+    n, never = colors.size, np.iinfo(np.int32).max
     marks = full(n + 1, -1), full(n + 1, never), full(parent.size, never)
-    state = for_range(0, count, visit, (full(n, -1), *marks, parent))
+    state = for_range(0, count, visit, (colors, *marks, parent))
     return state[0]

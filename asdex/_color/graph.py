@@ -9,6 +9,12 @@ from jaxtyping import Bool, Int32, Shaped
 
 from .._pattern import SparsityPattern
 
+_WALK_BUDGET = 2e8
+"""Squared degrees, about a second of work, above which vertices may be costly."""
+
+_COSTLY = 32
+"""How many times larger than the mean the degree of a costly vertex is at least."""
+
 
 class Lists(NamedTuple):
     """One list of integers per vertex: `items[starts[v]:starts[v + 1]]`, ascending."""
@@ -167,6 +173,31 @@ def hubs(graph: Adjacency) -> Int32[np.ndarray, " hubs"]:
     larger = np.arange(order.size)[::-1]
     smallest = np.argmin(larger + graph.neighbors.sizes[order]) if order.size else 0
     return order[smallest + 1 :]
+
+
+def costly_vertices(graph: Adjacency) -> Int32[np.ndarray, " costly"]:
+    """The vertices whose neighbors are too many to be walked for each of them.
+
+    There are none unless a walk around all vertices takes about a second. A vertex of a
+    color of its own is in no path or cycle of two colors but as the center of stars, and
+    can be left out when the others are colored.
+    """
+    sizes = graph.neighbors.sizes
+    ascending = np.argsort(sizes, kind="stable").astype(np.int32)
+    sizes = sizes[ascending].astype(np.int64)
+    is_like_others = sizes * sizes.size <= _COSTLY * sizes.sum()
+    is_cheap = (np.cumsum(sizes**2) <= _WALK_BUDGET) | is_like_others
+    return ascending[~is_cheap][::-1]
+
+
+def without_vertices(
+    graph: Adjacency, removed: Bool[np.ndarray, " n"]
+) -> tuple[Lists, Int32[np.ndarray, " nnz"]]:
+    """The neighbor lists, and the edges behind them, without some vertices."""
+    if not removed.any():
+        return graph.neighbors, graph.edge
+    kept = ~(removed[graph.neighbors.items] | np.repeat(removed, graph.neighbors.sizes))
+    return graph.neighbors.keep(kept), graph.edge[kept]
 
 
 def mirror(sparsity: SparsityPattern) -> Int32[np.ndarray, " nnz"]:

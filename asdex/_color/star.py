@@ -6,20 +6,20 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.sparse import BCOO
-from jaxtyping import Array, Bool, Int32, Integer, Shaped
+from jaxtyping import Array, Int32, Integer, Shaped
 
 from .._coloring import StarSet
 from .._pattern import SparsityPattern
 from .check import check_coloring_symmetric
-from .graph import Adjacency, Lists, adjacency, as_pattern
+from .graph import (
+    Adjacency,
+    adjacency,
+    as_pattern,
+    costly_vertices,
+    without_vertices,
+)
 from .loops import compiled, for_range, full, read, while_loop, write
 from .order import AbstractOrder, LargestFirst, Permutation
-
-_WALK_BUDGET = 2e8
-"""Squared degrees, about a second of work, above which hubs get colors of their own."""
-
-_HUB = 32
-"""How many times larger than the mean the degree of such a hub is at least."""
 
 
 class Stars(NamedTuple):
@@ -109,11 +109,14 @@ def color_stars(
     """
     n, num_edges = graph.neighbors.sizes.size, graph.lo.size
     if private is None:
-        private = _costly_vertices(graph, forced_colors)
+        private = costly_vertices(graph)
+        if forced_colors is not None:
+            is_alone = np.bincount(forced_colors)[forced_colors[private]] == 1
+            private = private[is_alone]
     is_private = np.zeros(n, bool)
     is_private[private] = True
     visits = visits[~is_private[visits]]
-    neighbors, edge = _without(graph, is_private)
+    neighbors, edge = without_vertices(graph, is_private)
     if forced_colors is None:
         forced_colors = np.full(n, -1, np.int32)
         forced_colors[private] = np.arange(private.size)
@@ -135,32 +138,6 @@ def color_stars(
     owner = np.where(is_private[graph.lo], graph.lo, graph.hi)
     star = np.where(is_private[owner], number[owner], star[:num_edges])
     return colors, Stars(graph, star, np.concatenate([hub[:num_stars], private]))
-
-
-def _costly_vertices(
-    graph: Adjacency, forced_colors: Int32[np.ndarray, " n"] | None
-) -> Int32[np.ndarray, " private"]:
-    """The vertices whose neighbors are too many to be walked for each of them."""
-    sizes = graph.neighbors.sizes
-    ascending = np.argsort(sizes, kind="stable").astype(np.int32)
-    sizes = sizes[ascending].astype(np.int64)
-    is_cheap = (np.cumsum(sizes**2) <= _WALK_BUDGET) | (
-        sizes * sizes.size <= _HUB * sizes.sum()
-    )
-    private = ascending[~is_cheap][::-1]
-    if forced_colors is not None:
-        private = private[np.bincount(forced_colors)[forced_colors[private]] == 1]
-    return private
-
-
-def _without(
-    graph: Adjacency, removed: Bool[np.ndarray, " n"]
-) -> tuple[Lists, Int32[np.ndarray, " nnz"]]:
-    """The neighbor lists, and the edges behind them, without some vertices."""
-    if not removed.any():
-        return graph.neighbors, graph.edge
-    kept = ~(removed[graph.neighbors.items] | np.repeat(removed, graph.neighbors.sizes))
-    return graph.neighbors.keep(kept), graph.edge[kept]
 
 
 @compiled

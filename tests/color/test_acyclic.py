@@ -59,6 +59,13 @@ def test_fewer_colors_than_a_star_coloring():
     assert 2 * num_colors <= asdex.color_symmetric(pattern)[1]
 
 
+def test_hubs_of_huge_degree_get_colors_of_their_own():
+    pattern = patterns.arrow(40_000)
+    colors, num_colors = asdex.color_acyclic(pattern)
+    assert num_colors == 2
+    asdex.check_coloring_acyclic(pattern, colors)
+
+
 def test_cycles_are_named():
     with pytest.raises(InvalidColoringError, match="cycle of two colors"):
         asdex.check_coloring_acyclic(patterns.cycle(4), [0, 1, 0, 1])

@@ -14,7 +14,7 @@ SCALAR, ARRAY = (), (1024,)
 KERNELS = {
     "greedy": (greedy._first_free_colors, [*7 * [ARRAY], SCALAR]),
     "star": (star._star_coloring, [*7 * [ARRAY], SCALAR, SCALAR]),
-    "acyclic": (acyclic._acyclic_coloring, [*5 * [ARRAY], SCALAR]),
+    "acyclic": (acyclic._acyclic_coloring, [*6 * [ARRAY], SCALAR, SCALAR]),
     "trees": (substitution._cut_trees, [*4 * [ARRAY], *3 * [SCALAR]]),
     "close stars": (star._close_stars, [*3 * [ARRAY], SCALAR]),
     "bucket queue": (order._take_largest, [*7 * [ARRAY], *3 * [SCALAR]]),
