@@ -74,13 +74,23 @@ def plan_reading(
 def read(compressed: Num[Array, "colors dim"], reading: Reading) -> Num[Array, " nnz"]:
     """The values of the entries."""
     if not reading.runs:
-        flat = compressed.reshape(-1)
-        return flat.at[reading.positions].get(mode="promise_in_bounds")
+        return _gather(compressed, reading.positions)
     pieces = [
         jnp.stack([_choose(compressed, slot, run.rows) for slot in run.slots], axis=-1)
         for run in reading.runs
     ]
     return jnp.concatenate([piece.reshape(-1) for piece in pieces])
+
+
+def _gather(
+    compressed: Num[Array, "colors dim"], positions: Integer[np.ndarray, " nnz"]
+) -> Num[Array, " nnz"]:
+    if positions.dtype == np.int32:
+        return compressed.reshape(-1).at[positions].get(mode="promise_in_bounds")
+    # JAX would cut 64-bit positions down to 32 bits, unless told otherwise.
+    colors, along = np.divmod(positions, max(1, compressed.shape[1]))
+    index = colors.astype(np.int32), along.astype(np.int32)
+    return compressed.at[index].get(mode="promise_in_bounds")
 
 
 def _choose(
@@ -115,7 +125,7 @@ class ChunkedReading(NamedTuple):
     """
 
     chunk_size: int
-    positions: Integer[np.ndarray, " padded"]  # By `longest` longer than the entries.
+    positions: Int32[np.ndarray, " padded"]  # By `longest` longer than the entries.
     starts: Int32[np.ndarray, " chunks"]
     longest: int
     places: Int32[np.ndarray, " nnz"]
@@ -130,9 +140,15 @@ def plan_chunked_reading(
 
     Cost: a sort of the entries.
     """
+    if (size := chunk_size * coloring.dim) > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"chunk_size={chunk_size} makes chunks of {size} numbers, more than a 32-bit "
+            f"index can count. Use at most {np.iinfo(np.int32).max // coloring.dim}."
+        )
     positions = coloring.positions if order is None else coloring.positions[order]
     num_chunks = -(-coloring.num_colors // chunk_size)
-    chunk, within = np.divmod(positions, chunk_size * coloring.dim)
+    chunk, within = np.divmod(positions, size)
+    within = within.astype(np.int32)
     by_chunk = np.argsort(chunk, kind="stable")
     bounds = np.searchsorted(chunk[by_chunk], np.arange(num_chunks + 1))
     longest = int(np.diff(bounds).max(initial=0))

@@ -9,7 +9,7 @@ import pytest
 
 import asdex
 from asdex import _read
-from asdex._read import Reading, plan_reading, read
+from asdex._read import Reading, plan_chunked_reading, plan_reading, read
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning")
 
@@ -89,6 +89,21 @@ def test_any_order() -> None:
     for matrix in (*STENCILS.values(), *OTHERS.values()):
         for coloring in colorings(matrix):
             check(coloring, rng.permutation(coloring.sparsity.nnz))
+
+
+def test_matrices_that_need_wide_positions() -> None:
+    coloring = colorings(OTHERS["random"])[0]
+    compressed = jnp.arange(1.0 * coloring.num_colors * coloring.dim)
+    compressed = compressed.reshape(coloring.num_colors, coloring.dim)
+    wide = Reading(coloring.positions.astype(np.int64), ())
+    with jax.enable_x64(False):
+        np.testing.assert_array_equal(read(compressed, wide), coloring.positions)
+    tall = asdex.SparsityPattern.from_coo([2**30, 2**30, 2**30], [0, 1, 2], (2**30 + 1, 3))
+    coloring = asdex.ColoredPattern(tall, np.arange(3), 3, False, "fwd")
+    assert coloring.positions.dtype == np.int64
+    assert plan_chunked_reading(coloring, 1).positions.dtype == np.int32
+    with pytest.raises(ValueError, match=r"chunk_size=2 makes chunks of .* Use at most 1"):
+        plan_chunked_reading(coloring, 2)
 
 
 @pytest.mark.parametrize("transform", [jax.jacfwd, jax.jacrev])
