@@ -134,8 +134,9 @@ def _iterate(
 def _visit_classes(current: Candidate, random: np.random.Generator) -> Permutation:
     """The vertices class by class: mostly backwards, or the largest or any class first."""
     k = current.num_colors
-    sizes = np.bincount(current.colors, minlength=k)
-    ranks = (-np.arange(k), -sizes, random.permutation(k))[random.choice(3, p=_MIX)]
+    by_size = np.argsort(-np.bincount(current.colors, minlength=k), kind="stable")
+    classes = (np.arange(k)[::-1], by_size, random.permutation(k))
+    ranks = np.argsort(classes[random.choice(3, p=_MIX)])
     return np.argsort(ranks[current.colors], kind="stable").astype(np.int32)
 
 

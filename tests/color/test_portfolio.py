@@ -9,6 +9,8 @@ from jaxtyping import Bool
 
 import asdex
 from asdex import ColoredPattern, Greedy, Portfolio, SparsityPattern
+from asdex._color.portfolio import _visit_classes
+from asdex._color.problem import Candidate
 
 from . import patterns
 
@@ -79,3 +81,11 @@ def test_algorithm_of_the_verbs():
     assert jacobian.found_by == "SmallestLast"
     hessian = asdex.hessian_coloring(lambda x: (x[1:] * x[:-1]).sum(), x, algorithm=greedy)
     assert hessian.found_by == "SmallestLast"
+
+
+def test_new_orders_keep_classes_together():
+    colors = np.array([0, 1, 2, 3, 0, 1, 2, 3], np.int32)
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        visits = _visit_classes(Candidate(colors, 4), random)
+        assert (colors[visits][::2] == colors[visits][1::2]).all()
