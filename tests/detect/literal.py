@@ -4,9 +4,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 import asdex
+
+from ..helpers import check_contains
 
 
 def pattern_text(pattern: asdex.SparsityPattern) -> str:
@@ -30,6 +33,21 @@ def check_hessian(
 ) -> None:
     """Like `check_jacobian`, for the Hessian."""
     _check(asdex.hessian_sparsity, f, samples, expected, options)
+
+
+def check_sound(
+    f: Callable[..., Any], n: int = 4, low: float = -1, high: float = 1
+) -> None:
+    """No nonzero of the dense Jacobian is missing, at points between `low` and `high`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", asdex.ConservativePatternWarning)
+        warnings.simplefilter("ignore", asdex.DenseColoringWarning)
+        coloring = asdex.jacobian_coloring(f, np.ones(n))
+    found = coloring.sparsity.todense().astype(bool)
+    dense = jax.jit((jax.jacfwd if coloring.mode == "fwd" else jax.jacrev)(f))
+    rng = np.random.default_rng(0)
+    matrices = [np.asarray(dense(rng.uniform(low, high, n))) for _ in range(4)]
+    check_contains(found, np.any([np.abs(m) > 1e-9 for m in matrices], axis=0))
 
 
 def _check(
