@@ -17,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarn
 @pytest.fixture(autouse=True)
 def windows_for_few_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_read, "_MIN_ENTRIES", 1)
+    monkeypatch.setattr(_read, "_interleaves_well", lambda length: True)
 
 
 def banded(n: int, *offsets: int) -> np.ndarray:
