@@ -12,6 +12,8 @@ from jax.experimental.sparse import BCOO
 
 import asdex
 
+from .helpers import todense
+
 pytestmark = pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning")
 N = 5
 X = jnp.linspace(0.5, 1.5, N) ** 2
@@ -190,13 +192,31 @@ def test_pattern_detected_inside_jit_is_static() -> None:
     same(shifted(X), X + asdex.jacobian_sparsity(residual, X).nnz)
 
 
-def test_function_that_changes_between_calls() -> None:
+class Settings:
+    """Hidden state in places that no walk through a closure finds."""
+
+    scale = 1.0
+    __slots__ = ("shift",)
+
+    def total(self) -> float:
+        return Settings.scale + self.shift
+
+
+@pytest.mark.parametrize("output_format", ["bcoo", "dense", "numpy_dense", "scipy_csr"])
+def test_function_that_changes_between_calls(output_format) -> None:
     """Numbers follow the function as it is when called, not as it was when detected."""
-    state = {"scale": 1.0}
-    sparse = asdex.jacobian(lambda x: state["scale"] * residual(x), X)
-    same(sparse(X), jax.jacfwd(residual)(X))
-    state["scale"] = 3.0
-    same(sparse(X), 3 * jax.jacfwd(residual)(X))
+    settings, numbers = Settings(), np.ones(2)
+
+    def fun(x: Array) -> Array:
+        return (settings.total() + numbers[0]) * residual(x)
+
+    settings.shift = 0.0
+    sparse = asdex.jacobian(fun, X, output_format=output_format)
+    expected = jax.jacfwd(residual)(X)
+    same(jnp.asarray(todense(sparse(X))), 2 * expected)
+    Settings.scale, settings.shift, numbers[0] = 3.0, 1.0, 5.0
+    same(jnp.asarray(todense(sparse(X))), 9 * expected)
+    Settings.scale = 1.0
 
 
 def test_x64_differs_between_detection_and_call() -> None:

@@ -78,7 +78,7 @@ def equinox_network(x: Array) -> Array:
     return network(x)
 
 
-@case(normal((1, 5, 5)), tight="full", exact="no")
+@case(normal((1, 5, 5)))
 def convolutional_network(x: Array) -> Array:
     first, second = jax.random.split(jax.random.key(0))
     x = jax.nn.relu(eqx.nn.Conv2d(1, 2, 2, key=first)(x))
@@ -97,7 +97,7 @@ def layer_norm(x: Array) -> Array:
     return jax.vmap(eqx.nn.LayerNorm(4))(x)
 
 
-@case(normal(5), tight="full", exact="no")
+@case(normal(5))
 def thomas(d: Array) -> Array:
     """Solve a tridiagonal system by elimination and back substitution."""
     n = d.size
@@ -116,7 +116,7 @@ def thomas(d: Array) -> Array:
     return lax.fori_loop(0, n - 1, substitute, rhs)
 
 
-@case(normal(4), tight="full")
+@case(normal(4))
 def stepper_into_buffer(x: Array) -> Array:
     """Three explicit steps of a periodic stencil, each written to its row."""
 
@@ -149,7 +149,7 @@ def trajectory_residual(states: Array) -> Array:
     return lax.scan(step, jnp.zeros(3, states.dtype), states)[1]
 
 
-@case(normal(3), modes=("fwd",), exact="no", edges=False)
+@case(normal(3), modes=("fwd",), edges=False)
 def adaptive_integration(x: Array) -> Array:
     def step(carry):
         time, y = carry
@@ -177,7 +177,7 @@ def spline_second_derivatives(x: Array) -> Array:
     return jnp.asarray(matrix) @ (x[2:] - 2 * x[1:-1] + x[:-2])
 
 
-@case(normal(8), tight="full", exact="no")
+@case(normal(8))
 def median_filter(x: Array) -> Array:
     windows = x[np.arange(6)[:, None] + np.arange(3)]
     return jnp.median(windows, axis=1)
@@ -198,7 +198,7 @@ def recurrent_network(inputs: Array) -> Array:
     return jax.vmap(single)(inputs)
 
 
-@case(normal(6), exact="no")
+@case(normal(6))
 def implicit_step(x: Array) -> Array:
     def residual(y):
         return y - x - 0.1 * (jnp.roll(y, 1) - y) ** 2

@@ -42,13 +42,13 @@ def helper_known_zero_last(x: Array) -> Array:
     return product(x[::-1], x) + product(jnp.zeros(N, x.dtype), x)
 
 
-@case(normal(N), exact="no")
+@case(normal(N))
 def helper_known_index_first(x: Array) -> Array:
     order = jnp.array([1, 0, 2, 3])
     return pick(x, order) * pick(x, jnp.argsort(x)) + pick(x, order[::-1])
 
 
-@case(normal(N), exact="no")
+@case(normal(N))
 def helper_known_branch_first(x: Array) -> Array:
     known = choose(jnp.array(True), x, x[::-1])
     return known + choose(x[0] > 0, x, jnp.roll(x, 1))
@@ -82,9 +82,7 @@ register("remat", jax.checkpoint(lambda x: jnp.sin(x) * x[::-1]), normal(N))
 register("filter_jit", lambda x: eqx.filter_jit(lambda y: y * y[0])(x), normal(N))
 register("filter_checkpoint", lambda x: eqx.filter_checkpoint(jnp.cos)(x), normal(N))
 register("named_scope", lambda x: jax.named_call(jnp.tanh, name="layer")(x), normal(N))
-register(
-    "barrier", lambda x: lax.optimization_barrier((x, x * 2))[1], normal(N), tight="full"
-)
+register("barrier", lambda x: lax.optimization_barrier((x, x * 2))[1], normal(N))
 register(
     "random_weights", lambda x: x * jax.random.normal(jax.random.key(0), (N,)), normal(N)
 )
@@ -96,14 +94,11 @@ register(
 )
 register("jvp_inside", lambda x: jax.jvp(jnp.sin, (x,), (x[::-1],))[1], normal(N))
 register("vjp_inside", lambda x: jax.vjp(jnp.cumsum, x)[1](x**2)[0], normal(N))
-register(
-    "jacfwd_inside", lambda x: jax.jacfwd(lambda y: y[1:] * y[0])(x), normal(N), exact="no"
-)
+register("jacfwd_inside", lambda x: jax.jacfwd(lambda y: y[1:] * y[0])(x), normal(N))
 register(
     "hessian_inside",
     lambda x: jnp.diag(jax.hessian(lambda y: jnp.sum(y**4))(x)),
     normal(N),
-    exact="no",
 )
 register("linearize_inside", lambda x: jax.linearize(jnp.exp, x)[1](x), normal(N))
 
@@ -252,9 +247,7 @@ def _(axis_size, in_batched, x):
     return jnp.cumsum(x, axis=1), True
 
 
-register(
-    "custom_vmap", lambda x: jax.vmap(batched_by_hand)(x), normal((2, 3)), tight="full"
-)
+register("custom_vmap", lambda x: jax.vmap(batched_by_hand)(x), normal((2, 3)))
 
 
 @jax.custom_jvp
@@ -277,7 +270,7 @@ def debug_callback(x: Array) -> Array:
     return x * 2
 
 
-@case(normal((3, 2)), tight="full")
+@case(normal((3, 2)))
 def collectives(x: Array) -> Array:
     def single(row: Array) -> Array:
         weight = 1.0 + lax.axis_index("i").astype(x.dtype)
@@ -290,7 +283,7 @@ def collectives(x: Array) -> Array:
     return jax.vmap(single, axis_name="i")(x)
 
 
-@case(normal((2, 2)), tight="full", exact="no")
+@case(normal((2, 2)))
 def gather_all(x: Array) -> Array:
     def gathered(row):
         return lax.all_gather(row, "i") * lax.pmean(row, "i")
@@ -298,14 +291,14 @@ def gather_all(x: Array) -> Array:
     return jax.vmap(gathered, axis_name="i")(x)
 
 
-@case(normal(N), tight="full", exact="no")
+@case(normal(N))
 def sharded(x: Array) -> Array:
     mesh = Mesh(np.array(jax.devices()[:1]), ("d",))
     spec = PartitionSpec("d")
     return jax.shard_map(lambda y: y * 2, mesh=mesh, in_specs=spec, out_specs=spec)(x)
 
 
-@case(uniform(1, 2, N), edges=False, exact="no", **REVERSE)
+@case(uniform(1, 2, N), edges=False, **REVERSE)
 def equinox_loop(x: Array) -> Array:
     def body(carry):
         count, y = carry
@@ -316,7 +309,7 @@ def equinox_loop(x: Array) -> Array:
     return loop(lambda c: c[0] < 2, body, start, max_steps=4, kind="checkpointed")[1]
 
 
-@case(uniform(1, 2, N), edges=False, exact="no")
+@case(uniform(1, 2, N), edges=False)
 def equinox_bounded_loop(x: Array) -> Array:
     def step(carry):
         return (carry[0] + 1, carry[1] * x[::-1])

@@ -22,7 +22,7 @@ def cond_known(x: Array) -> Array:
     return lax.cond(jnp.array(3) > 2, lambda y: y, lambda y: jnp.cumsum(y), x)
 
 
-@case(followed_by(normal(N), True), exact="no")
+@case(followed_by(normal(N), True))
 def cond_argument(x: Array, flag: bool) -> Array:
     return lax.cond(flag, lambda: x, lambda: jnp.roll(x, 1))
 
@@ -58,7 +58,7 @@ def while_countdown(x: Array) -> Array:
     return lax.while_loop(lambda c: c[0] > 0, body, (2, x))[1]
 
 
-@case(normal(N), modes=("fwd",), exact="no")
+@case(normal(N), modes=("fwd",))
 def while_until_small(x: Array) -> Array:
     def halve(y):
         return jnp.where(jnp.arange(N) % 2 == 0, y / 2, y[::-1] / 2)
@@ -81,7 +81,7 @@ def while_swap(x: Array) -> Array:
     return a
 
 
-@case(normal(N), modes=("fwd",), exact="no")
+@case(normal(N), modes=("fwd",))
 def while_aliased_carry(x: Array) -> Array:
     def body(carry):
         count, a, b, zero = carry
@@ -100,7 +100,7 @@ def while_moving_index(x: Array) -> Array:
     return lax.while_loop(lambda c: c[0] < 4, body, (1, x))[1]
 
 
-@case(followed_by(normal(N), 3), tight="full")
+@case(followed_by(normal(N), 3))
 def fori_static_bound(x: Array, steps: int) -> Array:
     return lax.fori_loop(0, steps, lambda i, y: y.at[i].add(x[i + 1]), x)
 
@@ -116,17 +116,17 @@ def fori_input_bound(x: Array) -> Array:
     return lax.fori_loop(0, steps, lambda i, y: jnp.roll(y, 1), x)
 
 
-@case(normal(N), tight="full", core=True)
+@case(normal(N), core=True)
 def fori_prefix(x: Array) -> Array:
     return lax.fori_loop(1, N, lambda i, y: y.at[i].add(y[i - 1]), x)
 
 
-@case(normal(N), tight="full")
+@case(normal(N))
 def fori_backward(x: Array) -> Array:
     return lax.fori_loop(0, N - 1, lambda i, y: y.at[N - 2 - i].add(y[N - 1 - i]), x)
 
 
-@case(normal(N), tight="full")
+@case(normal(N))
 def fori_branch_on_counter(x: Array) -> Array:
     def body(i, y: Array) -> Array:
         return lax.cond(i == 2, lambda: jnp.roll(y, 1), lambda: y * 2)
@@ -134,12 +134,12 @@ def fori_branch_on_counter(x: Array) -> Array:
     return lax.fori_loop(0, 4, body, x)
 
 
-@case(normal(N), exact="no")
+@case(normal(N))
 def fori_zero_trips(x: Array) -> Array:
     return lax.fori_loop(3, 3, lambda i, y: jnp.cumsum(y), x)
 
 
-@case(normal(N), tight="full")
+@case(normal(N))
 def fori_slices(x: Array) -> Array:
     def body(i, total: Array) -> Array:
         return total + lax.dynamic_slice(x, (i,), (2,)) ** 2
@@ -182,7 +182,7 @@ def scan_permuted_carry(x: Array) -> Array:
     return jnp.append(seen, a)
 
 
-@case(normal((3, 2)), tight="full")
+@case(normal((3, 2)), exact="no")
 def scan_swapped_constants(x: Array) -> Array:
     ones, zeros = jnp.ones(2, x.dtype), jnp.zeros(2, x.dtype)
 
@@ -193,7 +193,7 @@ def scan_swapped_constants(x: Array) -> Array:
     return lax.scan(body, (zeros, ones), x)[1]
 
 
-@case(normal((4, 3)), exact="no")
+@case(normal((4, 3)))
 def scan_nested(x: Array) -> Array:
     def inner(carry: Array, element: Array):
         return carry * 2 + element, carry
@@ -217,12 +217,12 @@ def scan_in_while_in_cond(x: Array) -> Array:
     return lax.cond(x[1] > 0, loop, lambda y: y, x)
 
 
-@case(normal(N), tight="full", exact="no")
+@case(normal(N))
 def scan_index_inputs(x: Array) -> Array:
     return lax.scan(lambda c, i: (c, x[i] * x[c]), 1, np.array([3, 0, 0]))[1]
 
 
-@case(normal(N), tight="full")
+@case(normal(N))
 def scan_index_carry(x: Array) -> Array:
     def body(i, _):
         return (i * 2) % N, x[i] ** 2
@@ -238,7 +238,7 @@ def scan_index_from_input(x: Array) -> Array:
     return lax.scan(body, 0, x)[1]
 
 
-@case(normal(N), tight="full")
+@case(normal(N))
 def scan_buffer(x: Array) -> Array:
     def body(carry, _):
         i, buffer, y = carry
@@ -273,7 +273,7 @@ def mapped_in_batches(x: Array) -> Array:
     return lax.map(lambda row: jnp.sum(row**2), x, batch_size=2)
 
 
-@case(normal((3, 2)), modes=("fwd",), exact="no")
+@case(normal((3, 2)), modes=("fwd",))
 def while_vmapped(x: Array) -> Array:
     def single(row: Array) -> Array:
         return lax.while_loop(lambda y: y[0] > 0.1, lambda y: (y * 0.5)[::-1] * 0.5, row)
@@ -287,7 +287,7 @@ def scan_rematerialized(x: Array) -> Array:
     return lax.scan(body, x[0], x)[1]
 
 
-@case(normal(N), exact="no")
+@case(normal(N))
 def scan_known_first_carry_only(x: Array) -> Array:
     def body(carry, element: Array):
         index, weight = carry

@@ -55,7 +55,7 @@ register("max_min", lambda x: jnp.maximum(x[:3], jnp.minimum(x[3:], 0.5)), norma
 register("logaddexp", lambda x: jnp.logaddexp(x[:3], x[3:]), normal(6))
 register("rem", lambda x: jnp.fmod(9 * x[:3], 1 + x[3:] ** 2), normal(6))
 register("divmod", lambda x: jnp.divmod(9 * x[:3], 1 + x[3:] ** 2), normal(6))
-register("copysign", lambda x: jnp.copysign(x[:3], x[3:]), normal(6), exact="no")
+register("copysign", lambda x: jnp.copysign(x[:3], x[3:]), normal(6))
 register("nan_to_num", lambda x: jnp.nan_to_num(x) * 2, normal(4))
 register("gelu", lambda x: jax.nn.gelu(x) + jax.nn.softplus(x), normal(4))
 register("polyval", lambda x: jnp.polyval(np.array([1.0, 0, -2, 3]), x), normal(4))

@@ -40,26 +40,22 @@ register(
     lambda x, y: x.at[INDEX].multiply(y, unique_indices=True),
     uniform(0.5, 2, 5, 3),
     argnums=(0, 1),
-    tight="full",
-    exact="no",
 )
-register("divide", lambda x: x.at[INDEX].divide(2.0), normal(5), exact="no")
+register("divide", lambda x: x.at[INDEX].divide(2.0), normal(5))
 register(
     "min",
     lambda x, y: x.at[INDEX].min(y),
     normal(5, 3),
     argnums=(0, 1),
-    exact="no",
 )
 register(
     "max_repeated",
     lambda x, y: x.at[REPEATED].max(y),
     normal(5, 3),
     argnums=(0, 1),
-    exact="no",
 )
-register("power", lambda x: x.at[INDEX].power(2), normal(5), tight="full")
-register("subtract", lambda x: x.at[REPEATED].subtract(x[:3]), normal(5), exact="no")
+register("power", lambda x: x.at[INDEX].power(2), normal(5))
+register("subtract", lambda x: x.at[REPEATED].subtract(x[:3]), normal(5))
 register("set_slice", lambda x: x.at[1:3].set(x[3:]), normal(5))
 register("set_strided", lambda x: x.at[::2].set(x[1] * 2), normal(5))
 register("set_scalar", lambda x: x.at[2].set(0.0), normal(5))
@@ -107,12 +103,12 @@ def add_index_argument(x: Array, y: Array, index: Array) -> Array:
     return x.at[index].add(y)
 
 
-@case(normal(5), exact="no")
+@case(normal(5))
 def add_index_from_input(x: Array) -> Array:
     return jnp.zeros(5).at[jnp.argsort(x)].add(x**2)
 
 
-@case(normal(5), exact="no")
+@case(normal(5))
 def permute_by_own_order(x: Array) -> Array:
     return jnp.zeros(5).at[jnp.argsort(x)].set(x, unique_indices=True)
 
@@ -132,7 +128,7 @@ def update_slice_2d(x: Array, y: Array) -> Array:
     return lax.dynamic_update_slice(x, y, (1, -2))
 
 
-@case(followed_by(normal(6, 2), 3), argnums=(0, 1), exact="no")
+@case(followed_by(normal(6, 2), 3), argnums=(0, 1))
 def update_slice_start_argument(x: Array, y: Array, start: int) -> Array:
     return lax.dynamic_update_slice(x, y, (start,))
 
@@ -158,7 +154,7 @@ def vmapped_scatter(x: Array) -> Array:
     return jax.vmap(lambda row, i: jnp.zeros(4).at[i].add(row))(x, index)
 
 
-@case(normal((3, 2)), exact="no")
+@case(normal((3, 2)))
 def vmapped_scatter_own_row(x: Array) -> Array:
     return jax.vmap(lambda row: jnp.zeros(2).at[jnp.argsort(row)].add(row))(x)
 
@@ -168,12 +164,12 @@ def segment_sum(x: Array) -> Array:
     return jax.ops.segment_sum(x**2, np.array([0, 2, 0, 1, 2, 9]), num_segments=4)
 
 
-@case(normal(6), tight="full", exact="no")
+@case(normal(6))
 def segment_max(x: Array) -> Array:
     return jax.ops.segment_max(x, np.array([0, 2, 0, 1, 2, 2]), num_segments=3)
 
 
-@case(uniform(0.1, 3.9, 6), exact="no")
+@case(uniform(0.1, 3.9, 6))
 def weighted_histogram(x: Array) -> Array:
     return jnp.zeros(4).at[x.astype(int)].add(x**2)
 

@@ -27,8 +27,6 @@ class Case:
     - `exact`: `"yes"` if the detected pattern must equal the union of the nonzeros over
         all points; with `"no"` it only has to contain them (cancellations, values that
         are unknown to a global analysis).
-    - `tight`: `"base"` if exactness needs rules for the common linear primitives only,
-        `"full"` if it needs a rule for a rare one, or known values followed far.
     - `scalar`: the function is one for Hessians.
     - `core`: small and typical; compared in all modes, formats and transformations.
     - `modes`: AD modes that JAX itself can use on the function.
@@ -43,7 +41,6 @@ class Case:
     argnums: int | tuple[int, ...] = 0
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     exact: Literal["yes", "no"] = "yes"
-    tight: Literal["base", "full"] = "base"
     scalar: bool = False
     core: bool = False
     modes: tuple[str, ...] = JACOBIAN_MODES
