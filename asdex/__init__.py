@@ -53,7 +53,6 @@ from ._color import color_symmetric as color_symmetric
 from ._color import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
 from ._color import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
 from ._coloring import ColoredPattern as ColoredPattern
-from ._coloring import StarSet as StarSet
 from ._decompress import decompress as decompress
 from ._decompress import decompress_data as decompress_data
 from ._detect import Dependence as Dependence
@@ -68,6 +67,7 @@ from ._explain import SparsityStep as SparsityStep
 from ._explain import explain_sparsity as explain_sparsity
 from ._pattern import SparsityPattern as SparsityPattern
 from ._plot import spy as spy
+from ._stars import StarSet as StarSet
 from ._types import ColoringMode as ColoringMode
 from ._types import HessianMode as HessianMode
 from ._types import JacobianMode as JacobianMode

@@ -36,6 +36,7 @@ class Drawing(NamedTuple):
     of_rows: Colors | None
     read_from: Integer[np.ndarray, " nnz"]
     is_hessian: bool
+    lower_bound: int = 0
 
     @property
     def num_colors(self) -> int:
@@ -88,7 +89,10 @@ def coloring_header(drawing: Drawing) -> tuple[str, str]:
     if not drawing.is_hessian:
         dense = f"{count(m, 'VJP')} or {count(n, 'JVP')}"
     title = f"{summary(drawing.rows.size, drawing.shape)}, {products}, {colors}"
-    return f"ColoredPattern({title})", f"  {passes} (instead of {dense})"
+    bound = ""
+    if 0 < drawing.lower_bound < drawing.num_colors:
+        bound = f", no coloring has fewer than {drawing.lower_bound}"
+    return f"ColoredPattern({title})", f"  {passes} (instead of {dense}){bound}"
 
 
 def compressed_columns(

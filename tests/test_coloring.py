@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asdex._coloring import ColoredPattern, StarSet
+from asdex._coloring import ColoredPattern
 from asdex._errors import InvalidColoringError
 from asdex._pattern import SparsityPattern
+from asdex._stars import StarSet
 from asdex._types import ColoringMode
 
 ALL_MODES = ["fwd", "rev", "fwd_over_rev", "rev_over_fwd", "rev_over_rev"]

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+import asdex
 from asdex._coloring import ColoredPattern
 from asdex._pattern import SparsityPattern
 
@@ -211,3 +212,11 @@ def test_ten_million_entries_print_in_well_under_a_second():
     text = str(pattern)
     assert time.process_time() - start < 1.0
     assert len(text.split("\n")) == 21
+
+
+def test_coloring_says_how_many_colors_are_needed():
+    cycle = np.eye(5) + np.roll(np.eye(5), 1, axis=1)
+    text = str(asdex.jacobian_coloring_from_sparsity(cycle, mode="fwd"))
+    assert "3 JVPs (instead of 5 VJPs or 5 JVPs), no coloring has fewer than 2" in text
+    path = str(asdex.jacobian_coloring_from_sparsity(cycle[:4], mode="fwd"))
+    assert "fewer" not in path

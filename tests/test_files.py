@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asdex._coloring import ColoredPattern, StarSet
+from asdex._coloring import ColoredPattern
 from asdex._io import write_file
 from asdex._pattern import SparsityPattern
+from asdex._stars import StarSet
 
 
 class State(NamedTuple):

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from asdex._coloring import ColoredPattern, StarSet
+from asdex._coloring import ColoredPattern
 from asdex._pattern import SparsityPattern
 from asdex._plot import spy
+from asdex._stars import StarSet
 from asdex._types import ColoringMode
 
 matplotlib.use("Agg")

@@ -8,8 +8,8 @@ import numpy as np
 from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Int32, Integer, Shaped
 
-from .._coloring import StarSet
 from .._pattern import SparsityPattern
+from .._stars import StarSet
 from .check import check_coloring_symmetric
 from .graph import (
     Adjacency,
