@@ -97,7 +97,8 @@ def _new_axes() -> "Axes":
 def _cells(pattern: SparsityPattern | ColoredPattern, compressed: bool) -> _Cells:
     if isinstance(pattern, SparsityPattern):
         return _Cells(pattern.shape, pattern.rows, pattern.cols)
-    rows, cols, shape, of_columns, of_rows, read_from, _ = drawing = pattern.drawing
+    drawing = pattern.drawing
+    rows, cols, shape, of_columns, of_rows, read_from = drawing[:6]
     number = drawing.num_colors
     if not compressed:
         return _Cells(shape, rows, cols, read_from, number)
