@@ -295,3 +295,27 @@ def scan_known_first_carry_only(x: Array) -> Array:
         return (jnp.argmax(x), weight + element), out
 
     return lax.scan(body, (0, jnp.zeros((), x.dtype)), x)[1]
+
+
+@case(normal((3, 2)), exact="no")
+def scan_partly_known_inputs(x: Array) -> Array:
+    weights = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+
+    def body(i, row: Array):
+        return i + 1, row**2 * x[i, 0]
+
+    return lax.scan(body, 0, x * weights)[1]
+
+
+@case(normal(3), exact="no")
+def scan_over_repeated_writes(x: Array) -> Array:
+    """Which of two writes to one place wins is up to the device."""
+    written = jnp.zeros(3).at[jnp.array([0, 0, 1])].set(jnp.array([1.0, 0.0, 3.0]))
+    return lax.scan(lambda i, e: (i + 1, x[i] * e), 0, written)[1]
+
+
+@case(normal(4))
+def scan_keys(x: Array) -> Array:
+    """The slice of an array of keys is a key, not the array."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    return lax.scan(lambda i, k: (i + 1, x[i] + jax.random.normal(k)), 0, keys)[1]
