@@ -45,7 +45,9 @@ class Watch:
 
     def _now(self) -> list[tuple[Any, bytes]]:
         parts = [part for part in _closed_over(self._fun) if isinstance(part, _NUMBERS)]
-        return [(part, _digest(part)) for part in parts if not isinstance(part, Tracer)]
+        seen = [(part, _digest(part)) for part in parts if not isinstance(part, Tracer)]
+        # The dtypes of constants depend on this switch.
+        return [(jax.config.jax_enable_x64, b""), *seen]
 
 
 def _closed_over(f: Callable[..., Any]) -> list[Any]:

@@ -293,3 +293,16 @@ def test_a_function_may_count_its_calls() -> None:
     for count in (1, 2, 3):
         derivative(X)
         assert traced == before + count
+
+
+def test_constants_of_another_default_dtype_are_noticed() -> None:
+    def fun(x: jax.Array) -> jax.Array:
+        tiny = jnp.full(3, 1e-46)  # Zero in float32.
+        return x * (tiny * 1e30 * 1e16).astype(x.dtype)
+
+    x = jnp.ones(3, jnp.float32)
+    with jax.enable_x64(False):
+        derivative = asdex.jacobian(fun, x, output_format="dense")
+        np.testing.assert_array_equal(derivative(x), np.zeros((3, 3)))
+    with jax.enable_x64(True), pytest.raises(ValueError, match=r"lacks entry \(0, 0\)"):
+        derivative(x)
