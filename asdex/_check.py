@@ -14,8 +14,9 @@ from ._arguments import Inputs, bind_call
 from ._coloring import ColoredPattern
 from ._compress import Linearization, compress, linearize, rows_of
 from ._decompress import decompress_data
+from ._detect import suspicion
 from ._errors import VerificationError
-from ._flat import flatten
+from ._flat import FlatCall, flatten
 from ._types import HESSIAN_MODES, check_choice, check_jacobian_mode
 
 _METHODS = ("matvec", "dense")
@@ -25,9 +26,9 @@ _NAMED = 3
 _ADVICE = """
 If the coloring was made by hand or for another function, make one with {verb}. If the
 function has custom derivative rules, or if symmetric=True was promised, check that these
-are right. Otherwise this is a bug of asdex: a detected pattern lacks no entry that can be
-nonzero. explain_sparsity lists the lines of the function by which it was found; please
-report them with the function."""
+are right. Otherwise this is a bug of asdex, or of a rule given to register_rule: a
+detected pattern lacks no entry that can be nonzero. explain_sparsity lists the lines of
+the function by which it was found; please report them with the function."""
 
 _DIFFERS = (
     "A sparse derivative differs from JAX's. check_jacobian_correctness or "
@@ -61,8 +62,10 @@ def check_jacobian_correctness(
         and absolutely. By default `eps ** (2 / 3)` of the dtype, and that times the
         largest number.
 
-    **Raises:** `VerificationError` naming the first wrong entries; `ValueError` for an
-    unknown method, a coloring for a Hessian, or arguments that do not fit the coloring.
+    **Raises:** `VerificationError` naming the first wrong entries and, if the pattern
+    lacks one, the suspected equation of `f` with its line: that at which detection loses
+    the entry, or, if it does not, the one that makes it. `ValueError` for an unknown
+    method, a coloring for a Hessian, or arguments that do not fit the coloring.
     """
     check_jacobian_mode(coloring.mode)
     tolerance = _Tolerance(rtol, atol)
@@ -130,6 +133,7 @@ class _Sides(NamedTuple):
     along: Int32[np.ndarray, " nnz"]
     seeds: int
     dim: int
+    by_rows: bool
 
     @classmethod
     def of(
@@ -139,8 +143,16 @@ class _Sides(NamedTuple):
         if order is not None:
             rows, cols = rows[order], cols[order]
         if coloring.mode == "rev":
-            return cls(rows, cols, *coloring.sparsity.shape)
-        return cls(cols, rows, *reversed(coloring.sparsity.shape))
+            return cls(rows, cols, *coloring.sparsity.shape, by_rows=True)
+        return cls(cols, rows, *reversed(coloring.sparsity.shape), by_rows=False)
+
+    def has(self, seeded: int, along: int) -> bool:
+        """Whether the pattern has an entry there."""
+        return bool(((self.seeded == seeded) & (self.along == along)).any())
+
+    def entry(self, seeded: int, along: int) -> tuple[int, int]:
+        """The row and the column."""
+        return (seeded, along) if self.by_rows else (along, seeded)
 
 
 class _Product(NamedTuple):
@@ -194,7 +206,8 @@ def _check(
     check_choice("method", method, _METHODS)
     if num_probes <= 0:
         raise ValueError(f"num_probes must be positive. Got {num_probes}.")
-    compare, dtype = _comparison(f, x, coloring)
+    call = _flat_call(f, x, coloring)
+    compare, dtype = _comparison(call, coloring)
     sides = _Sides.of(coloring)
     if method == "dense":
         wrong = _wrong_entries(compare, jnp.eye(sides.seeds, dtype=dtype), tolerance)
@@ -202,24 +215,26 @@ def _check(
         wrong, rng = [], np.random.default_rng(seed)
         for _ in range(num_probes):
             probe = _probe(rng, sides.seeds, dtype)
-            wrong = wrong or _wrong_by_probe(compare, probe, tolerance)
+            wrong = wrong or _wrong_by_probe(compare, probe, sides, tolerance)
     if wrong:
         message = _message(wrong, compare, dtype, coloring, name)
-        raise VerificationError(message)
+        message += _suspicion(wrong, call, coloring)
+        raise VerificationError(message + _ADVICE.format(verb=f"{name.lower()}_coloring"))
 
 
 Comparison = Callable[[Inexact[Array, " seeds"]], _Product]
 
 
-def _comparison(
-    f: Callable[..., Any], x: Any, coloring: ColoredPattern
-) -> tuple[Comparison, Any]:
-    """A compiled function that compares the product with one vector, and its dtype."""
+def _flat_call(f: Callable[..., Any], x: Any, coloring: ColoredPattern) -> FlatCall:
     inputs = Inputs.of(coloring.sparsity)
     args = x if len(inputs.avals) > 1 else (x,)
     bound = bind_call(f, inputs, args, {}, forward_keywords=False)
     is_hessian = coloring.mode in HESSIAN_MODES
-    call = flatten(bound, inputs, has_aux=False, scalar=is_hessian)
+    return flatten(bound, inputs, has_aux=False, scalar=is_hessian)
+
+
+def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, Any]:
+    """A compiled function that compares the product with one vector, and its dtype."""
     holomorphic = jnp.iscomplexobj(call.x)
 
     def linearize_at(x: Inexact[Array, " n"], others: list[Any]) -> Linearization:
@@ -257,22 +272,32 @@ def _wrong_entries(
 
 
 def _wrong_by_probe(
-    compare: Comparison, probe: Inexact[Array, " seeds"], tolerance: _Tolerance
+    compare: Comparison,
+    probe: Inexact[Array, " seeds"],
+    sides: _Sides,
+    tolerance: _Tolerance,
 ) -> list[tuple[int, int]]:
     """One wrong entry for each of the first elements of the product that are wrong.
 
     The seed is found by bisection: of two halves of the probe, one makes the greater part
-    of the difference.
+    of the difference. If the pattern lacks entries, it is one of those, not one whose
+    value they spoil.
     """
 
+    def compare_within(seeds: Integer[np.ndarray, " within"]) -> _Product:
+        inside = np.isin(np.arange(probe.size), seeds).astype(probe.dtype)
+        return compare(probe * inside)
+
     def difference(half: Integer[np.ndarray, " half"], line: int) -> float:
-        inside = np.isin(np.arange(probe.size), half).astype(probe.dtype)
-        product = compare(probe * inside)
+        product = compare_within(half)
         return float(jnp.abs(product.expected - product.found)[line])
 
     found: list[tuple[int, int]] = []
     for line in np.flatnonzero(compare(probe).is_wrong(tolerance))[:_NAMED].tolist():
-        suspects = np.arange(probe.size)
+        every = np.arange(probe.size)
+        suspects = np.setdiff1d(every, sides.seeded[sides.along == line])
+        if not compare_within(suspects).is_wrong(tolerance)[line]:
+            suspects = every
         while suspects.size > 1:
             halves = np.array_split(suspects, 2)
             suspects = max(halves, key=lambda half: difference(half, line))
@@ -291,13 +316,36 @@ def _message(
     lines = [f"The sparse {name} differs from JAX's at this point:"]
     for seeded, along in wrong[:_NAMED]:
         product = compare(jnp.zeros(sides.seeds, dtype).at[seeded].set(1))
-        is_entry = ((sides.seeded == seeded) & (sides.along == along)).any()
+        is_entry = sides.has(seeded, along)
         found = f"{product.found[along]}" if is_entry else "not in the pattern"
-        row, col = (seeded, along) if coloring.mode == "rev" else (along, seeded)
+        row, col = sides.entry(seeded, along)
         lines.append(
             f"  row {row}, column {col}: {found}, by JAX {product.expected[along]}"
         )
     if len(wrong) > _NAMED:
         lines.append(f"  and {len(wrong) - _NAMED} more entries")
     lines.append(f"The pattern has shape {pattern.shape} and {pattern.nnz} entries.")
-    return "\n".join(lines) + _ADVICE.format(verb=f"{name.lower()}_coloring")
+    return "\n".join(lines)
+
+
+def _suspicion(
+    wrong: list[tuple[int, int]], call: FlatCall, coloring: ColoredPattern
+) -> str:
+    """What detection has to say of the first entry that the pattern lacks, in a line."""
+    pattern, sides = coloring.sparsity, _Sides.of(coloring)
+    lacking = [entry for entry in wrong if not sides.has(*entry)]
+    if not lacking:
+        return ""
+    row, col = sides.entry(*lacking[0])
+    fun = call.fun
+    if coloring.mode in HESSIAN_MODES:
+        fun = jax.grad(fun, has_aux=True, holomorphic=jnp.iscomplexobj(call.x))
+    try:
+        found = suspicion(
+            fun, call.x, call.others, row=row, col=col, local=pattern.is_local
+        )
+    except Exception:
+        # The program is run equation by equation, through rules that may be wrong: what
+        # this meets must not hide what has been found.
+        return ""
+    return found and f"\n{found}"

@@ -59,7 +59,7 @@ def detect(
     Cost: one trace, and time and memory linear in the sizes of the arrays and the entries
     of the patterns that occur.
     """
-    program = _trace(fun, x, others, local)
+    program = trace(fun, x, others, local)
     notes = Notes(trail=trail)
     scope = Scope(program.n, notes, local=local)
     with at_most(max_nnz):
@@ -81,7 +81,7 @@ def detect(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Program:
+class Program:
     """The tangent program of a function, less what its tangent does not need."""
 
     jaxpr: Jaxpr
@@ -91,7 +91,7 @@ class _Program:
     aux: PyTree
 
 
-def _trace(fun: Callable[..., Any], x: Any, others: PyTree, local: bool) -> _Program:
+def trace(fun: Callable[..., Any], x: Any, others: PyTree, local: bool) -> Program:
     def tangent(x: Any, v: Any, others: Any) -> Any:
         return jax.jvp(lambda x: fun(x, *others), (x,), (v,), has_aux=True)[1:]
 
@@ -108,10 +108,10 @@ def _trace(fun: Callable[..., Any], x: Any, others: PyTree, local: bool) -> _Pro
             arg.known = constant(value)
     (n,) = x.shape
     args[1] = Value(args[1].aval, identity((n,), n))
-    return _Program(jaxpr, consts, args, n, aux)
+    return Program(jaxpr, consts, args, n, aux)
 
 
-def _follow(program: _Program, scope: Scope) -> csr_array:
+def _follow(program: Program, scope: Scope) -> csr_array:
     (output,) = interpret(program.jaxpr, program.consts, program.args, scope)
     if scope.notes.trail is not None:
         scope.notes.trail.output = output
@@ -119,7 +119,7 @@ def _follow(program: _Program, scope: Scope) -> csr_array:
 
 
 def _too_large(
-    error: TooManyEntries, program: _Program, scope: Scope
+    error: TooManyEntries, program: Program, scope: Scope
 ) -> PatternTooLargeError:
     """Go the way again, to see at which line the pattern became dense."""
     trail = Trail()

@@ -56,14 +56,14 @@ def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> li
 def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
     """The branch taken where that is known, otherwise the union of all branches."""
     which, *args = operands
-    branches = eqn.params["branches"]
+    branches, inner = eqn.params["branches"], scope.called_by(eqn)
     if which.dependence is not None:
         return active(eqn, conservative(eqn, operands, scope))
     number = scope.value(which)
     if number is not None:
         taken = min(max(int(number), 0), len(branches) - 1)
-        return call(branches[taken], args, scope)
-    outcomes = [call(branch, args, scope) for branch in branches]
+        return call(branches[taken], args, inner)
+    outcomes = [call(branch, args, inner) for branch in branches]
     merged = []
     for var, *values in zip(eqn.outvars, *outcomes, strict=True):
         dependences = [value.dependence for value in values if value.dependence]
