@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._api_coloring import hessian_coloring, jacobian_coloring
+from ._color import Algorithm, Decompression
 from ._coloring import ColoredPattern
 from ._evaluate import Options, evaluator
 from ._types import ChunkSize, HessianMode, JacobianMode, OutputFormat
@@ -22,6 +23,7 @@ def jacobian(
     allow_int: bool = False,
     mode: JacobianMode | None = None,
     symmetric: bool = False,
+    algorithm: Algorithm = "auto",
     output_format: OutputFormat = "bcoo",
     chunk_size: ChunkSize = None,
     checkpoint: bool = False,
@@ -45,8 +47,11 @@ def jacobian(
     - `allow_int`: whether selected arguments may hold integers. Their blocks are zero,
         and the mode is `"rev"`.
     - `mode`: `"fwd"` for one JVP per color of the columns, `"rev"` for one VJP per color
-        of the rows. By default the one with fewer colors, `"fwd"` if equal or symmetric.
+        of the rows, `"bidirectional"` for some of both. By default the cheapest, where a
+        VJP counts as two JVPs; `"bidirectional"` only if it halves the cost, `"fwd"` if
+        symmetric.
     - `symmetric`: whether the Jacobian is known to be symmetric, which saves colors.
+    - `algorithm`: how to search the coloring; see `jacobian_coloring_from_sparsity`.
     - `output_format`: `"bcoo"` and `"bcsr"` for the sparse arrays of JAX, `"dense"` for
         `jax.Array`, `"numpy_dense"` for `numpy.ndarray`, `"scipy_coo"`, `"scipy_csr"` and
         `"scipy_csc"` for SciPy's sparse arrays. Entries of the pattern are stored also
@@ -75,6 +80,7 @@ def jacobian(
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
+        algorithm=algorithm,
         **sample_kwargs,
     )
     options = Options(
@@ -132,6 +138,7 @@ def value_and_jacobian(
     allow_int: bool = False,
     mode: JacobianMode | None = None,
     symmetric: bool = False,
+    algorithm: Algorithm = "auto",
     output_format: OutputFormat = "bcoo",
     chunk_size: ChunkSize = None,
     checkpoint: bool = False,
@@ -153,6 +160,7 @@ def value_and_jacobian(
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
+        algorithm=algorithm,
         **sample_kwargs,
     )
     options = Options(
@@ -204,6 +212,8 @@ def hessian(
     allow_int: bool = False,
     mode: HessianMode | None = None,
     symmetric: bool = True,
+    algorithm: Algorithm = "auto",
+    decompression: Decompression = "direct",
     output_format: OutputFormat = "bcoo",
     chunk_size: ChunkSize = None,
     checkpoint: bool = False,
@@ -224,6 +234,8 @@ def hessian(
         derivative, `"rev_over_rev"` the VJP of the gradient.
     - `symmetric`: whether to color as a symmetric matrix, which needs fewer colors. Pass
         false if custom derivative rules make the Hessian unsymmetric.
+    - `decompression`: `"substitution"` takes fewer colors than `"direct"`, but rounding
+        errors add up; see `hessian_coloring_from_sparsity`.
 
     **Returns:** a function that returns the Hessian nested as `jax.hessian` nests it: a
     block of shape `(*in_shape_1, *in_shape_2)` for each pair of leaves of the selected
@@ -239,6 +251,8 @@ def hessian(
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
+        algorithm=algorithm,
+        decompression=decompression,
         **sample_kwargs,
     )
     options = Options(
@@ -294,6 +308,8 @@ def value_and_hessian(
     allow_int: bool = False,
     mode: HessianMode | None = None,
     symmetric: bool = True,
+    algorithm: Algorithm = "auto",
+    decompression: Decompression = "direct",
     output_format: OutputFormat = "bcoo",
     chunk_size: ChunkSize = None,
     checkpoint: bool = False,
@@ -315,6 +331,8 @@ def value_and_hessian(
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
+        algorithm=algorithm,
+        decompression=decompression,
         **sample_kwargs,
     )
     options = Options(

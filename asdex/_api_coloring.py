@@ -9,8 +9,9 @@ from typing import Any
 from ._color import (
     Algorithm,
     Decompression,
+    as_algorithm,
+    color_jacobian,
     hessian_coloring_from_sparsity,
-    jacobian_coloring_from_sparsity,
 )
 from ._coloring import ColoredPattern
 from ._detect import DEFAULT_MAX_NNZ
@@ -18,6 +19,7 @@ from ._pattern import SparsityPattern
 from ._sparsity import detect_sparsity
 from ._types import (
     HESSIAN_MODES,
+    JACOBIAN_MODES,
     HessianMode,
     JacobianMode,
     check_choice,
@@ -129,12 +131,13 @@ def jacobian_coloring(
     **Raises:** what those two raise; `ValueError` if JAX cannot differentiate `f` in
     `mode`.
     """
-    if mode is not None:
-        check_jacobian_mode(mode)
-    detected = detect_sparsity(f, args, kwargs, order=1, argnums=argnums, has_aux=has_aux)
-    return jacobian_coloring_from_sparsity(
-        detected.pattern,
-        mode=detected.resolve(mode),
+    return color_jacobian_of(
+        f,
+        args,
+        kwargs,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
         symmetric=symmetric,
         postprocess=postprocess,
         algorithm=algorithm,
@@ -162,11 +165,38 @@ def hessian_coloring(
     if mode is not None:
         check_choice("mode", mode, HESSIAN_MODES)
     detected = detect_sparsity(f, args, kwargs, order=2, argnums=argnums, has_aux=has_aux)
+    if mode is not None:
+        detected.require(mode)
     return hessian_coloring_from_sparsity(
         detected.pattern,
-        mode=detected.resolve(mode),
+        mode=mode or detected.modes[0],
         symmetric=symmetric,
         postprocess=postprocess,
         algorithm=algorithm,
         decompression=decompression,
     )
+
+
+def color_jacobian_of(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    *,
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    mode: JacobianMode | None,
+    symmetric: bool,
+    postprocess: bool = False,
+    algorithm: Algorithm = "auto",
+    choices: Sequence[JacobianMode] = JACOBIAN_MODES,
+) -> ColoredPattern:
+    """`jacobian_coloring`, choosing among fewer modes if none is given."""
+    if mode is not None:
+        check_jacobian_mode(mode)
+    chosen = as_algorithm(algorithm)
+    detected = detect_sparsity(f, args, kwargs, order=1, argnums=argnums, has_aux=has_aux)
+    if mode is not None:
+        detected.require(mode)
+        choices = (mode,)
+    modes = [mode for mode in detected.modes if mode in choices]
+    return color_jacobian(detected.pattern, modes, symmetric, postprocess, chosen)

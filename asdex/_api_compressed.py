@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._api_coloring import hessian_coloring, jacobian_coloring
+from ._api_coloring import color_jacobian_of, hessian_coloring
+from ._color import Algorithm
 from ._coloring import ColoredPattern
 from ._evaluate import Options, evaluator
-from ._types import ChunkSize, HessianMode, JacobianMode
+from ._types import ONE_SIDED_MODES, ChunkSize, HessianMode, JacobianMode
 
 
 def compressed_jacobian(
@@ -18,6 +19,7 @@ def compressed_jacobian(
     allow_int: bool = False,
     mode: JacobianMode | None = None,
     symmetric: bool = False,
+    algorithm: Algorithm = "auto",
     chunk_size: ChunkSize = None,
     checkpoint: bool = False,
     checked: bool = False,
@@ -29,19 +31,22 @@ def compressed_jacobian(
     `"fwd"` row `c` of it is the sum of the columns of color `c` and `dim` is `m`, the
     size of the output; in mode `"rev"` row `c` is the sum of the rows of color `c` and
     `dim` is `n`, the size of the selected arguments. `decompress` and `decompress_data`
-    take it from there. See `jacobian` for the arguments and errors.
+    take it from there. See `jacobian` for the arguments and errors; the mode is
+    `"bidirectional"`, which makes a pair of matrices, only if that is asked for.
 
     **Returns:** a function that returns `B`, a `jax.Array`, or with `has_aux` a pair
     `(B, aux)`.
     """
-    coloring = jacobian_coloring(
+    coloring = color_jacobian_of(
         f,
-        *sample_args,
+        sample_args,
+        sample_kwargs,
         argnums=argnums,
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
-        **sample_kwargs,
+        algorithm=algorithm,
+        choices=ONE_SIDED_MODES,
     )
     options = Options(
         output_format=None,
@@ -91,6 +96,7 @@ def value_and_compressed_jacobian(
     allow_int: bool = False,
     mode: JacobianMode | None = None,
     symmetric: bool = False,
+    algorithm: Algorithm = "auto",
     chunk_size: ChunkSize = None,
     checkpoint: bool = False,
     checked: bool = False,
@@ -103,14 +109,16 @@ def value_and_compressed_jacobian(
     **Returns:** a function that returns `(value, B)`, or with `has_aux`
     `((value, aux), B)`.
     """
-    coloring = jacobian_coloring(
+    coloring = color_jacobian_of(
         f,
-        *sample_args,
+        sample_args,
+        sample_kwargs,
         argnums=argnums,
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
-        **sample_kwargs,
+        algorithm=algorithm,
+        choices=ONE_SIDED_MODES,
     )
     options = Options(
         output_format=None,
@@ -160,6 +168,7 @@ def compressed_hessian(
     allow_int: bool = False,
     mode: HessianMode | None = None,
     symmetric: bool = True,
+    algorithm: Algorithm = "auto",
     chunk_size: ChunkSize = None,
     checkpoint: bool = False,
     checked: bool = False,
@@ -181,6 +190,7 @@ def compressed_hessian(
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
+        algorithm=algorithm,
         **sample_kwargs,
     )
     options = Options(
@@ -231,6 +241,7 @@ def value_and_compressed_hessian(
     allow_int: bool = False,
     mode: HessianMode | None = None,
     symmetric: bool = True,
+    algorithm: Algorithm = "auto",
     chunk_size: ChunkSize = None,
     checkpoint: bool = False,
     checked: bool = False,
@@ -250,6 +261,7 @@ def value_and_compressed_hessian(
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
+        algorithm=algorithm,
         **sample_kwargs,
     )
     options = Options(

@@ -46,8 +46,8 @@ class Watch:
     def _now(self) -> list[tuple[Any, bytes]]:
         parts = [part for part in _closed_over(self._fun) if isinstance(part, _NUMBERS)]
         seen = [(part, _digest(part)) for part in parts if not isinstance(part, Tracer)]
-        # The dtypes of constants depend on this switch.
-        return [(jax.config.jax_enable_x64, b""), *seen]
+        # The dtypes of constants depend on a switch.
+        return [(jax.dtypes.canonicalize_dtype(float), b""), *seen]
 
 
 def _closed_over(f: Callable[..., Any]) -> list[Any]:

@@ -63,8 +63,7 @@ class ColoredPattern(eqx.Module):
     mode: ColoringMode = eqx.field(static=True)
     star_set: StarSet | None
     substitution: Substitution | None
-    found_by: str = eqx.field(static=True)
-    lower_bound: int = eqx.field(static=True)
+    _origin: Derived[tuple[str, int]] = eqx.field(static=True)
     _positions: Derived[IndexArray] = eqx.field(static=True)
 
     def __init__(
@@ -79,7 +78,7 @@ class ColoredPattern(eqx.Module):
         lower_bound: int = 0,
         substitution: Substitution | None = None,
     ):
-        check_choice("mode", mode, (*JACOBIAN_MODES, BIDIRECTIONAL, *HESSIAN_MODES))
+        check_choice("mode", mode, (*JACOBIAN_MODES, *HESSIAN_MODES))
         if num_colors < 0:
             raise ValueError(f"num_colors must not be negative. Got {num_colors}.")
         self.sparsity = sparsity
@@ -90,8 +89,7 @@ class ColoredPattern(eqx.Module):
         self.mode = mode
         self.star_set = star_set
         self.substitution = substitution
-        self.found_by = found_by
-        self.lower_bound = lower_bound
+        self._origin = Derived((found_by, lower_bound))
         m, n = sparsity.shape
         vertices, kind = {
             "rev": (m, "row"),
@@ -146,6 +144,16 @@ class ColoredPattern(eqx.Module):
         In mode `"bidirectional"` first of each column, then of each row.
         """
         return self._colors.array
+
+    @property
+    def found_by(self) -> str:
+        """The algorithm that the coloring comes from, if known; equality ignores it."""
+        return self._origin.value[0]
+
+    @property
+    def lower_bound(self) -> int:
+        """A number of colors below which there is none; equality ignores it."""
+        return self._origin.value[1]
 
     @property
     def num_jvps(self) -> int:

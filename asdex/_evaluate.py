@@ -41,7 +41,6 @@ from ._read import (
 from ._sparsity import check_still_holds
 from ._substitute import substitute
 from ._types import (
-    BIDIRECTIONAL,
     HESSIAN_MODES,
     HOST_FORMATS,
     JACOBIAN_MODES,
@@ -232,7 +231,7 @@ def _check_options(
             "with jacobian_coloring or hessian_coloring."
         )
     modes = JACOBIAN_MODES if order == 1 else HESSIAN_MODES
-    if coloring.mode not in modes and (order, coloring.mode) != (1, BIDIRECTIONAL):
+    if coloring.mode not in modes:
         name = "Jacobian" if order == 1 else "Hessian"
         raise ValueError(
             f"A {name} needs a coloring of mode {' or '.join(map(repr, modes))}. This one "

@@ -59,10 +59,11 @@ class IndexArray:
 
 
 class Derived(Generic[T]):
-    """A value worked out from the other fields of a module when it was built.
+    """A value worked out from the other fields of a module when it was built, or about
+    where they come from.
 
-    Being determined by those fields it carries no identity of its own: any two
-    `Derived` are equal, so they never cost a comparison or a hash.
+    It carries no identity of its own: any two `Derived` are equal, so they never cost a
+    comparison or a hash.
     """
 
     __slots__ = ("value",)

@@ -23,7 +23,7 @@ from ._arguments import (
 from ._detect import DEFAULT_MAX_NNZ, Detection, Trail, detect
 from ._flat import FlatCall, FlatFunction, flatten
 from ._pattern import SparsityPattern
-from ._types import BIDIRECTIONAL, JACOBIAN_MODES
+from ._types import JACOBIAN_MODES, ONE_SIDED_MODES
 
 _WHY = (
     "A custom_vjp and integer inputs exclude forward mode; a while loop and complex "
@@ -35,22 +35,15 @@ class Detected(NamedTuple):
     """A pattern, and the AD modes that can compute its matrix, best first."""
 
     pattern: SparsityPattern
-    modes: tuple[str, ...]
+    modes: tuple[Any, ...]
 
-    def resolve(self, mode: str | None) -> Any:
-        """The mode to color for; `None` if the number of colors may decide.
-
-        Raises `ValueError` if JAX cannot differentiate the function in mode `mode`.
-        """
-        if mode is None:
-            return None if self.modes == JACOBIAN_MODES else self.modes[0]
-        needed = JACOBIAN_MODES if mode == BIDIRECTIONAL else (mode,)
-        if not set(needed) <= set(self.modes):
+    def require(self, mode: str) -> None:
+        """Raise `ValueError` if JAX cannot differentiate the function in mode `mode`."""
+        if mode not in self.modes:
             raise ValueError(
                 f"mode={mode!r} is impossible for this function; possible is "
                 f"{' or '.join(map(repr, self.modes))}. {_WHY}"
             )
-        return mode
 
 
 def detect_sparsity(
@@ -165,7 +158,7 @@ def _modes(detection: Detection, inputs: Inputs, x: Any, order: int) -> tuple[st
             f"JAX can differentiate this function neither forward nor in reverse. {_WHY}"
         )
     if order == 1:
-        return modes
+        return JACOBIAN_MODES if modes == ONE_SIDED_MODES else modes
     # What was detected is the Jacobian of the gradient, a reverse pass, so a custom_vjp
     # shows up in it only where it is differentiated forward first.
     over_gradient = {"fwd": ("fwd_over_rev",), "rev": ("rev_over_fwd", "rev_over_rev")}

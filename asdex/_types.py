@@ -1,5 +1,6 @@
 """Names of modes and formats."""
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 JacobianMode: TypeAlias = Literal["fwd", "rev", "bidirectional"]
@@ -23,22 +24,26 @@ OutputFormat: TypeAlias = Literal[
 ChunkSize: TypeAlias = int | Literal["auto"] | None
 """How many colors to process at a time; `None` stands for all."""
 
-JACOBIAN_MODES = ("fwd", "rev")
+ONE_SIDED_MODES: tuple[JacobianMode, ...] = ("fwd", "rev")
 BIDIRECTIONAL = "bidirectional"
-"""Both of `JACOBIAN_MODES` together; used only if asked for."""
+"""Both of `ONE_SIDED_MODES` together, with a compressed matrix for each."""
 
-HESSIAN_MODES: tuple[str, ...] = get_args(HessianMode)
+JACOBIAN_MODES: tuple[JacobianMode, ...] = (*ONE_SIDED_MODES, BIDIRECTIONAL)
+
+HESSIAN_MODES: tuple[HessianMode, ...] = get_args(HessianMode)
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
 HOST_FORMATS = ("numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc")
 
 
 def check_jacobian_mode(mode: object) -> None:
     """Raise `ValueError` unless `mode` is one of a Jacobian."""
-    if mode != BIDIRECTIONAL:
-        check_choice("mode", mode, JACOBIAN_MODES)
+    if mode not in JACOBIAN_MODES:
+        raise ValueError(
+            f"Unknown mode {mode!r}. Expected 'fwd' or 'rev', or {BIDIRECTIONAL!r}."
+        )
 
 
-def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
     """Raise `ValueError` unless `value`, given as argument `name`, is allowed."""
     if value not in allowed:
         *most, last = map(repr, allowed)

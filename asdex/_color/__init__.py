@@ -25,6 +25,7 @@ from .check import check_coloring_cols as check_coloring_cols
 from .check import check_coloring_rows as check_coloring_rows
 from .check import check_coloring_symmetric as check_coloring_symmetric
 from .colorings import Decompression as Decompression
+from .colorings import color_jacobian as color_jacobian
 from .colorings import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
 from .colorings import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
 from .greedy import color_cols as color_cols
@@ -39,4 +40,5 @@ from .portfolio import Algorithm as Algorithm
 from .portfolio import Greedy as Greedy
 from .portfolio import Lattice as Lattice
 from .portfolio import Portfolio as Portfolio
+from .portfolio import as_algorithm as as_algorithm
 from .star import color_symmetric as color_symmetric

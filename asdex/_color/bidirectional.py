@@ -1,6 +1,6 @@
 """Bidirectional coloring: some columns by JVPs and some rows by VJPs."""
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jax.experimental.sparse import BCOO
@@ -10,7 +10,7 @@ from .._pattern import SparsityPattern
 from .bounds import fewest_colors
 from .graph import Adjacency, adjacency, as_pattern, column_graph, hubs, row_graph
 from .greedy import color_in_order
-from .order import LargestFirst, SmallestLast
+from .order import AbstractOrder, LargestFirst, Permutation
 from .star import color_stars, neutralize
 
 Sides: TypeAlias = tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " m"]]
@@ -19,6 +19,8 @@ Sides: TypeAlias = tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " m"]]
 
 def color_bidirectional(
     sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    *,
+    order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
 ) -> Sides:
     """Color columns and rows so that each entry can be read from a column or from a row.
 
@@ -34,51 +36,82 @@ def color_bidirectional(
     **Returns:** colors of the columns and of the rows, -1 where neutral, numbered from
     0 on either side, with the smallest total number found.
     """
-    pattern = as_pattern(sparsity)
-    neutral = np.full(pattern.n, -1, np.int32), np.full(pattern.m, -1, np.int32)
-    if not pattern.nnz:
-        return neutral
-    graph = _augmented(pattern)
-    best = min(
-        (
-            _color(graph, order.arrange(graph.incidence), private, pattern.n)
-            for order in (LargestFirst(), SmallestLast())
-            for private in (None, hubs(graph))
-        ),
-        key=_passes,
-    )
-    for side, graph in enumerate((column_graph(pattern), row_graph(pattern))):
-        if fewest_colors(graph) < _passes(best):
-            colors, _ = color_in_order(graph, LargestFirst().arrange(graph))
-            one_sided = (neutral[0], colors) if side else (colors, neutral[1])
-            best = min(best, one_sided, key=_passes)
-    return best
+    two_sided = TwoSided.of(as_pattern(sparsity))
+    return two_sided.color(order.arrange(two_sided.graph.incidence))
 
 
-def _passes(sides: Sides) -> int:
-    return sum(int(colors.max(initial=-1)) + 1 for colors in sides)
+class TwoSided(NamedTuple):
+    """A pattern as a bipartite graph of its rows and columns.
+
+    The rows come first, so that of an entry that could be read either way the column, as
+    the larger endpoint of the edge, becomes the hub: JVPs are cheaper than VJPs.
+    """
+
+    pattern: SparsityPattern
+    graph: Adjacency
+
+    @classmethod
+    def of(cls, pattern: SparsityPattern) -> "TwoSided":
+        """The graph of a pattern."""
+        m, n = pattern.shape
+        rows, cols = pattern.rows, pattern.cols + np.int32(m)
+        ends = np.concatenate([rows, cols]), np.concatenate([cols, rows])
+        return cls(pattern, adjacency(SparsityPattern(*ends, (n + m, n + m))))
+
+    def color(self, visits: Permutation) -> Sides:
+        """The best of some colorings that visit rows and columns in the given order."""
+        m, n = self.pattern.shape
+        neutral = np.full(n, -1, np.int32), np.full(m, -1, np.int32)
+        if not self.pattern.nnz:
+            return neutral
+        tries = (
+            self._color_stars(visits, own)
+            for own in (None, hubs(self.graph.neighbors.sizes))
+        )
+        best = min(tries, key=_price)
+        for side, graph in enumerate((column_graph(self.pattern), row_graph(self.pattern))):
+            if fewest_colors(graph) < _price(best)[0]:
+                of_side = visits[visits < m] if side else visits[visits >= m] - np.int32(m)
+                colors, _ = color_in_order(graph, of_side)
+                one_sided = (neutral[0], colors) if side else (colors, neutral[1])
+                best = min(best, one_sided, key=_price)
+        return best
+
+    def _color_stars(
+        self, visits: Permutation, private: Int32[np.ndarray, " private"] | None
+    ) -> Sides:
+        """A star coloring, neutral where not needed, each side numbered from 0."""
+        m = self.pattern.m
+        palette = np.zeros(visits.size, np.int32)
+        palette[m:] = 1
+        colors, stars = color_stars(self.graph, visits, private=private, palette=palette)
+        colors, _ = neutralize(colors, stars, np.zeros(0, np.int32))
+        return _renumber(colors[m:]), _renumber(colors[:m])
 
 
-def _augmented(sparsity: SparsityPattern) -> Adjacency:
-    """The bipartite graph: columns first, then rows."""
-    m, n = sparsity.shape
-    rows, cols = sparsity.rows + np.int32(n), sparsity.cols
-    ends = np.concatenate([cols, rows]), np.concatenate([rows, cols])
-    return adjacency(SparsityPattern(*ends, (n + m, n + m)))
+def _price(sides: Sides) -> tuple[int, int]:
+    """What is to be small: the number of colors on both sides, then that of the rows."""
+    num_jvps, num_vjps = (int(colors.max(initial=-1)) + 1 for colors in sides)
+    return num_jvps + num_vjps, num_vjps
 
 
-def _color(
-    graph: Adjacency,
-    visits: Int32[np.ndarray, " vertices"],
-    private: Int32[np.ndarray, " private"] | None,
-    n: int,
-) -> Sides:
-    """Colors of columns and rows, neutral where not needed, each numbered from 0."""
-    palette = np.zeros(visits.size, np.int32)
-    palette[n:] = 1
-    colors, stars = color_stars(graph, visits, private=private, palette=palette)
-    colors, _ = neutralize(colors, stars, np.zeros(0, np.int32))
-    return _renumber(colors[:n]), _renumber(colors[n:])
+def likely_cost(pattern: SparsityPattern, vjp_cost: int) -> int:
+    """How many JVPs a bidirectional coloring may cost, without coloring anything.
+
+    The columns and rows that `hubs` finds get colors of their own, and all others as many
+    as the side that needs fewer at least.
+    """
+    m, n = pattern.shape
+    of_rows = np.bincount(pattern.rows, minlength=m)
+    of_columns = np.bincount(pattern.cols, minlength=n)
+    is_hub = np.zeros(m + n, bool)
+    is_hub[hubs(np.concatenate([of_rows, of_columns]))] = True
+    is_hub_row, is_hub_column = np.split(is_hub, [m])
+    rest = ~(is_hub_column[pattern.cols] | is_hub_row[pattern.rows])
+    jvps = int(np.bincount(pattern.rows[rest]).max(initial=0))
+    vjps = int(np.bincount(pattern.cols[rest]).max(initial=0))
+    own = is_hub_column.sum() + vjp_cost * is_hub_row.sum()
+    return int(own) + min(jvps, vjp_cost * vjps)
 
 
 def _renumber(colors: Int32[np.ndarray, " side"]) -> Int32[np.ndarray, " side"]:

@@ -1,5 +1,9 @@
 """How many colors a coloring needs at least."""
 
+import numpy as np
+from jaxtyping import Int64
+
+from .._pattern import SparsityPattern
 from .graph import Adjacency, Bipartite
 
 
@@ -26,3 +30,18 @@ def fewest_acyclic_colors(graph: Adjacency) -> int:
     while (k - 1) * n - k * (k - 1) // 2 < num_edges:
         k += 1
     return k
+
+
+def fewest_passes(sparsity: SparsityPattern) -> int:
+    """In a bidirectional coloring, `k` colors of columns serve at most `k` entries of each
+    row, and `l` colors of rows at most `l` of each column; all entries must be served."""
+    by_columns = _served(np.bincount(sparsity.rows, minlength=1))
+    by_rows = _served(np.bincount(sparsity.cols, minlength=1))
+    row_colors = np.searchsorted(by_rows, sparsity.nnz - by_columns)
+    return int((np.arange(by_columns.size) + row_colors).min())
+
+
+def _served(sizes: Int64[np.ndarray, " lines"]) -> Int64[np.ndarray, " counts"]:
+    """The sum of `min(size, k)` for `k` from 0 to the largest size."""
+    at_least = np.cumsum(np.bincount(sizes)[::-1])[::-1]
+    return np.concatenate([[0], np.cumsum(at_least[1:])])

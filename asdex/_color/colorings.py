@@ -2,6 +2,7 @@
 many passes."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -14,21 +15,31 @@ from .._pattern import SparsityPattern
 from .._types import (
     BIDIRECTIONAL,
     HESSIAN_MODES,
+    JACOBIAN_MODES,
     ColoringMode,
     HessianMode,
     JacobianMode,
     check_choice,
     check_jacobian_mode,
 )
-from .bidirectional import color_bidirectional
+from .bidirectional import likely_cost
 from .graph import as_pattern
-from .portfolio import AbstractAlgorithm, Algorithm, as_algorithm
-from .problem import acyclic_problem, column_problem, row_problem, star_problem
+from .portfolio import AbstractAlgorithm, Algorithm, Lattice, as_algorithm
+from .problem import (
+    acyclic_problem,
+    bidirectional_problem,
+    column_problem,
+    row_problem,
+    star_problem,
+)
 from .star import finish
 from .substitution import plan_substitution
 
 Decompression: TypeAlias = Literal["direct", "substitution"]
 """How entries are recovered from the compressed matrix."""
+
+_VJP_COST = 2
+"""How many JVPs a VJP counts as."""
 
 
 def jacobian_coloring_from_sparsity(
@@ -44,9 +55,10 @@ def jacobian_coloring_from_sparsity(
     **Arguments:**
 
     - `sparsity`: the pattern, or a matrix whose nonzero (stored) entries are the pattern.
-    - `mode`: `"fwd"` colors the columns, `"rev"` the rows; by default the side with
-        fewer colors, the columns on a tie, and always the columns if `symmetric`.
-        `"bidirectional"` colors some of both, for matrices with dense rows and columns.
+    - `mode`: `"fwd"` colors the columns, `"rev"` the rows, `"bidirectional"` some of
+        both, for matrices with dense rows and columns. By default the cheapest, where a
+        VJP counts as two JVPs, and two modes are used only if that halves the cost; always
+        the columns if `symmetric`.
     - `symmetric`: color so that of each pair of entries `(i, j)` and `(j, i)` only one is
         read. The pattern must be symmetric, and so must be the matrix.
     - `postprocess`: only with `symmetric`; see `color_symmetric`.
@@ -56,26 +68,11 @@ def jacobian_coloring_from_sparsity(
     **Raises:** `ValueError` for an unknown mode, or if `symmetric` and the pattern is not.
     Warns with `DenseColoringWarning` if the coloring saves nothing.
     """
-    pattern, chosen = as_pattern(sparsity), as_algorithm(algorithm)
     if mode is not None:
         check_jacobian_mode(mode)
-    if symmetric:
-        if mode == BIDIRECTIONAL:
-            raise ValueError(
-                "A bidirectional coloring cannot be symmetric. Use mode='fwd' or 'rev', or "
-                "symmetric=False."
-            )
-        return _color_symmetric(pattern, mode or "fwd", postprocess, chosen)
-    if mode is None:
-        return _warn_if_dense(_color_better_side(pattern, chosen))
-    if mode == BIDIRECTIONAL:
-        if algorithm != "auto":
-            raise ValueError(
-                f"Mode 'bidirectional' has one algorithm only. Got {algorithm!r}; leave it "
-                "out, or color one side with it."
-            )
-        return _warn_if_dense(_color_both_sides(pattern))
-    return _warn_if_dense(_color_side(pattern, mode, chosen))
+    modes = JACOBIAN_MODES if mode is None else (mode,)
+    pattern, chosen = as_pattern(sparsity), as_algorithm(algorithm)
+    return color_jacobian(pattern, modes, symmetric, postprocess, chosen)
 
 
 def hessian_coloring_from_sparsity(
@@ -100,7 +97,7 @@ def hessian_coloring_from_sparsity(
         `Portfolio()`.
     - `decompression`: `"direct"` reads each entry in one place; `"substitution"` works
         some out as differences of others, which takes fewer colors, but rounding errors
-        add up; see `color_acyclic`. It needs `symmetric`, and leaves `postprocess` out.
+        add up; see `color_acyclic`. It needs `symmetric`, without `postprocess`.
 
     **Raises:** `ValueError` for an unknown mode, or if the pattern is not square or, with
     `symmetric`, not symmetric. Warns with `DenseColoringWarning` if the coloring saves
@@ -111,10 +108,10 @@ def hessian_coloring_from_sparsity(
     check_choice("mode", mode, HESSIAN_MODES)
     check_choice("decompression", decompression, get_args(Decompression))
     if decompression == "substitution":
-        if not symmetric:
+        if not symmetric or postprocess:
             raise ValueError(
-                "decompression='substitution' needs a symmetric coloring. Leave "
-                "symmetric=False out."
+                "decompression='substitution' needs a symmetric coloring, without "
+                "postprocess. Leave symmetric=False and postprocess=True out."
             )
         return _color_acyclic(pattern, mode, chosen)
     if symmetric:
@@ -122,14 +119,34 @@ def hessian_coloring_from_sparsity(
     return _warn_if_dense(_color_side(pattern, mode, chosen))
 
 
+def color_jacobian(
+    pattern: SparsityPattern,
+    modes: Sequence[ColoringMode],
+    symmetric: bool,
+    postprocess: bool,
+    algorithm: AbstractAlgorithm,
+) -> ColoredPattern:
+    """`jacobian_coloring_from_sparsity` with a choice of modes, the first one preferred."""
+    if not symmetric:
+        return _warn_if_dense(_color_cheapest(pattern, modes, algorithm))
+    if modes[0] == BIDIRECTIONAL:
+        raise ValueError(
+            "A bidirectional coloring cannot be symmetric. Use mode='fwd' or 'rev', or "
+            "symmetric=False."
+        )
+    return _color_symmetric(pattern, modes[0], postprocess, algorithm)
+
+
 def _color_side(
     pattern: SparsityPattern, mode: ColoringMode, algorithm: AbstractAlgorithm
 ) -> ColoredPattern:
-    problem = row_problem(pattern) if mode == "rev" else column_problem(pattern)
+    make = {"rev": row_problem, BIDIRECTIONAL: bidirectional_problem}
+    problem = make.get(mode, column_problem)(pattern)
     found, name = algorithm.search(problem)
+    is_rotated = mode == BIDIRECTIONAL  # The problem has the rows first.
     return ColoredPattern(
         pattern,
-        found.colors,
+        np.roll(found.colors, pattern.n) if is_rotated else found.colors,
         found.num_colors,
         symmetric=False,
         mode=mode,
@@ -138,43 +155,42 @@ def _color_side(
     )
 
 
-def _color_better_side(
-    pattern: SparsityPattern, algorithm: AbstractAlgorithm
+def _color_cheapest(
+    pattern: SparsityPattern, modes: Sequence[ColoringMode], algorithm: AbstractAlgorithm
 ) -> ColoredPattern:
-    """Color columns, rows or both, and take the side with fewer colors.
+    """Color for each mode that may be the cheapest.
 
     The entries of one row need different colors in the columns, and the other way round.
-    A side whose bound is not below the colors of the other need not be colored.
+    A side whose bound is not below the price of the other need not be colored.
     """
-    col_bound = int(np.bincount(pattern.rows).max(initial=0))
-    row_bound = int(np.bincount(pattern.cols).max(initial=0))
-    if col_bound <= row_bound:
-        cols = _color_side(pattern, "fwd", algorithm)
-        if cols.num_colors <= row_bound:
-            return cols
-        rows = _color_side(pattern, "rev", algorithm)
-    else:
-        rows = _color_side(pattern, "rev", algorithm)
-        if rows.num_colors < col_bound:
-            return rows
-        cols = _color_side(pattern, "fwd", algorithm)
-    return min(cols, rows, key=lambda coloring: coloring.num_colors)
+    lines = {"fwd": pattern.rows, "rev": pattern.cols}
+    bounds: dict[ColoringMode, tuple[int, int]] = {
+        mode: _price(mode, int(np.bincount(lines[mode]).max(initial=0)))
+        for mode in modes
+        if mode != BIDIRECTIONAL
+    }
+    if not bounds:
+        return _color_side(pattern, BIDIRECTIONAL, algorithm)
+    first, *others = sorted(bounds, key=lambda mode: bounds[mode])
+    best = _color_side(pattern, first, algorithm)
+    for mode in others:
+        if bounds[mode] < _price(best.mode, best.num_colors):
+            other = _color_side(pattern, mode, algorithm)
+            best = min(best, other, key=lambda one: _price(one.mode, one.num_colors))
+    if BIDIRECTIONAL not in modes or not pattern.nnz or isinstance(algorithm, Lattice):
+        return best
+    cost, _ = _price(best.mode, best.num_colors)
+    if 2 * likely_cost(pattern, _VJP_COST) <= cost:
+        both = _color_side(pattern, BIDIRECTIONAL, algorithm)
+        num_vjps = both.num_colors - both.num_jvps
+        if 2 * (both.num_jvps + _VJP_COST * num_vjps) <= cost:
+            return both
+    return best
 
 
-def _color_both_sides(pattern: SparsityPattern) -> ColoredPattern:
-    column_colors, row_colors = color_bidirectional(pattern)
-    num_jvps = int(column_colors.max(initial=-1)) + 1
-    row_colors = np.where(row_colors < 0, row_colors, row_colors + num_jvps)
-    colors = np.concatenate([column_colors, row_colors])
-    return ColoredPattern(
-        pattern,
-        colors,
-        int(colors.max(initial=-1)) + 1,
-        symmetric=False,
-        mode=BIDIRECTIONAL,
-        found_by="Bidirectional",
-        lower_bound=min(1, pattern.nnz),
-    )
+def _price(mode: ColoringMode, num_colors: int) -> tuple[int, int]:
+    """What is to be small: the cost in JVPs, then the number of passes."""
+    return num_colors * (_VJP_COST if mode == "rev" else 1), num_colors
 
 
 def _color_acyclic(

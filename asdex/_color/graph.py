@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from jax.experimental.sparse import BCOO
-from jaxtyping import Bool, Int32, Shaped
+from jaxtyping import Bool, Int32, Integer, Shaped
 
 from .._pattern import SparsityPattern
 
@@ -162,16 +162,16 @@ def edge_numbers(
     return np.where(rows == cols, -1, numbers).astype(np.int32)
 
 
-def hubs(graph: Adjacency) -> Int32[np.ndarray, " hubs"]:
+def hubs(degrees: Integer[np.ndarray, " vertices"]) -> Int32[np.ndarray, " hubs"]:
     """The `p` vertices of largest degree, where `p` plus the next degree is smallest.
 
     A greedy star coloring is misled by vertices of large degree: once two neighbors of one
     share a color, the colors of all others are forbidden to the next. With colors of their
     own for `p` of them, the rest needs few colors more than its largest degree.
     """
-    order = np.argsort(graph.neighbors.sizes, kind="stable").astype(np.int32)
+    order = np.argsort(degrees, kind="stable").astype(np.int32)
     larger = np.arange(order.size)[::-1]
-    smallest = np.argmin(larger + graph.neighbors.sizes[order]) if order.size else 0
+    smallest = np.argmin(larger + degrees[order]) if order.size else 0
     return order[smallest + 1 :]
 
 

@@ -133,11 +133,12 @@ def _iterate(
 
 def _visit_classes(current: Candidate, random: np.random.Generator) -> Permutation:
     """The vertices class by class: mostly backwards, or the largest or any class first."""
-    k = current.num_colors
-    by_size = np.argsort(-np.bincount(current.colors, minlength=k), kind="stable")
+    colors = current.colors - current.colors.min(initial=0)  # Neutral ones are a class.
+    k = int(colors.max(initial=-1)) + 1
+    by_size = np.argsort(-np.bincount(colors, minlength=k), kind="stable")
     classes = (np.arange(k)[::-1], by_size, random.permutation(k))
     ranks = np.argsort(classes[random.choice(3, p=_MIX)])
-    return np.argsort(ranks[current.colors], kind="stable").astype(np.int32)
+    return np.argsort(ranks[colors], kind="stable").astype(np.int32)
 
 
 _MIX = (0.5, 0.3, 0.2)

@@ -8,7 +8,13 @@ from jaxtyping import Int32
 
 from .._pattern import SparsityPattern
 from .acyclic import color_trees
-from .bounds import fewest_acyclic_colors, fewest_colors, fewest_star_colors
+from .bidirectional import TwoSided
+from .bounds import (
+    fewest_acyclic_colors,
+    fewest_colors,
+    fewest_passes,
+    fewest_star_colors,
+)
 from .graph import Bipartite, adjacency, column_graph, hubs, row_graph
 from .greedy import color_in_order
 from .lattice import color_by_lattice
@@ -19,7 +25,7 @@ Colors = Int32[np.ndarray, " vertices"]
 
 
 class Candidate(NamedTuple):
-    """A valid coloring, and for a star coloring its stars."""
+    """A valid coloring, and for a star coloring its stars. Neutral vertices have -1."""
 
     colors: Colors
     num_colors: int
@@ -72,7 +78,8 @@ def _side_problem(graph: Bipartite, shapes: Sequence[tuple[int, ...]]) -> Proble
 def star_problem(sparsity: SparsityPattern) -> Problem:
     """Color a symmetric pattern so that two colors meet in stars only."""
     graph = adjacency(sparsity)
-    degrees, private = graph.neighbors.sizes, hubs(graph)
+    degrees = graph.neighbors.sizes
+    private = hubs(degrees)
     rest = int(np.delete(degrees, private).max(initial=0))
     if 2 * (private.size + rest) > degrees.max(initial=0):
         private = None
@@ -110,4 +117,26 @@ def acyclic_problem(sparsity: SparsityPattern) -> Problem:
         4 * int((graph.neighbors.sizes.astype(np.int64) ** 2).sum()),
         lambda visits: Candidate(*color_trees(graph, visits)),
         color_lattice,
+    )
+
+
+def bidirectional_problem(sparsity: SparsityPattern) -> Problem:
+    """Color rows and columns, which are the vertices in this order; the colors of the
+    rows follow those of the columns."""
+    two_sided = TwoSided.of(sparsity)
+
+    def color(visits: Permutation) -> Candidate:
+        columns, rows = two_sided.color(visits)
+        num_jvps = int(columns.max(initial=-1)) + 1
+        rows = np.where(rows < 0, rows, rows + np.int32(num_jvps))
+        colors = np.concatenate([rows, columns])
+        return Candidate(colors, int(colors.max(initial=-1)) + 1)
+
+    sizes = two_sided.graph.neighbors.sizes.astype(np.int64)
+    return Problem(
+        two_sided.graph.incidence,
+        fewest_passes(sparsity),
+        6 * int((sizes**2).sum()),
+        color,
+        lambda _: None,
     )

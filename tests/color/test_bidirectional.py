@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 
 import asdex
 from asdex import InvalidColoringError, SparsityPattern
+from asdex._color.order import AbstractOrder
 
 from . import patterns
 
@@ -75,13 +76,43 @@ def test_arrow_takes_three_passes(n: int):
     assert passes(colors) <= 3
 
 
+ORDERS = (
+    asdex.NaturalOrder(),
+    asdex.LargestFirst(),
+    asdex.SmallestLast(),
+    asdex.IncidenceDegree(),
+    asdex.DynamicLargestFirst(),
+    asdex.RandomOrder(3),
+)
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
+@pytest.mark.parametrize("seed", range(2))
+def test_orders(order: AbstractOrder, seed: int):
+    pattern = patterns.power_law(seed, 200, 60)
+    colors = asdex.color_bidirectional(pattern, order=order)
+    asdex.check_coloring_bidirectional(pattern, *colors)
+    color = asdex.jacobian_coloring_from_sparsity
+    given = color(pattern, mode="bidirectional", algorithm=asdex.Greedy(order))
+    best = color(pattern, mode="bidirectional")
+    assert given.num_colors == passes(colors) >= best.num_colors >= best.lower_bound
+    assert given.found_by == type(order).__name__
+
+
+def test_lattice_does_not_fit():
+    with pytest.raises(ValueError, match="No lattice coloring"):
+        asdex.jacobian_coloring_from_sparsity(
+            patterns.arrow(9), mode="bidirectional", algorithm=asdex.Lattice()
+        )
+
+
 def test_dense_rows_and_columns_in_a_band():
     dense = patterns.band(300, 5).todense()
     dense[[5, 77]] = 1
     dense[:, [20, 150]] = 1
-    colors = asdex.color_bidirectional(dense)
-    asdex.check_coloring_bidirectional(dense, *colors)
-    assert passes(colors) <= 5 + 4
+    coloring = asdex.jacobian_coloring_from_sparsity(dense)
+    asdex.check_coloring_bidirectional(dense, *np.split(coloring.colors, [300]))
+    assert coloring.num_colors <= 5 + 4
 
 
 def test_pattern_without_entries():

@@ -1,28 +1,101 @@
 """Colorings of Jacobians and Hessians from their patterns."""
 
 import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from jaxtyping import Bool
 
 import asdex
-from asdex import DenseColoringWarning, SparsityPattern
+from asdex import ColoredPattern, DenseColoringWarning, SparsityPattern
 
 from . import patterns
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
 
 
+def price(coloring: ColoredPattern) -> int:
+    """A VJP counts as two JVPs."""
+    return 2 * coloring.num_colors - coloring.num_jvps
+
+
 @given(patterns.matrices)
-def test_side_with_fewer_colors_wins(dense: Bool[np.ndarray, "m n"]):
+def test_cheapest_mode_wins(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     color = asdex.jacobian_coloring_from_sparsity
-    coloring = color(pattern)
-    by_mode = {mode: color(pattern, mode=mode).num_colors for mode in ("fwd", "rev")}
-    assert coloring.num_colors == min(by_mode.values())
-    assert coloring.mode == ("fwd" if by_mode["fwd"] <= by_mode["rev"] else "rev")
+    coloring, fwd, rev = (color(pattern, mode=mode) for mode in (None, "fwd", "rev"))
+    cheapest = min(fwd, rev, key=lambda one: (price(one), one.num_colors))
+    if coloring.mode == "bidirectional":
+        assert 2 * price(coloring) <= price(cheapest)
+    else:
+        assert coloring == cheapest
+
+
+@pytest.mark.parametrize("n", [10, 100, 1000])
+def test_arrow_is_colored_in_both_directions(n: int):
+    coloring = asdex.jacobian_coloring_from_sparsity(patterns.arrow(n))
+    assert (coloring.mode, coloring.num_colors) == ("bidirectional", 3)
+    assert coloring.lower_bound == 3
+
+
+def test_grid_and_dense_rows_are_colored_on_one_side():
+    color = asdex.jacobian_coloring_from_sparsity
+    assert color(patterns.grid(20, 20)).mode == "fwd"
+    dense = patterns.band(100, 3).todense()
+    dense[50] = 1
+    assert color(dense).mode == "rev"
+    assert color(dense.T).mode == "fwd"
+
+
+@pytest.mark.parametrize("n", [10, 50])
+def test_verbs_choose_modes(n: int):
+    def arrow(x: jax.Array) -> jax.Array:
+        return x[0] * x + jnp.zeros(n).at[0].set((x**2).sum())
+
+    x = jnp.linspace(1.0, 2.0, n)
+    assert asdex.jacobian_coloring(arrow, x).mode == "bidirectional"
+    found = jax.jit(asdex.jacobian(arrow, x))(x).todense()
+    np.testing.assert_allclose(found, jax.jacobian(arrow)(x), rtol=1e-6)
+    compressed = asdex.compressed_jacobian(arrow, x)(x)
+    assert isinstance(compressed, jax.Array)  # One matrix, unless two are asked for.
+    assert compressed.shape == (n, n)
+    pair = asdex.compressed_jacobian(arrow, x, mode="bidirectional")(x)
+    assert [len(pair[0]), len(pair[1])] == [2, 1]
+
+
+@pytest.mark.parametrize("verb", [asdex.jacobian, asdex.compressed_jacobian])
+def test_verbs_take_an_algorithm(verb: Callable[..., Any]):
+    x = np.ones(20, np.float32)
+    lattice = verb(lambda x: x[1:] * x[:-1], x, algorithm=asdex.Lattice())
+    assert lattice(x) is not None
+    assert verb(lambda x: x * x[::-1], x, algorithm=asdex.Lattice())(x) is not None
+    x = np.ones(1000, np.float32)
+    with pytest.raises(ValueError, match="No lattice coloring"):
+        verb(
+            lambda x: x * x[np.random.default_rng(0).permutation(1000)],
+            x,
+            algorithm=asdex.Lattice(),
+        )
+
+
+def test_hessian_by_substitution():
+    def fun(x: jax.Array) -> jax.Array:
+        return (x[1:] ** 2 * x[:-1] ** 2).sum()
+
+    x = jnp.linspace(1.0, 2.0, 9)
+    found = asdex.hessian(fun, x, decompression="substitution", output_format="dense")(x)
+    np.testing.assert_allclose(found, jax.hessian(fun)(x), rtol=1e-5, atol=1e-5)
+    color = partial(asdex.hessian_coloring, fun, x, decompression="substitution")
+    with pytest.raises(ValueError, match="without postprocess"):
+        color(postprocess=True)
+    with pytest.raises(ValueError, match="needs a symmetric coloring"):
+        color(symmetric=False)
 
 
 def test_tall_and_wide():
