@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.sparse import BCOO, BCSR
 from jaxtyping import Array, Int32, Integer, Num
 
 from ._coloring import ColoredPattern
 from ._pattern import SparsityPattern
 from ._read import Reading, read
+from ._sparse import BCOO, BCSR
 from ._substitute import substitute
 from ._types import OUTPUT_FORMATS, OutputFormat, check_choice
 

@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Int32, Integer, Num, PyTree, Shaped
 
 from ._display import pattern_text
@@ -24,6 +23,7 @@ from ._io import (
     take_header,
     write_file,
 )
+from ._sparse import BCOO
 
 
 class SparsityPattern(eqx.Module):

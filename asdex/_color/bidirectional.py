@@ -3,10 +3,10 @@
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from jax.experimental.sparse import BCOO
 from jaxtyping import Int32, Shaped
 
 from .._pattern import SparsityPattern
+from .._sparse import BCOO
 from .bounds import fewest_colors
 from .graph import Adjacency, adjacency, as_pattern, column_graph, hubs, row_graph
 from .greedy import color_in_order

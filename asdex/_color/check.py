@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sp
-from jax.experimental.sparse import BCOO
 from jaxtyping import Bool, Int, Int32, Integer, Shaped
-from scipy.sparse.csgraph import connected_components
 
 from .._errors import InvalidColoringError
 from .._pattern import SparsityPattern
+from .._sparse import BCOO
 from .graph import adjacency, as_pattern, mirror
 
 
@@ -89,6 +88,8 @@ def check_coloring_acyclic(
     between neighbors of one color; `ValueError` if the pattern is not symmetric, or
     unless there is one color, not negative, per column.
     """
+    from scipy.sparse.csgraph import connected_components  # Slow to import.
+
     pattern = as_pattern(sparsity)
     graph = adjacency(pattern)
     colors = _as_colors(colors, pattern.n, "column")

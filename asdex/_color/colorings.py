@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from jax.experimental.sparse import BCOO
 from jaxtyping import Shaped
 
 from .._coloring import ColoredPattern
 from .._errors import DenseColoringWarning
 from .._pattern import SparsityPattern
+from .._sparse import BCOO
 from .._types import (
     BIDIRECTIONAL,
     HESSIAN_MODES,

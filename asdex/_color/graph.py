@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from jax.experimental.sparse import BCOO
 from jaxtyping import Bool, Int32, Integer, Shaped
 
 from .._pattern import SparsityPattern
+from .._sparse import BCOO
 
 _WALK_BUDGET = 2e8
 """Squared degrees, about a second of work, above which vertices may be costly."""

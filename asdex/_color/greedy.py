@@ -2,10 +2,10 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Int32, Shaped
 
 from .._pattern import SparsityPattern
+from .._sparse import BCOO
 from .graph import Bipartite, as_pattern, column_graph, dense_lines, row_graph
 from .loops import (
     add_to_set,

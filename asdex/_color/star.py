@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Int32, Integer, Shaped
 
 from .._pattern import SparsityPattern
+from .._sparse import BCOO
 from .._stars import StarSet
 from .check import check_coloring_symmetric
 from .graph import (

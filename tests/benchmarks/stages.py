@@ -10,6 +10,7 @@ import jax
 
 import asdex
 
+from . import importing
 from .problems import PROBLEMS, Problem, dense
 from .timing import once, together
 
@@ -93,3 +94,4 @@ def main() -> None:
         "\n  dense over sparse at n = 5000:    "
         f"{tutorial['dense'] / tutorial['evaluation']:.0f} (expected: 100)"
     )
+    importing.main()

@@ -7,7 +7,6 @@ import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.extend.core import primitives as p
-from scipy.sparse.csgraph import connected_components
 
 from ..dependence import Dependence, boolean, nothing
 from ..interpret import active, conservative, inactive
@@ -80,6 +79,8 @@ def solve_in_blocks(
     The (pseudo-)inverse of a matrix is dense at most within its blocks: the connected
     components of the graph in which each entry joins its row and its column.
     """
+    from scipy.sparse.csgraph import connected_components  # Slow to import.
+
     empty = [Value(aval, nothing(aval.shape, 0)) for aval in unknowns]
     own, inner = as_own_inputs([*consts, *empty], scope.apart())
     products = call(product, own, inner)

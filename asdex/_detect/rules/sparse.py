@@ -1,10 +1,9 @@
-"""JAX's own sparse matrices."""
+"""JAX's own sparse matrices, whose primitives go by name: to import them takes long."""
 
 from collections.abc import Sequence
 from math import prod
 
 import numpy as np
-from jax.experimental import sparse
 from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, nothing, union
@@ -13,12 +12,12 @@ from ..table import Scope, Value, output_shape, register, register_control
 from .control import implementation
 
 register_control(
-    *(sparse.bcoo_todense_p, sparse.bcoo_extract_p, sparse.bcoo_transpose_p),
-    *(sparse.bcoo_dot_general_sampled_p, sparse.bcsr_todense_p),
+    *("bcoo_todense", "bcoo_extract", "bcoo_transpose"),
+    *("bcoo_dot_general_sampled", "bcsr_todense"),
 )(implementation)
 
 
-@register(sparse.bcoo_dot_general_p, linear=(0, 2))
+@register("bcoo_dot_general", linear=(0, 2))
 def bcoo_dot_general(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """A sparse matrix times a vector or matrix: exact where the indices are known."""
     data, indices, other = operands
@@ -28,7 +27,7 @@ def bcoo_dot_general(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> 
     return _product(eqn, known[:, 0], known[:, 1], data, other, scope)
 
 
-@register(sparse.bcsr_dot_general_p, linear=(0, 3))
+@register("bcsr_dot_general", linear=(0, 3))
 def bcsr_dot_general(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """Like `bcoo_dot_general`."""
     data, indices, indptr, other = operands

@@ -127,7 +127,7 @@ def tridiagonal_solve(rng: Rng) -> Equation:
     return Equation(lax.linalg.tridiagonal_solve, operands)
 
 
-@equation(sparse.bcoo_dot_general_p)
+@equation("bcoo_dot_general")
 def bcoo_dot_general(rng: Rng) -> Equation:
     m, n, nse = rng.integers(1, 4, 3).tolist()
     indices = Operand(
@@ -152,7 +152,7 @@ def _sparse(rng: Rng) -> tuple[tuple[int, int], Operand, Operand]:
     return (m, n), real(nse), Operand((nse, 2), draw)
 
 
-@equation(sparse.bcoo_todense_p)
+@equation("bcoo_todense")
 def bcoo_todense(rng: Rng) -> Equation:
     shape, data, indices = _sparse(rng)
     return Equation(
@@ -163,7 +163,7 @@ def bcoo_todense(rng: Rng) -> Equation:
     )
 
 
-@equation(sparse.bcoo_extract_p)
+@equation("bcoo_extract")
 def bcoo_extract(rng: Rng) -> Equation:
     shape, _, indices = _sparse(rng)
 
@@ -176,7 +176,7 @@ def bcoo_extract(rng: Rng) -> Equation:
     return Equation(fun, [real(*shape), indices], "known", inputs=[0])
 
 
-@equation(sparse.bcoo_transpose_p)
+@equation("bcoo_transpose")
 def bcoo_transpose(rng: Rng) -> Equation:
     shape, data, indices = _sparse(rng)
 
@@ -187,7 +187,7 @@ def bcoo_transpose(rng: Rng) -> Equation:
     return Equation(fun, [data, indices], inputs=[0])
 
 
-@equation(sparse.bcoo_dot_general_sampled_p)
+@equation("bcoo_dot_general_sampled")
 def bcoo_dot_general_sampled(rng: Rng) -> Equation:
     (m, n), _, indices = _sparse(rng)
     numbers = (((1,), (0,)), ((), ()))
@@ -199,7 +199,7 @@ def bcoo_dot_general_sampled(rng: Rng) -> Equation:
     return Equation(fun, operands, "no", inputs=[0, 1])
 
 
-@equation(sparse.bcsr_todense_p)
+@equation("bcsr_todense")
 def bcsr_todense(rng: Rng) -> Equation:
     def fun(data: jax.Array, indices: jax.Array, indptr: jax.Array) -> jax.Array:
         return sparse.BCSR((data, indices, indptr), shape=(2, 3)).todense()
@@ -214,7 +214,7 @@ def bcsr_todense(rng: Rng) -> Equation:
     return Equation(fun, operands, "known", inputs=[0])
 
 
-@equation(sparse.bcsr_dot_general_p)
+@equation("bcsr_dot_general")
 def bcsr_dot_general(rng: Rng) -> Equation:
     m, n, nse = rng.integers(1, 4, 3).tolist()
 

@@ -1,0 +1,26 @@
+"""Importing asdex is quick because what it seldom needs is imported later."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+import jax
+import jax.numpy as jnp
+import asdex
+
+assert not {"jax.experimental.sparse", "scipy.sparse.linalg", "matplotlib"} & {*sys.modules}
+
+x = jnp.arange(5.0)
+with jax.checking_leaks():
+    jacobian = jax.jit(asdex.jacobian(jnp.sin, x))(x)
+
+from jax.experimental.sparse import BCOO
+assert isinstance(jacobian, BCOO)
+matrix = asdex.SparsityPattern.from_bcoo(jacobian).to_bcoo()
+assert (matrix @ x == x).all()
+"""
+
+
+def test_sparse_matrices_are_imported_when_one_is_made():
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True)
