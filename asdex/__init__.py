@@ -52,6 +52,7 @@ from ._color import color_rows as color_rows
 from ._color import color_symmetric as color_symmetric
 from ._color import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
 from ._color import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
+from ._color import lift_coloring as lift_coloring
 from ._coloring import ColoredPattern as ColoredPattern
 from ._decompress import decompress as decompress
 from ._decompress import decompress_data as decompress_data

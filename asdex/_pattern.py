@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -183,6 +184,36 @@ class SparsityPattern(eqx.Module):
         dense = np.zeros(self.shape, np.int8)
         dense[self.rows, self.cols] = 1
         return dense
+
+    def kron(self, block_shape: Sequence[int]) -> "SparsityPattern":
+        """The pattern in which each entry is a dense block of shape `block_shape`.
+
+        The Kronecker product with a matrix of ones: entry `(i, j)` becomes the entries
+        `(r i + k, c j + l)` of a block of shape `(r, c)`. If the pattern knows its inputs,
+        the selected arrays get a trailing axis of size `c`, and the outputs one of size
+        `r`. `lift_coloring` does the same to a coloring.
+
+        Raises `ValueError` unless `block_shape` holds two positive integers.
+        """
+        r, c = _as_shape(block_shape)
+        if not (r and c):
+            raise ValueError(f"block_shape must be positive. Got ({r}, {c}).")
+        shape = _as_shape((self.m * r, self.n * c))
+        places = np.indices((r, c), np.int32).reshape(2, -1)
+        rows = (self.rows[:, None] * np.int32(r) + places[0]).reshape(-1)
+        cols = (self.cols[:, None] * np.int32(c) + places[1]).reshape(-1)
+        if self.is_sorted:
+            order = np.lexsort((cols, rows))
+            rows, cols = rows[order], cols[order]
+        if not self.knows_dtypes:
+            return SparsityPattern(rows, cols, shape)
+        avals = list(self.input_avals)
+        for argnum in np.atleast_1d(self.argnums).tolist():
+            avals[argnum] = jax.tree.map(partial(_with_axis, size=c), avals[argnum])
+        output_shapes = [(*shape, r) for shape in self.output_shapes]
+        return SparsityPattern(
+            rows, cols, shape, tuple(avals), self.argnums, output_shapes, self.is_local
+        )
 
     def save(self, path: FilePath) -> None:
         """Write the pattern and the structure of its inputs to an `.npz` file.
@@ -374,6 +405,13 @@ def _as_argnums(argnums: int | Sequence[int], num_args: int) -> int | tuple[int,
                 f"{num_args} input_avals."
             )
     return int(indices[0]) if single else tuple(map(int, indices))
+
+
+def _with_axis(leaf: Any, *, size: int) -> Any:
+    """An array with one more axis; anything else stays what it is."""
+    if not isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf
+    return jax.ShapeDtypeStruct((*leaf.shape, size), leaf.dtype)
 
 
 def _without_values(leaf: Any) -> Any:

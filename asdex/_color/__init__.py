@@ -10,6 +10,7 @@
     bidirectional    columns and rows together
     lattice          stencils, by a formula
     problem          the kinds of coloring behind one interface
+    blocks           dense blocks, colored as one
     portfolio        algorithms that search for few colors
     colorings        the verbs: which side, which algorithm, warnings
     check            referees: the definitions as code
@@ -19,6 +20,7 @@ Each needs those above it only, apart from the referees, which need the graphs.
 
 from .acyclic import color_acyclic as color_acyclic
 from .bidirectional import color_bidirectional as color_bidirectional
+from .blocks import lift_coloring as lift_coloring
 from .check import check_coloring_acyclic as check_coloring_acyclic
 from .check import check_coloring_bidirectional as check_coloring_bidirectional
 from .check import check_coloring_cols as check_coloring_cols

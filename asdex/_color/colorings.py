@@ -23,6 +23,7 @@ from .._types import (
     check_jacobian_mode,
 )
 from .bidirectional import likely_cost
+from .blocks import find_blocks, lift
 from .graph import as_pattern
 from .portfolio import AbstractAlgorithm, Algorithm, Lattice, as_algorithm
 from .problem import (
@@ -113,9 +114,9 @@ def hessian_coloring_from_sparsity(
                 "decompression='substitution' needs a symmetric coloring, without "
                 "postprocess. Leave symmetric=False and postprocess=True out."
             )
-        return _color_acyclic(pattern, mode, chosen)
+        return _warn_if_dense(_color_acyclic(pattern, mode, chosen))
     if symmetric:
-        return _color_symmetric(pattern, mode, postprocess, chosen)
+        return _warn_if_dense(_color_symmetric(pattern, mode, postprocess, chosen))
     return _warn_if_dense(_color_side(pattern, mode, chosen))
 
 
@@ -134,12 +135,14 @@ def color_jacobian(
             "A bidirectional coloring cannot be symmetric. Use mode='fwd' or 'rev', or "
             "symmetric=False."
         )
-    return _color_symmetric(pattern, modes[0], postprocess, algorithm)
+    return _warn_if_dense(_color_symmetric(pattern, modes[0], postprocess, algorithm))
 
 
 def _color_side(
     pattern: SparsityPattern, mode: ColoringMode, algorithm: AbstractAlgorithm
 ) -> ColoredPattern:
+    if (blocks := find_blocks(pattern, square=False)) is not pattern:
+        return lift(_color_side(blocks, mode, algorithm), pattern)
     make = {"rev": row_problem, BIDIRECTIONAL: bidirectional_problem}
     problem = make.get(mode, column_problem)(pattern)
     found, name = algorithm.search(problem)
@@ -196,20 +199,20 @@ def _price(mode: ColoringMode, num_colors: int) -> tuple[int, int]:
 def _color_acyclic(
     pattern: SparsityPattern, mode: ColoringMode, algorithm: AbstractAlgorithm
 ) -> ColoredPattern:
+    if (blocks := find_blocks(pattern, square=True)) is not pattern:
+        return lift(_color_acyclic(blocks, mode, algorithm), pattern)
     problem = acyclic_problem(pattern)
     found, name = algorithm.search(problem)
     colors = found.colors if pattern.nnz else np.full(pattern.n, -1, np.int32)
-    return _warn_if_dense(
-        ColoredPattern(
-            pattern,
-            colors,
-            int(colors.max(initial=-1)) + 1,
-            symmetric=True,
-            mode=mode,
-            found_by=name,
-            lower_bound=problem.lower_bound if pattern.nnz else 0,
-            substitution=plan_substitution(pattern, colors),
-        )
+    return ColoredPattern(
+        pattern,
+        colors,
+        int(colors.max(initial=-1)) + 1,
+        symmetric=True,
+        mode=mode,
+        found_by=name,
+        lower_bound=problem.lower_bound if pattern.nnz else 0,
+        substitution=plan_substitution(pattern, colors),
     )
 
 
@@ -219,23 +222,23 @@ def _color_symmetric(
     postprocess: bool,
     algorithm: AbstractAlgorithm,
 ) -> ColoredPattern:
+    if (blocks := find_blocks(pattern, square=True)) is not pattern:
+        return lift(_color_symmetric(blocks, mode, postprocess, algorithm), pattern)
     problem = star_problem(pattern)
     found, name = algorithm.search(problem)
     assert found.stars is not None
     colors, num_colors, star_set = finish(pattern, found.colors, found.stars, postprocess)
     is_full = (pattern.rows == pattern.cols).sum() == pattern.n
-    return _warn_if_dense(
-        ColoredPattern(
-            pattern,
-            colors,
-            num_colors,
-            symmetric=True,
-            mode=mode,
-            star_set=star_set,
-            found_by=name,
-            # Without its diagonal entry a vertex may be neutral, against the bound.
-            lower_bound=problem.lower_bound if is_full else min(1, pattern.nnz),
-        )
+    return ColoredPattern(
+        pattern,
+        colors,
+        num_colors,
+        symmetric=True,
+        mode=mode,
+        star_set=star_set,
+        found_by=name,
+        # Without its diagonal entry a vertex may be neutral, against the bound.
+        lower_bound=problem.lower_bound if is_full else min(1, pattern.nnz),
     )
 
 

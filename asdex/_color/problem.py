@@ -113,7 +113,7 @@ def acyclic_problem(sparsity: SparsityPattern) -> Problem:
 
     return Problem(
         graph.incidence,
-        fewest_acyclic_colors(graph),
+        fewest_acyclic_colors(sparsity.n, graph.lo.size),
         4 * int((graph.neighbors.sizes.astype(np.int64) ** 2).sum()),
         lambda visits: Candidate(*color_trees(graph, visits)),
         color_lattice,
