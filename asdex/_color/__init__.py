@@ -8,7 +8,7 @@
     star             symmetric matrices, read directly
     acyclic          symmetric matrices, by substitution; substitution plans it
     bidirectional    columns and rows together
-    lattice          stencils, by a formula
+    lattice          stencils, by a formula; table does what a formula cannot
     problem          the kinds of coloring behind one interface
     blocks           dense blocks, colored as one
     portfolio        algorithms that search for few colors

@@ -8,12 +8,13 @@ a row has entries, where a greedy one needs half as many again.
 On a periodic axis of length `N` the colors must fit together where it closes. If `a_i N`
 is a multiple of `k` they do. Otherwise the axis gets some seams, far enough apart, where
 the color jumps by `s_i` more than it would: then `a_i N + s_i (number of seams)` has to be
-a multiple of `k`, and `a . d` with any of the jumps on the way must not be zero.
+a multiple of `k`, and `a . d` with any of the jumps on the way must not be zero. If that
+takes more colors than it should, a table may do better.
 """
 
 from collections.abc import Sequence
-from itertools import product
-from typing import NamedTuple
+from itertools import combinations, pairwise, product
+from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,7 @@ from jaxtyping import Array, Bool, Int32, Int64
 
 from .graph import Bipartite
 from .loops import compiled, for_range, full, read, while_loop, write
+from .table import search_table
 
 _MOST_PAIRS = 2e8
 """Pairs of vertices on common lines that are looked at, about half a second of work."""
@@ -28,7 +30,12 @@ _MOST_PAIRS = 2e8
 _MOST_DIFFERENCES = 4096
 _MOST_TRIALS = 2**22
 _SHORTEST_PERIOD = 8
-"""Limits of the search: differences, candidates times differences, periodic sides."""
+_MOST_STRIDES = 32
+"""Limits of the search: differences, candidates times differences, periodic sides, and
+strides that a raveled array may have."""
+
+Coloring: TypeAlias = tuple[Int32[np.ndarray, " vertices"], int]
+"""Colors and their number."""
 
 
 class _Grid(NamedTuple):
@@ -40,11 +47,12 @@ class _Grid(NamedTuple):
 
 def color_by_lattice(
     graph: Bipartite, shapes: Sequence[tuple[int, ...]], fewest: int, below: int
-) -> tuple[Int32[np.ndarray, " vertices"], int] | None:
+) -> Coloring | None:
     """A lattice coloring with at least `fewest` and less than `below` colors, if any.
 
-    The vertices are the elements of arrays of the given shapes, one after the other. The
-    formula is checked on the graph before it is returned.
+    The vertices are the elements of arrays of the given shapes, one after the other. A
+    single vector may be a raveled array: if need be, its shape is guessed. The coloring is
+    checked on the graph before it is returned.
 
     Cost: O(sum of the squared lengths of the lines), and a search that depends on the
     differences alone.
@@ -56,16 +64,75 @@ def color_by_lattice(
     differences = _differences(graph, grid)
     if differences is None:
         return None
-    plain = differences, np.zeros(grid.sides.size, bool)
-    unwrapped = _unwrap(differences, grid.sides)
+    best = _color(graph, grid, differences, fewest, below)
+    below = below if best is None else best[1]
+    if [len(shape) for shape in shapes] == [1] and below > fewest:
+        grid = _grid([_guess_shape(differences[:, 1], len(grid.points))])
+        if (differences := _differences(graph, grid)) is not None:
+            best = _color(graph, grid, differences, fewest, below) or best
+    return best
+
+
+def _color(
+    graph: Bipartite,
+    grid: _Grid,
+    differences: Int64[np.ndarray, "differences axes"],
+    fewest: int,
+    below: int,
+) -> Coloring | None:
+    """Search a formula with few colors, then a table with fewer."""
+    unwrapped, is_periodic = _unwrap(differences, grid.sides)
+    stencils = [(differences, np.zeros_like(is_periodic)), (unwrapped, is_periodic)]
+    best = None
     for num_colors in range(fewest, below):
-        for stencil, is_periodic in (plain, unwrapped):
-            lattice = _search(stencil, is_periodic, grid.sides, num_colors)
-            if lattice is not None:
-                colors, num_used = _apply(lattice, grid, num_colors)
-                if _is_valid(*graph.vertices, colors, sizes.size):
-                    return colors, num_used
-    return None
+        for stencil in stencils:
+            lattice = _search(*stencil, grid.sides, num_colors)
+            if best is None and lattice is not None:
+                best = _checked(lattice.apply(grid, num_colors), graph)
+        if best is not None:
+            below = best[1]
+            break
+    is_short = grid.sides < _SHORTEST_PERIOD
+    for num_colors in range(below - 1, fewest - 1, -1):
+        table = search_table(unwrapped, is_periodic, grid.sides, is_short, num_colors)
+        found = None if table is None else _checked(table.apply(grid.points), graph)
+        if found is None:
+            break
+        best = found
+    return best
+
+
+def _guess_shape(
+    differences: Int64[np.ndarray, " differences"], size: int
+) -> tuple[int, ...]:
+    """The shape in which points with these differences of raveled indices are closest.
+
+    The strides are some of the differences themselves, as those of neighbors are. Of all
+    shapes with up to three axes, the one with the smallest sum of steps along them, where
+    a step across the end of the first axis is short.
+    """
+    strides = [d for d in np.unique(differences).tolist() if d > 1 and size % d == 0]
+    pairs = combinations(strides[:_MOST_STRIDES], 2)
+    chains = [(), *zip(strides), *((s, t) for s, t in pairs if t % s == 0)]
+
+    def total_steps(chain: tuple[int, ...]) -> int:
+        total, left = 0, differences - np.rint(differences / size).astype(np.int64) * size
+        for stride in (*chain[::-1], 1):
+            steps = np.rint(left / stride).astype(np.int64)
+            total, left = total + int(np.abs(steps).sum()), left - steps * stride
+        return total
+
+    best = min(chains, key=total_steps)
+    bounds = (1, *best, size)
+    return tuple(b // a for a, b in pairwise(bounds))[::-1]
+
+
+def _checked(colors: Int64[np.ndarray, " vertices"], graph: Bipartite) -> Coloring | None:
+    """The colors numbered without gaps, and their number, if they are valid."""
+    used, colors = np.unique(colors, return_inverse=True)
+    colors = colors.astype(np.int32)
+    is_valid = _is_valid(*graph.vertices, colors, graph.vertices.sizes.size)
+    return (colors, used.size) if is_valid else None
 
 
 def _grid(shapes: Sequence[tuple[int, ...]]) -> _Grid:
@@ -138,6 +205,11 @@ class _Lattice(NamedTuple):
     jumps: Int64[np.ndarray, " axes"]
     seams: Int64[np.ndarray, " axes"]
 
+    def apply(self, grid: _Grid, num_colors: int) -> Int64[np.ndarray, " vertices"]:
+        """The colors of all points."""
+        passed = grid.points * self.seams // grid.sides
+        return (grid.points @ self.slopes + passed @ self.jumps) % num_colors
+
 
 def _unwrap(
     differences: Int64[np.ndarray, "differences axes"], sides: Int64[np.ndarray, " axes"]
@@ -206,16 +278,6 @@ def _separates(
         change = slopes @ steps.T + jumps @ crossing.T
         good &= (change % num_colors != 0).all(axis=1)
     return good
-
-
-def _apply(
-    lattice: _Lattice, grid: _Grid, num_colors: int
-) -> tuple[Int32[np.ndarray, " vertices"], int]:
-    """The colors of all points, numbered without gaps."""
-    passed = grid.points * lattice.seams // grid.sides
-    colors = (grid.points @ lattice.slopes + passed @ lattice.jumps) % num_colors
-    used, colors = np.unique(colors, return_inverse=True)
-    return colors.astype(np.int32), used.size
 
 
 @compiled

@@ -1,9 +1,13 @@
 """Lattice colorings of stencils."""
 
+from itertools import product
+
+import numpy as np
 import pytest
 
 import asdex
 from asdex import Lattice, SparsityPattern
+from asdex._color.table import search_table
 
 from . import patterns
 
@@ -17,6 +21,29 @@ STENCILS = {
     "3-D 27-point": (patterns.grid(8, 8, 8, radius=1), 27),
     "circulant of width 41": (patterns.grid(20_000, periodic=True, radius=20), 42),
 }
+
+
+def raveled(pattern: SparsityPattern) -> SparsityPattern:
+    """The pattern without the shapes of its input and output."""
+    return SparsityPattern(pattern.rows, pattern.cols, pattern.shape)
+
+
+@pytest.mark.parametrize("name", STENCILS)
+def test_shapes_of_raveled_arrays_are_guessed(name: str):
+    pattern, expected = STENCILS[name]
+    pattern = raveled(pattern)
+    coloring = asdex.jacobian_coloring_from_sparsity(pattern)
+    asdex.check_coloring_cols(pattern, coloring.colors)
+    assert coloring.num_colors <= expected
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize(("side", "expected"), [(24, 6), (32, 7)])
+def test_several_raveled_species(side: int, expected: int, interleaved: bool):
+    pattern = raveled(patterns.brusselator(side, interleaved=interleaved))
+    coloring = asdex.jacobian_coloring_from_sparsity(pattern)
+    asdex.check_coloring_cols(pattern, coloring.colors)
+    assert coloring.num_colors == expected
 
 
 @pytest.mark.parametrize("name", STENCILS)
@@ -39,6 +66,37 @@ def test_several_species(interleaved: bool):
     )
     assert coloring.num_colors == coloring.lower_bound == 6
     assert coloring.found_by == "Lattice"
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("side", [33, 50, 97, 128])
+def test_a_table_where_six_colors_do_not_close(side: int, interleaved: bool):
+    pattern = patterns.brusselator(side, interleaved=interleaved)
+    coloring = asdex.jacobian_coloring_from_sparsity(pattern, mode="fwd")
+    asdex.check_coloring_cols(pattern, coloring.colors)
+    assert coloring.num_colors == 7
+
+
+def test_tables_separate_all_differences():
+    """Two species on a torus: exactly the conflicts of points at most two steps apart."""
+    steps = [
+        (other, dx, dy)
+        for other, dx, dy in product((0, 1), range(-2, 3), range(-2, 3))
+        if 0 < other + abs(dx) + abs(dy) <= 2
+    ]
+    shape = 2, 32, 64
+    is_short = np.array([True, False, False])
+    table = search_table(np.array(steps), ~is_short, np.array(shape), is_short, 7)
+    assert table is not None
+    points = np.indices(shape).reshape(3, -1).T
+    colors = table.apply(points).reshape(shape)
+    assert set(colors.flat) <= set(range(7))
+    for other, dx, dy in steps:
+        shifted = np.roll(colors, (-dx, -dy), axis=(1, 2))
+        pairs = (colors[0], shifted[1]) if other else (colors, shifted)
+        assert (pairs[0] != pairs[1]).all()
+    # Five of the points around each are in conflict with each other.
+    assert search_table(np.array(steps), ~is_short, np.array(shape), is_short, 5) is None
 
 
 @pytest.mark.parametrize("sides", [(97, 97), (91, 83), (31, 8), (5, 7)])
