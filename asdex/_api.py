@@ -57,7 +57,8 @@ def jacobian(
         `"scipy_csc"` for SciPy's sparse arrays. Entries of the pattern are stored also
         where they are zero. `"bcsr"` needs flat arrays, SciPy's formats one flat input and
         one flat output. The last four cannot be made under `jit`, so asdex compiles `f`
-        itself; calls trace it anew, but compile it again only if it has changed.
+        itself, and calls trace it anew only if something that it reads has changed, or if
+        asdex cannot tell, as for a function that reads a clock.
     - `chunk_size`: how many colors to process at a time; all by default. Memory grows with
         the chunk, not with the number of colors. `"auto"` takes as many as fit into 1 GiB.
     - `checkpoint`: whether to keep nothing of `f` between its forward and its reverse pass

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Inexact, Integer, Num
 
-from ._arguments import Inputs, bind_call, check_differentiable
+from ._arguments import Bound, Inputs, bind_call, check_differentiable
 from ._check import with_check
 from ._closure import Watch
 from ._coloring import ColoredPattern
@@ -117,7 +117,7 @@ def evaluator(
         return result, extras
 
     watch = Watch(f) if pattern.knows_dtypes else None
-    run = CompiledCalls() if options.output_format in HOST_FORMATS else _run
+    run = CompiledCalls(f) if options.output_format in HOST_FORMATS else _run
 
     def evaluate(*args: Any, **kwargs: Any) -> Any:
         bound = bind_call(
@@ -133,7 +133,7 @@ def evaluator(
         )
         changed = watch is not None and watch.sees_change()
         check_still_holds(pattern, bound, call, order, changed=changed)
-        result, extras = run(partial(compute, call.fun), call.x, call.others)
+        result, extras = run(bound, partial(compute, call.fun), call.x, call.others)
         if watch is not None:
             watch.look()
         form, structure = form_for(extras.structure), extras.structure
@@ -150,7 +150,7 @@ def evaluator(
     return evaluate
 
 
-def _run(fun: Callable[..., Any], *args: Any) -> Any:
+def _run(_: Bound, fun: Callable[..., Any], *args: Any) -> Any:
     """Call a function as it is, for the caller to compile."""
     return fun(*args)
 

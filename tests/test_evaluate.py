@@ -1,5 +1,6 @@
 """The options of an evaluation: chunks, rematerialization, checks, results on the host."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -164,7 +165,10 @@ def test_a_loop_over_points_compiles_once(
         compiled.append(lowered)
         return compile_lowered(lowered)
 
+    start = time.time()
+
     def fun(x: jax.Array) -> tuple[jax.Array, Any]:
+        assert time.time() >= start  # What it reads cannot be told, so it is traced anew.
         return f_with_pattern(x), {"text": "aux", "double": 2 * x}
 
     derivative = asdex.value_and_jacobian(fun, X, has_aux=True, output_format=output_format)
