@@ -47,9 +47,9 @@ def jacobian(
     - `allow_int`: whether selected arguments may hold integers. Their blocks are zero,
         and the mode is `"rev"`.
     - `mode`: `"fwd"` for one JVP per color of the columns, `"rev"` for one VJP per color
-        of the rows, `"bidirectional"` for some of both. By default the cheapest, where a
-        VJP counts as two JVPs; `"bidirectional"` only if it halves the cost, `"fwd"` if
-        symmetric.
+        of the rows, `"bidirectional"` for some of both. By default the one with the fewest
+        colors, `"fwd"` if equal or symmetric, `"bidirectional"` only if it halves their
+        number.
     - `symmetric`: whether the Jacobian is known to be symmetric, which saves colors.
     - `algorithm`: how to search the coloring; see `jacobian_coloring_from_sparsity`.
     - `output_format`: `"bcoo"` and `"bcsr"` for the sparse arrays of JAX, `"dense"` for

@@ -44,7 +44,7 @@ class TwoSided(NamedTuple):
     """A pattern as a bipartite graph of its rows and columns.
 
     The rows come first, so that of an entry that could be read either way the column, as
-    the larger endpoint of the edge, becomes the hub: JVPs are cheaper than VJPs.
+    the larger endpoint of the edge, becomes the hub: JVPs take less memory than VJPs.
     """
 
     pattern: SparsityPattern
@@ -95,8 +95,8 @@ def _price(sides: Sides) -> tuple[int, int]:
     return num_jvps + num_vjps, num_vjps
 
 
-def likely_cost(pattern: SparsityPattern, vjp_cost: int) -> int:
-    """How many JVPs a bidirectional coloring may cost, without coloring anything.
+def likely_passes(pattern: SparsityPattern) -> int:
+    """How many colors a bidirectional coloring may take, without coloring anything.
 
     The columns and rows that `hubs` finds get colors of their own, and all others as many
     as the side that needs fewer at least.
@@ -106,12 +106,10 @@ def likely_cost(pattern: SparsityPattern, vjp_cost: int) -> int:
     of_columns = np.bincount(pattern.cols, minlength=n)
     is_hub = np.zeros(m + n, bool)
     is_hub[hubs(np.concatenate([of_rows, of_columns]))] = True
-    is_hub_row, is_hub_column = np.split(is_hub, [m])
-    rest = ~(is_hub_column[pattern.cols] | is_hub_row[pattern.rows])
+    rest = ~(is_hub[:m][pattern.rows] | is_hub[m:][pattern.cols])
     jvps = int(np.bincount(pattern.rows[rest]).max(initial=0))
     vjps = int(np.bincount(pattern.cols[rest]).max(initial=0))
-    own = is_hub_column.sum() + vjp_cost * is_hub_row.sum()
-    return int(own) + min(jvps, vjp_cost * vjps)
+    return int(is_hub.sum()) + min(jvps, vjps)
 
 
 def _renumber(colors: Int32[np.ndarray, " side"]) -> Int32[np.ndarray, " side"]:

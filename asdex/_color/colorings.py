@@ -22,7 +22,7 @@ from .._types import (
     check_choice,
     check_jacobian_mode,
 )
-from .bidirectional import likely_cost
+from .bidirectional import likely_passes
 from .blocks import find_blocks, lift
 from .graph import as_pattern
 from .portfolio import AbstractAlgorithm, Algorithm, Lattice, as_algorithm
@@ -39,9 +39,6 @@ from .substitution import plan_substitution
 Decompression: TypeAlias = Literal["direct", "substitution"]
 """How entries are recovered from the compressed matrix."""
 
-_VJP_COST = 2
-"""How many JVPs a VJP counts as."""
-
 
 def jacobian_coloring_from_sparsity(
     sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
@@ -57,9 +54,10 @@ def jacobian_coloring_from_sparsity(
 
     - `sparsity`: the pattern, or a matrix whose nonzero (stored) entries are the pattern.
     - `mode`: `"fwd"` colors the columns, `"rev"` the rows, `"bidirectional"` some of
-        both, for matrices with dense rows and columns. By default the cheapest, where a
-        VJP counts as two JVPs, and two modes are used only if that halves the cost; always
-        the columns if `symmetric`.
+        both, for matrices with dense rows and columns. By default the mode with the fewest
+        colors, the columns on a tie, and both only if that halves the number; always the
+        columns if `symmetric`. A VJP counts as much as a JVP: batches of them take 0.3 to
+        1.5 times as long, by `python -m tests.benchmarks modes`.
     - `symmetric`: color so that of each pair of entries `(i, j)` and `(j, i)` only one is
         read. The pattern must be symmetric, and so must be the matrix.
     - `postprocess`: only with `symmetric`; see `color_symmetric`.
@@ -161,39 +159,32 @@ def _color_side(
 def _color_cheapest(
     pattern: SparsityPattern, modes: Sequence[ColoringMode], algorithm: AbstractAlgorithm
 ) -> ColoredPattern:
-    """Color for each mode that may be the cheapest.
+    """Color for each mode that may take the fewest passes; on a tie the first one wins.
 
     The entries of one row need different colors in the columns, and the other way round.
-    A side whose bound is not below the price of the other need not be colored.
+    A side whose bound is not below the colors of the other need not be colored.
     """
     lines = {"fwd": pattern.rows, "rev": pattern.cols}
     bounds: dict[ColoringMode, tuple[int, int]] = {
-        mode: _price(mode, int(np.bincount(lines[mode]).max(initial=0)))
-        for mode in modes
+        mode: (int(np.bincount(lines[mode]).max(initial=0)), place)
+        for place, mode in enumerate(modes)
         if mode != BIDIRECTIONAL
     }
-    if not bounds:
+    best, least = None, (np.inf, 0)
+    for mode, bound in sorted(bounds.items(), key=lambda item: item[1]):
+        if bound < least:
+            coloring = _color_side(pattern, mode, algorithm)
+            if (found := (coloring.num_colors, bound[1])) < least:
+                best, least = coloring, found
+    if best is None:
         return _color_side(pattern, BIDIRECTIONAL, algorithm)
-    first, *others = sorted(bounds, key=lambda mode: bounds[mode])
-    best = _color_side(pattern, first, algorithm)
-    for mode in others:
-        if bounds[mode] < _price(best.mode, best.num_colors):
-            other = _color_side(pattern, mode, algorithm)
-            best = min(best, other, key=lambda one: _price(one.mode, one.num_colors))
     if BIDIRECTIONAL not in modes or not pattern.nnz or isinstance(algorithm, Lattice):
         return best
-    cost, _ = _price(best.mode, best.num_colors)
-    if 2 * likely_cost(pattern, _VJP_COST) <= cost:
+    if 2 * likely_passes(pattern) <= best.num_colors:
         both = _color_side(pattern, BIDIRECTIONAL, algorithm)
-        num_vjps = both.num_colors - both.num_jvps
-        if 2 * (both.num_jvps + _VJP_COST * num_vjps) <= cost:
+        if 2 * both.num_colors <= best.num_colors:
             return both
     return best
-
-
-def _price(mode: ColoringMode, num_colors: int) -> tuple[int, int]:
-    """What is to be small: the cost in JVPs, then the number of passes."""
-    return num_colors * (_VJP_COST if mode == "rev" else 1), num_colors
 
 
 def _color_acyclic(
