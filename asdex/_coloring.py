@@ -265,6 +265,7 @@ class ColoredPattern(eqx.Module):
             of_rows,
             self.read_from,
             self.mode in HESSIAN_MODES,
+            sparsity.is_local,
             self.lower_bound,
         )
 

@@ -36,6 +36,7 @@ class Drawing(NamedTuple):
     of_rows: Colors | None
     read_from: Integer[np.ndarray, " nnz"]
     is_hessian: bool
+    is_local: bool
     lower_bound: int = 0
 
     @property
@@ -48,9 +49,11 @@ def pattern_text(
     rows: Integer[np.ndarray, " nnz"],
     cols: Integer[np.ndarray, " nnz"],
     shape: tuple[int, int],
+    *,
+    is_local: bool,
 ) -> str:
     """Header and picture of a matrix with entries `(rows[k], cols[k])`."""
-    header = f"SparsityPattern({summary(rows.size, shape)})"
+    header = f"SparsityPattern({summary(rows.size, shape, is_local=is_local)})"
     dots = raster(rows, cols, shape, _picture_size(shape))
     return "\n".join([header, *_draw(dots, in_braille=_needs_braille(shape))])
 
@@ -88,7 +91,8 @@ def coloring_header(drawing: Drawing) -> tuple[str, str]:
     dense = count(n, "HVP")
     if not drawing.is_hessian:
         dense = f"{count(m, 'VJP')} or {count(n, 'JVP')}"
-    title = f"{summary(drawing.rows.size, drawing.shape)}, {products}, {colors}"
+    title = summary(drawing.rows.size, drawing.shape, is_local=drawing.is_local)
+    title = f"{title}, {products}, {colors}"
     bound = ""
     if 0 < drawing.lower_bound < drawing.num_colors:
         bound = f", no coloring has fewer than {drawing.lower_bound}"
@@ -112,8 +116,9 @@ def compressed_rows(
     return color[color >= 0], cols[color >= 0]
 
 
-def summary(nnz: int, shape: tuple[int, int]) -> str:
-    """Shape, number of entries and share of zeros, as headers show them."""
+def summary(nnz: int, shape: tuple[int, int], *, is_local: bool) -> str:
+    """Shape, number of entries and share of zeros, as headers show them, and whether the
+    pattern holds at one point only."""
     m, n = shape
     density = nnz / (m * n) if m * n else 0.0
     percent = f"{1 - density:.1%}"
@@ -122,7 +127,7 @@ def summary(nnz: int, shape: tuple[int, int]) -> str:
         # A matrix that has entries is not entirely sparse; show the digits that say so.
         decimals += 1
         percent = f"{1 - density:.{decimals}%}"
-    return f"{m}×{n}, nnz={nnz}, sparsity={percent}"
+    return f"{m}×{n}, nnz={nnz}, sparsity={percent}{', local' if is_local else ''}"
 
 
 def count(number: int, noun: str) -> str:

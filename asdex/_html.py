@@ -26,9 +26,11 @@ _HUES = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd",
 Cells = Integer[np.ndarray, " cells"]
 
 
-def pattern_html(rows: Cells, cols: Cells, shape: tuple[int, int]) -> str:
+def pattern_html(
+    rows: Cells, cols: Cells, shape: tuple[int, int], *, is_local: bool
+) -> str:
     """Header and picture of a matrix with entries `(rows[k], cols[k])`."""
-    header = f"SparsityPattern({summary(rows.size, shape)})"
+    header = f"SparsityPattern({summary(rows.size, shape, is_local=is_local)})"
     size = _picture_size(shape)
     return _page([header], _svg([("currentColor", raster(rows, cols, shape, size))], size))
 

@@ -335,10 +335,10 @@ class SparsityPattern(eqx.Module):
         return f"SparsityPattern(shape={self.shape}, nnz={self.nnz}{local})"
 
     def __str__(self) -> str:
-        return pattern_text(self.rows, self.cols, self.shape)
+        return pattern_text(self.rows, self.cols, self.shape, is_local=self.is_local)
 
     def _repr_html_(self) -> str:
-        return pattern_html(self.rows, self.cols, self.shape)
+        return pattern_html(self.rows, self.cols, self.shape, is_local=self.is_local)
 
 
 def pattern_record(

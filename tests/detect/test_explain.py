@@ -133,11 +133,14 @@ def test_local_pattern_holds_at_the_values():
     x = jnp.array([1.0, -1.0, 2.0, 3.0])
     pattern = asdex.jacobian_sparsity(selects, x, local=True)
     assert pattern.is_local
-    assert "local" in repr(pattern)
+    coloring = asdex.jacobian_coloring_from_sparsity(pattern)
+    for text in (repr(pattern), str(pattern), str(coloring), pattern._repr_html_()):
+        assert ", local" in text
     expected = np.asarray(jax.jacfwd(selects)(x)) != 0
     np.testing.assert_array_equal(pattern.todense().astype(bool), expected)
     everywhere = asdex.jacobian_sparsity(selects, x)
     assert not everywhere.is_local
+    assert "local" not in str(everywhere)
     assert everywhere.nnz > pattern.nnz
     assert everywhere != pattern
 
