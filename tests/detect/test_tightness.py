@@ -294,6 +294,38 @@ class TestCounters:
 
         check_jacobian(f, 4, "xx.. ..xx")
 
+    def test_inner_loop_up_to_the_outer_counter(self) -> None:
+        def f(x):
+            def outer(i, total):
+                return lax.fori_loop(0, i, lambda j, y: y.at[i].add(x[j] ** 2), total)
+
+            return lax.fori_loop(0, 4, outer, jnp.zeros(4))
+
+        check_jacobian(f, 4, ".... x... xx.. xxx.")
+
+    def test_inner_while_up_to_the_outer_counter(self) -> None:
+        def f(x):
+            def outer(i, total):
+                def inner(carry):
+                    j, y = carry
+                    return j + 2, y.at[i].add(x[j] ** 2)
+
+                return lax.while_loop(lambda c: c[0] <= i, inner, (0, total))[1]
+
+            return lax.fori_loop(0, 4, outer, jnp.zeros(4))
+
+        check_jacobian(f, 4, "x... x... x.x. x.x.")
+
+    def test_while_with_a_known_number_of_steps(self) -> None:
+        def f(x):
+            def body(carry):
+                k, y = carry
+                return k - 1, y.at[k].set(x[3 - k] ** 2)
+
+            return lax.while_loop(lambda c: c[0] > 0, body, (3, jnp.zeros(4)))[1]
+
+        check_jacobian(f, 4, ".... ..x. .x.. x...")
+
     def test_counter_in_nested_jit(self) -> None:
         pick = jax.jit(lambda x, k: x[k])
 

@@ -225,5 +225,24 @@ class TestLoops:
 
             return lax.while_loop(lambda c: c[0] < 3, body, (1, x))[1]
 
-        # A while loop may do any number of steps, so its counter is not known.
+        check_jacobian(f, 3, "x.. x.. x..")
+
+    def test_while_that_writes_at_its_counter_for_an_unknown_time(self) -> None:
+        def f(x, stop):
+            def body(carry):
+                k, y = carry
+                return k + 1, y.at[k].set(y[k - 1])
+
+            return lax.while_loop(lambda c: c[0] < stop, body, (1, x))[1]
+
+        check_jacobian(f, (np.ones(3), np.array(2)), FULL)
+
+    def test_while_that_the_inputs_may_end_early(self) -> None:
+        def f(x):
+            def body(carry):
+                k, y = carry
+                return k + 1, y.at[k].set(2 * y[k - 1])
+
+            return lax.while_loop(lambda c: (c[0] < 3) & (c[1][0] < 5), body, (1, x))[1]
+
         check_jacobian(f, 3, FULL)

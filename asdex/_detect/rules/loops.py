@@ -245,17 +245,30 @@ def _slices(operand: Value, aval: Any, steps: int) -> list[Value]:
 
 @register_control(p.while_p)
 def while_loop(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
-    """A loop of unknown length: the smallest carry that holds before and after each step.
-
-    With `P` the body's pattern from carry to carry, that is the reflexive transitive
-    closure of `P` applied to what enters. JAX cannot run such a loop in reverse mode.
-    """
+    """A loop that ends when a predicate says so. JAX cannot run it in reverse mode."""
     if all(operand.dependence is None for operand in operands):
         return inactive(eqn, results(eqn, [operand.known for operand in operands]))
+    try:
+        # How many steps there are is not known yet, so they may be too many for a mask.
+        inner = replace(scope, follow_masks=False)
+        return _while_by_pattern(eqn, operands, inner, follow=True)
+    except StepwiseValueNeeded:
+        followed = _while_step_by_step(eqn, operands, scope)
+    return followed or _while_by_pattern(eqn, operands, scope, follow=False)
+
+
+def _while_by_pattern(
+    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope, *, follow: bool
+) -> list[Value]:
+    """For any number of steps: the smallest carry that holds before and after each.
+
+    With `P` the body's pattern from carry to carry, that is the reflexive transitive
+    closure of `P` applied to what enters.
+    """
     num_cond_consts, num_consts = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
     all_operands, operands = operands, operands[num_cond_consts:]
     program, init_values = eqn.params["body_jaxpr"], operands[num_consts:]
-    body = _body(program, operands, num_consts, len(init_values), False, scope)
+    body = _body(program, operands, num_consts, len(init_values), follow, scope)
     init = _active_carry(init_values, body, scope)
     if init.size:
         scope.notes.excluded_modes.add("rev")
@@ -275,6 +288,27 @@ def while_loop(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[V
         for var, before, at_step in zip(eqn.outvars, init_values, body.carry, strict=True)
     ]
     return _carry_values(unchanged, body, final)
+
+
+def _while_step_by_step(
+    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
+) -> list[Value] | None:
+    """The carry after the last step, `None` unless it is known which one that is."""
+    num_cond_consts, num_consts = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+    cond_consts = operands[:num_cond_consts]
+    consts = operands[num_cond_consts : num_cond_consts + num_consts]
+    carry = list(operands[num_cond_consts + num_consts :])
+    for _ in range(_MAX_FOLLOWED_STEPS):
+        (goes_on,) = call(eqn.params["cond_jaxpr"], [*cond_consts, *carry], scope)
+        value = scope.value(goes_on) if goes_on.dependence is None else None
+        if value is None:
+            return None
+        if any(operand.dependence is not None for operand in carry):
+            scope.notes.excluded_modes.add("rev")
+        if not value:
+            return carry
+        carry = call(eqn.params["body_jaxpr"], [*consts, *carry], scope)
+    return None
 
 
 def _active_carry(init: Sequence[Value], body: _Body, scope: Scope) -> Dependence:
