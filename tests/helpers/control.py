@@ -59,6 +59,23 @@ def while_countdown(x: Array) -> Array:
 
 
 @case(normal(N), modes=("fwd",))
+def while_counted(x: Array) -> Array:
+    def body(carry):
+        k, y = carry
+        return k + 2, y.at[k].set(jnp.sin(y[k - 1]) * x[k])
+
+    return lax.while_loop(lambda c: c[0] < N, body, (1, x))[1]
+
+
+@case(normal(N), modes=("fwd",))
+def fori_triangular(x: Array) -> Array:
+    def row(i, y):
+        return lax.fori_loop(0, i, lambda j, y: y.at[i].add(x[j] * x[i]), y)
+
+    return lax.fori_loop(1, N, row, jnp.zeros(N, x.dtype))
+
+
+@case(normal(N), modes=("fwd",))
 def while_until_small(x: Array) -> Array:
     def halve(y):
         return jnp.where(jnp.arange(N) % 2 == 0, y / 2, y[::-1] / 2)
