@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Bool, Int32, Integer
+from jaxtyping import Bool, Int32, Integer, UInt64
 
 from ._display import Colors, Drawing, coloring_text
 from ._errors import InvalidColoringError
@@ -13,7 +13,7 @@ from ._index import Derived, IndexArray, as_indices
 from ._io import FilePath, building_from, read_arrays, take_header, write_file
 from ._pattern import SparsityPattern, pattern_from_record, pattern_record
 from ._stars import STAR_SET_ARRAYS, StarSet
-from ._substitute import Substitution
+from ._substitute import Substitution, recovers
 from ._types import (
     BIDIRECTIONAL,
     HESSIAN_MODES,
@@ -89,6 +89,10 @@ class ColoredPattern(eqx.Module):
         self.mode = mode
         self.star_set = star_set
         self.substitution = substitution
+        if lower_bound > num_colors:
+            raise ValueError(
+                f"lower_bound={lower_bound} cannot hold for {num_colors} colors."
+            )
         self._origin = Derived((found_by, lower_bound))
         m, n = sparsity.shape
         vertices, kind = {
@@ -132,7 +136,7 @@ class ColoredPattern(eqx.Module):
         if mode == BIDIRECTIONAL:
             positions = _bidirectional_positions(self)
         elif substitution is not None:
-            positions = _slots(self, self.colors[sparsity.cols], sparsity.rows)
+            positions = _positions_for_substitution(self, substitution)
         else:
             positions = _positions(self)
         self._positions = Derived(IndexArray(positions))
@@ -342,6 +346,42 @@ def _bidirectional_positions(coloring: ColoredPattern) -> Integer[np.ndarray, " 
     return np.where(in_column, *slots)
 
 
+def _positions_for_substitution(
+    coloring: ColoredPattern, substitution: Substitution
+) -> Integer[np.ndarray, " nnz"]:
+    """Each entry is added where it is read; the substitution has to tell them apart."""
+    pattern, color = coloring.sparsity, coloring.colors[coloring.sparsity.cols]
+    if (lost := np.flatnonzero(color < 0)).size:
+        k = lost[0]
+        raise InvalidColoringError(
+            f"Entry ({pattern.rows[k]}, {pattern.cols[k]}) cannot be recovered: column "
+            f"{pattern.cols[k]} has the neutral color -1."
+        )
+    positions = _slots(coloring, color, pattern.rows)
+    # Entries that mirror each other have the same random value, without a sort.
+    rows, cols = pattern.rows.astype(np.uint64), pattern.cols.astype(np.uint64)
+    values = _mixed(np.minimum(rows, cols) + _mixed(np.maximum(rows, cols)))
+    used, place = np.unique(positions, return_inverse=True)
+    sums = np.zeros(used.size, np.uint64)
+    np.add.at(sums, place, values)
+    if not recovers(substitution, values, sums[place]):
+        raise InvalidColoringError(
+            "The substitution does not recover the entries from these colors. Use colors "
+            "and substitution of one coloring, from hessian_coloring_from_sparsity with "
+            "decompression='substitution'."
+        )
+    return positions
+
+
+def _mixed(keys: UInt64[np.ndarray, " keys"]) -> UInt64[np.ndarray, " keys"]:
+    """Integers that look random (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
+    Generators", OOPSLA 2014, function mix64 of section 5)."""
+    keys = keys + np.uint64(0x9E3779B97F4A7C15)
+    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return keys ^ (keys >> np.uint64(31))
+
+
 def _slots(
     coloring: ColoredPattern,
     colors: Int32[np.ndarray, " nnz"],
@@ -366,6 +406,13 @@ def _hubs_and_spokes(
         raise InvalidColoringError(
             f"The star_set lacks the edge of entry ({rows[k]}, {cols[k]}). Use the one "
             "that color_symmetric returned for this pattern."
+        )
+    if (strange := np.flatnonzero((hubs != rows) & (hubs != cols))).size:
+        k = strange[0]
+        raise InvalidColoringError(
+            f"In the star_set, the hub {hubs[k]} of the edge of entry ({rows[k]}, "
+            f"{cols[k]}) is neither of its ends. Use the one that color_symmetric returned "
+            "for this pattern."
         )
     return hubs, np.where(hubs == rows, cols, rows)
 

@@ -29,7 +29,7 @@ class CompiledCalls:
         self._f = f
         self._has_changed = False
         self._kept: dict[Any, _Kept] = {}
-        self._executables: dict[str, Any] = {}
+        self._executables: dict[Any, Any] = {}
 
     def __call__(self, bound: Bound, fun: Callable[..., Any], *args: Any) -> Any:
         """`fun(*args)`, where `fun` is determined by `f`, the types of the arrays in
@@ -55,17 +55,20 @@ class CompiledCalls:
     def _trace_and_run(self, fun: Callable[..., Any], *args: Any) -> Any:
         """Use an executable again if what is lowered has the same text.
 
-        Arrays that the function closes over are arguments of it.
+        Arrays that the function closes over are arguments of it. The text does not tell
+        which Python functions it calls back.
         """
         program, shapes = jax.make_jaxpr(fun, return_shape=True)(*args)
         arrays = (program.consts, *jax.tree.leaves(args))
         if _holds_tracers(arrays):
             return fun(*args)
         lowered = jax.jit(partial(eval_jaxpr, program.jaxpr)).lower(*arrays)
-        text = lowered.as_text()
+        devices = [getattr(array, "sharding", None) for array in jax.tree.leaves(arrays)]
+        key = lowered.as_text(), tuple(devices)
         # Taken out and put back, so that the oldest is the one that was not used longest.
-        executable = self._executables.pop(text, None) or lowered.compile()
-        self._executables[text] = executable
+        executable = self._executables.pop(key, None) or lowered.compile()
+        if "callback" not in key[0]:
+            self._executables[key] = executable
         if len(self._executables) > _MAX_EXECUTABLES:
             del self._executables[next(iter(self._executables))]
         return jax.tree.unflatten(jax.tree.structure(shapes), executable(*arrays))

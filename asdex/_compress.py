@@ -122,7 +122,12 @@ def _rows_of_both(
             parts = [jax.vmap(push)(pushed)] if num_jvps else []
             parts += [jax.vmap(pull)(pulled)] if pulled.size else []
             return jnp.concatenate(parts)
-        return jax.vmap(lambda color: push(color) + pull(color))(each)
+
+        # Not a sum: a product with zeros is not a number where a derivative is infinite.
+        def push_or_pull(color: Int32[Array, ""]) -> Inexact[Array, " dim"]:
+            return jnp.where(color < num_jvps, push(color), pull(color))
+
+        return jax.vmap(push_or_pull)(each)
 
     return rows
 

@@ -206,9 +206,9 @@ class SparsityPattern(eqx.Module):
             order = np.lexsort((cols, rows))
             rows, cols = rows[order], cols[order]
         if not self.knows_dtypes:
-            return SparsityPattern(rows, cols, shape)
+            return SparsityPattern(rows, cols, shape, is_local=self.is_local)
         avals = list(self.input_avals)
-        for argnum in np.atleast_1d(self.argnums).tolist():
+        for argnum in {k % len(avals) for k in np.atleast_1d(self.argnums).tolist()}:
             avals[argnum] = jax.tree.map(partial(_with_axis, size=c), avals[argnum])
         output_shapes = [(*shape, r) for shape in self.output_shapes]
         return SparsityPattern(

@@ -3,9 +3,9 @@
 A compiled function may take the place of a Python function only while everything that the
 latter reads stays the same. A snapshot lists it: what is immutable by value or identity,
 what can be changed by content. It exists only for functions that read nothing but values of
-types known here, constants of modules known here, and functions of which the same is true.
-For any other there is none: a function that reads a clock, a file or an object of a foreign
-type has to be called every time.
+types known here, what libraries known here have computed from them, and functions of which
+the same is true. For any other there is none: a function that reads a clock, a file or an
+object of a foreign type has to be called every time.
 """
 
 import builtins
@@ -14,7 +14,6 @@ import dis
 import enum
 import functools
 import hashlib
-import inspect
 import itertools
 import struct
 import sys
@@ -24,6 +23,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -33,13 +33,14 @@ def _words(text: str) -> frozenset[str]:
 
 
 _LIBRARIES = _words("""
-    abc asdex collections dataclasses diffrax enum equinox functools itertools jax jaxlib
-    jaxtyping lineax math numbers numpy operator optimistix optax typing
+    abc asdex collections dataclasses enum equinox functools itertools jax jaxlib
+    jaxtyping math numbers numpy operator typing
 """)
-"""Packages whose functions and constants do not change."""
+"""Packages whose functions depend on nothing but their arguments."""
 
-_IMPURE = (("numpy", "random"), ("jax", "config"))
-"""Exceptions: modules, and what may change in them."""
+_IMPURE = ("config", "datetime", "from", "genfrom", "get", "lib", "load", "mem", "print",
+           "save", "set", "tree_deserialise")  # fmt: skip
+"""Exceptions: how the names begin of what reads files, clocks or settings in them."""
 
 _BUILTINS = _words("""
     abs all any bool callable chr complex dict divmod enumerate filter float format
@@ -51,22 +52,23 @@ _BUILTINS = _words("""
 """)
 """Builtins that depend on their arguments only."""
 
-_CLASS_NAMES = _words("""
+_OWN_NAMES = _words("""
     __abstractmethods__ __annotations__ __dataclass_params__ __dict__ __doc__
-    __firstlineno__ __match_args__ __module__ __orig_bases__ __parameters__ __qualname__
-    __static_attributes__ __weakref__ _abc_impl
+    __firstlineno__ __match_args__ __module__ __name__ __orig_bases__ __parameters__
+    __qualname__ __signature__ __static_attributes__ __type_params__ __weakref__
+    __wrapped__ _abc_impl _jit_info
 """)
-"""What Python keeps in the namespace of a class on its own account."""
+"""What Python and JAX keep in classes and functions on their own account."""
+
+_INTROSPECTION = _words("""
+    __annotations__ __builtins__ __closure__ __code__ __defaults__ __dict__ __doc__
+    __globals__ __kwdefaults__ __mro__ __signature__ __subclasses__ __weakref__
+    __wrapped__
+""")
+"""Attributes through which a function sees more than is listed here."""
 
 _VALUES = (bool, int, str, bytes, type(None), type(Ellipsis), range)
-_BY_IDENTITY = (
-    jax.Array,
-    jax.tree_util.PyTreeDef,
-    inspect.Signature,
-    np.dtype,
-    np.ufunc,
-)
-_JITTED = type(jax.jit(lambda: None))
+_JITTED, _CONCRETE_ARRAY = type(jax.jit(lambda: None)), type(jnp.zeros(()))
 
 
 class _Plain:
@@ -111,10 +113,10 @@ class _Walk:
         """A value and whatever can be reached from it."""
         kind = type(value)
         if kind in _VALUES:
-            yield from (kind, repr(value))
+            yield from (kind, value)
         elif kind in (float, complex):
             yield from (kind, struct.pack("dd", complex(value).real, complex(value).imag))
-        elif isinstance(value, np.generic):
+        elif issubclass(kind, np.generic) and _is_numeric(value.dtype):
             yield from (kind, value.tobytes())
         elif id(value) in self.numbers:
             yield from ("again", self.numbers[id(value)])
@@ -125,32 +127,29 @@ class _Walk:
             yield from self._visit_object(value, kind)
 
     def _visit_object(self, value: Any, kind: type) -> Iterator[Hashable]:
-        if isinstance(value, Tracer):
+        if issubclass(kind, Tracer | ModuleType):
             raise _UnknownError
-        if isinstance(value, _BY_IDENTITY) or kind is object or _is_of_library(value):
+        if kind in (object, _CONCRETE_ARRAY, np.dtype) or _is_of_library(value, kind):
             yield id(value)
-        elif kind is np.ndarray and value.dtype != object:
-            content = np.ascontiguousarray(value)
-            yield from (
-                value.dtype.str,
-                value.shape,
-                hashlib.blake2b(content.tobytes()).digest(),
-            )
-        elif isinstance(value, tuple) or kind is list:
-            yield from self.visit(kind)
+        elif kind is np.ndarray and _is_numeric(value.dtype):
+            yield from (value.dtype.str, value.shape, value.strides)
+            yield hashlib.blake2b(np.ascontiguousarray(value).tobytes()).digest()
+        elif kind in (tuple, list):
             yield from self._visit_all(value)
+        elif issubclass(kind, tuple) and not hasattr(value, "__dict__"):
+            yield from self._visit_all((kind, *value))
         elif kind in (set, frozenset) and all(type(item) in _VALUES for item in value):
-            yield tuple(sorted(map(repr, value)))
+            yield from itertools.chain.from_iterable((type(v), v) for v in value)
         elif kind in (dict, types.MappingProxyType):
             yield from self._visit_all([*value.keys(), *value.values()])
         elif kind is FunctionType:
             yield from self._visit_function(value)
-        elif isinstance(value, type):
+        elif issubclass(kind, type):
             yield from self._visit_class(value)
         elif (parts := _parts(value, kind)) is not None:
             yield from self._visit_all(parts)
         elif _holds_only_a_dict(value):
-            yield from self._visit_all((kind, vars(value)))
+            yield from self._visit_all((kind, *_attributes(value)))
         else:
             raise _UnknownError
 
@@ -163,65 +162,66 @@ class _Walk:
     def _visit_function(self, function: FunctionType) -> Iterator[Hashable]:
         """Its closure, its defaults, and the global variables that it names."""
         code, variables = function.__code__, function.__globals__
+        is_of_library = _root(variables.get("__name__")) in _LIBRARIES
+        used = {} if is_of_library else _variables(code)
         self.alive.append(code)
         yield id(code)
-        for cell in function.__closure__ or ():
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:
                 content = cell.cell_contents
             except ValueError:  # A variable that has no value yet.
                 yield "empty"
                 continue
-            yield from self.visit(content)
-        parts = function.__defaults__, function.__kwdefaults__, vars(function)
+            yield from self._visit_variable(content, used.get(name, frozenset()))
+        parts = function.__defaults__, function.__kwdefaults__, *_attributes(function)
         yield from self._visit_all(parts)
-        if _root(variables.get("__name__")) not in _LIBRARIES:
-            for name, attributes in _variables(code).items():
-                yield name
-                if name in variables:
-                    yield from self._visit_variable(variables[name], attributes)
-                elif hasattr(builtins, name) and name not in _BUILTINS:
-                    raise _UnknownError
+        for name, attributes in used.items():
+            yield name
+            if name in variables:
+                yield from self._visit_variable(variables[name], attributes)
+            elif hasattr(builtins, name) and name not in _BUILTINS:
+                raise _UnknownError
 
     def _visit_variable(
         self, value: Any, attributes: frozenset[str | None]
     ) -> Iterator[Hashable]:
-        """A global variable; of a module, only those `attributes` that are looked up.
+        """A variable; of a module, only those `attributes` that are looked up.
 
         A module of which anything else is done, so that more of it may be read, is unknown.
         """
-        if not isinstance(value, ModuleType) or attributes == {None}:
+        if not isinstance(value, ModuleType):
             yield from self.visit(value)
             return
-        yield id(value)
+        name, contents = value.__name__, vars(value)
         self.alive.append(value)
-        if _is_constant_module(value):
-            return
+        yield id(value)
         for attribute in attributes:
-            if (value.__name__, attribute) in _IMPURE or attribute not in vars(value):
+            if attribute is None or attribute not in contents:
                 raise _UnknownError
-            if _root(value.__name__) not in _LIBRARIES:
-                yield attribute
-                yield from self.visit(vars(value)[attribute])
+            yield attribute
+            if _root(name) not in _LIBRARIES:
+                yield from self.visit(contents[attribute])
+            elif _is_impure(name, attribute):
+                raise _UnknownError
+            else:
+                self.alive.append(contents[attribute])
+                yield id(contents[attribute])
 
     def _visit_class(self, kind: type) -> Iterator[Hashable]:
         """Its methods and constants, and those of its bases."""
         yield id(kind)
-        if kind.__module__ != "builtins":
-            yield from self._visit_all((type(kind), *kind.__bases__))
-            for name, value in vars(kind).items():
-                if name not in _CLASS_NAMES:
-                    yield name
-                    yield from self.visit(value)
+        if getattr(builtins, kind.__name__, None) is not kind:
+            yield from self._visit_all((type(kind), *kind.__bases__, *_attributes(kind)))
 
 
 def _parts(value: Any, kind: type) -> tuple[Any, ...] | None:
     """What an object of a type from Python itself or JAX consists of."""
     if kind is types.MethodType:
         return value.__func__, value.__self__
-    if isinstance(value, functools.partial):
-        return value.func, value.args, value.keywords, vars(value)
+    if kind in (functools.partial, jax.tree_util.Partial):
+        return value.func, value.args, value.keywords, *_attributes(value)
     if kind is _JITTED:
-        return (value.__wrapped__,)
+        return value.__wrapped__, *_attributes(value)
     if kind is property:
         return value.fget, value.fset
     if kind in (staticmethod, classmethod):
@@ -229,12 +229,19 @@ def _parts(value: Any, kind: type) -> tuple[Any, ...] | None:
     if kind is functools.cached_property:
         return (value.func,)
     if kind is dataclasses.Field:
-        return value.default, value.default_factory
+        return value.default, value.default_factory, value.metadata
     if kind is types.SimpleNamespace:
-        return (vars(value),)
-    if isinstance(value, enum.Enum):
+        return tuple(_attributes(value))
+    if issubclass(kind, enum.Enum):
         return kind, value.name, value.value
     return None
+
+
+def _attributes(value: Any) -> Iterator[Any]:
+    """Names and values of what is set on an object, a function or a class."""
+    for name, attribute in vars(value).items():
+        if name not in _OWN_NAMES:
+            yield from (name, attribute)
 
 
 def _holds_only_a_dict(value: Any) -> bool:
@@ -243,30 +250,33 @@ def _holds_only_a_dict(value: Any) -> bool:
     return is_plain and hasattr(value, "__dict__")
 
 
-def _is_of_library(value: Any) -> bool:
+def _is_numeric(dtype: np.dtype) -> bool:
+    """Whether the bytes of an array tell its values. `isbuiltin` excludes structures."""
+    return dtype.isbuiltin == 1 and dtype.kind in "biufc"
+
+
+def _is_of_library(value: Any, kind: type) -> bool:
     """Whether a value is what its name stands for in a library."""
-    if isinstance(value, ModuleType):
-        return _is_constant_module(value)
-    if value is jax.Array:
-        return True  # It does not stand where its name says.
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not (isinstance(module, str) and isinstance(name, str)) or _is_impure(module):
+    if value is jax.Array or kind is np.ufunc:  # They do not stand where they say.
+        return kind is not np.ufunc or getattr(np, value.__name__, None) is value
+    has_name = kind in (FunctionType, types.BuiltinFunctionType, _JITTED)
+    if not (has_name or issubclass(kind, type) or _root(kind.__module__) == "jax"):
         return False
-    found: Any = sys.modules.get(module) if _root(module) in _LIBRARIES else None
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not (isinstance(module, str) and isinstance(name, str)):
+        return False
+    if _root(module) not in _LIBRARIES or _is_impure(module, name):
+        return False
+    found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
     return found is value
 
 
-def _is_constant_module(module: ModuleType) -> bool:
-    """Whether nothing changes in a module, whatever is looked up in it."""
-    name = module.__name__
-    has_exceptions = any(name == impure for impure, _ in _IMPURE)
-    return _root(name) in _LIBRARIES and not has_exceptions and not _is_impure(name)
-
-
-def _is_impure(name: str) -> bool:
-    return any(f"{name}.".startswith(f"{module}.{part}.") for module, part in _IMPURE)
+def _is_impure(module: str, name: str) -> bool:
+    """Whether something in a library does not depend on its arguments only."""
+    is_random = f"{module}.{name}.".startswith("numpy.random.")
+    return is_random or name.rpartition(".")[2].startswith(_IMPURE)
 
 
 def _root(name: Any) -> str:
@@ -275,16 +285,20 @@ def _root(name: Any) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _variables(code: CodeType) -> dict[str, frozenset[str | None]]:
-    """The global variables in a program, each with the attributes that are looked up.
+    """The variables of a program that are not its own, and which attributes of each are
+    looked up. `None` among those stands for any other use.
 
-    `None` among them stands for any other use. A program with an import is unknown.
+    **Raises:** `_UnknownError` if the program imports anything or looks into itself.
     """
+    if _INTROSPECTION & set(code.co_names):
+        raise _UnknownError
     found: dict[str, frozenset[str | None]] = {}
     instructions = [i for i in dis.get_instructions(code) if i.opname != "EXTENDED_ARG"]
     for instruction, following in itertools.pairwise(instructions):
-        if instruction.opname.startswith("IMPORT"):
+        name = instruction.opname
+        if name.startswith("IMPORT"):
             raise _UnknownError
-        if instruction.opname == "LOAD_NAME" or "GLOBAL" in instruction.opname:
+        if name == "LOAD_NAME" or "GLOBAL" in name or name.endswith("DEREF"):
             is_lookup = following.opname in ("LOAD_ATTR", "LOAD_METHOD")
             use = frozenset([following.argval if is_lookup else None])
             found[instruction.argval] = found.get(instruction.argval, use) | use

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Int32, Integer, Num
+from jaxtyping import Array, Int32, Integer, Num, UInt64
 
 from ._index import IndexArray
 
@@ -75,6 +75,41 @@ class Substitution(eqx.Module):
     def num_levels(self) -> int:
         """How many steps follow each other."""
         return self._bounds.array.size - 1
+
+
+def recovers(
+    substitution: Substitution,
+    values: UInt64[np.ndarray, " nnz"],
+    sums: UInt64[np.ndarray, " nnz"],
+) -> bool:
+    """Whether the substitution finds the values of the entries from what is read of them.
+
+    `sums` holds, for each entry, the element of the compressed matrix where it is read.
+    For values drawn at random the answer is right but for one case in `2 ** 64`, since
+    sums of 64-bit integers are exact modulo that number. Cost: O(nnz).
+    """
+    bounds, read_at, known_at, entry, unknown = substitution.arrays.values()
+    count, nodes = read_at.size, substitution.num_nodes
+    sizes_fit = known_at.size == entry.size == count and bounds.size > 0
+    if not (sizes_fit and bounds[0] == 0 and bounds[-1] == count):
+        return False
+    limits = (read_at, nodes), (known_at, nodes), (entry, values.size)
+    in_range = all(((array >= 0) & (array < limit)).all() for array, limit in limits)
+    if not in_range or (np.diff(bounds) < 0).any() or unknown.max(initial=-1) >= count:
+        return False
+    # At a node everything has to be known before the one unknown that is read there.
+    level = np.repeat(np.arange(substitution.num_levels), np.diff(bounds))
+    last_known = np.full(nodes, -1)
+    np.maximum.at(last_known, known_at, level)
+    known = np.zeros(nodes, np.uint64)
+    np.add.at(known, known_at, values[entry])
+    is_direct = unknown < 0
+    return bool(
+        (last_known[read_at] < level).all()
+        and (sums[entry] == values[entry] + known[read_at]).all()
+        and (sums[is_direct] == values[is_direct]).all()
+        and (values[~is_direct] == values[entry][unknown[~is_direct]]).all()
+    )
 
 
 def substitute(

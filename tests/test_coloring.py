@@ -1,6 +1,7 @@
 """`ColoredPattern` and `StarSet`: attributes, checks, and where the entries are read."""
 
 import copy
+import itertools
 import pickle
 
 import jax
@@ -210,9 +211,42 @@ def test_entries_that_could_not_be_recovered(colors, mode, message):
 
 def test_a_coloring_that_is_no_star_coloring_is_refused():
     # The path 0 - 1 - 2 - 3 with two colors is distance-1 colored but not a star.
-    stars = StarSet(ints(0, 1, 1), ints(1, 3), ints(0, 1, 2), ints(1, 2, 3), ints(0, 1, 2))
+    stars = StarSet(ints(0, 1, 1), ints(1, 2), ints(0, 1, 2), ints(1, 2, 3), ints(0, 1, 2))
     with pytest.raises(InvalidColoringError, match="in conflict"):
         ColoredPattern(tridiagonal(4), ints(0, 1, 0, 1), 2, True, "fwd_over_rev", stars)
+
+
+def test_only_star_sets_that_recover_every_entry_are_accepted():
+    """All hubs and colors on small patterns: built, or refused with the right error."""
+    accepted = 0
+    for dense in ("010101010", "011101110", "110111011"):
+        pattern = SparsityPattern.from_dense(np.array(list(dense)).reshape(3, 3) == "1")
+        lo, hi = np.triu(pattern.todense(), 1).nonzero()
+        edges = np.arange(lo.size)
+        matrix = pattern.todense() * np.array([[2.0, 3, 5], [3, 7, 11], [5, 11, 13]])
+        for hub in itertools.product(range(-3, 3), repeat=lo.size):
+            stars = StarSet(edges, ints(*hub), lo, hi, edges)
+            for colors in itertools.product(range(-1, 2), repeat=3):
+                try:
+                    coloring = ColoredPattern(pattern, ints(*colors), 2, True, "fwd", stars)
+                except InvalidColoringError:
+                    continue
+                accepted += 1
+                expected = matrix[pattern.rows, pattern.cols]
+                np.testing.assert_array_equal(recovered(coloring, matrix), expected)
+    assert accepted > 50
+
+
+def test_a_bound_above_the_number_of_colors_is_refused():
+    with pytest.raises(ValueError, match="lower_bound=3 cannot hold"):
+        ColoredPattern(
+            SparsityPattern.from_dense(np.eye(2)),
+            ints(0, 0),
+            1,
+            False,
+            "fwd",
+            lower_bound=3,
+        )
 
 
 def test_a_star_set_that_lacks_an_edge_is_refused():

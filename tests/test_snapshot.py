@@ -18,7 +18,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.random as npr
 import pytest
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 import asdex
@@ -72,6 +74,17 @@ SLOTTED.scale = 2.0
 
 def helper(x: Array) -> Array:
     return SCALE * x**2
+
+
+JITTED: Any = jax.jit(lambda x: x)
+JITTED.scale = 2.0
+DOUBLE = functools.partial(lambda x: SCALE * x)
+
+
+def over_module() -> Callable[[Array], Array]:
+    from .helpers import constants as local
+
+    return lambda x: local.scale * x**2
 
 
 MARKED: Any = helper
@@ -131,6 +144,12 @@ READ: dict[str, tuple[Callable[[Any], Any], Callable[[Any], None]]] = {
     "custom_jvp": (lambda x: custom(x), set_in(HERE, "SCALE")),
     "vmap": (jax.vmap(lambda x: SCALE * x**2), set_in(HERE, "SCALE")),
     "checkpoint": (jax.checkpoint(lambda x: IN_LIST[0] * x**2), set_in(IN_LIST, 0)),
+    "attribute of a jitted function": (
+        lambda x: JITTED.scale * x**2,  # pyright: ignore[reportFunctionMemberAccess]
+        set_in(JITTED, "scale"),
+    ),
+    "closed-over module": (over_module(), set_in(constants, "scale")),
+    "library function": (lambda x: DOUBLE(x) ** 2, set_in(HERE, "SCALE")),
     "function attribute": (lambda x: MARKED.scale * x**2, set_in(MARKED, "scale")),
 }
 
@@ -155,6 +174,24 @@ def test_a_change_is_seen(name: str):
     assert not changed.matches(before)
 
 
+class Box(tuple[float, ...]):
+    """A tuple with attributes of its own."""
+
+
+BOX, UNRAVEL = Box((1.0,)), ravel_pytree(MODEL)[1]
+BOX.scale = 2.0  # pyright: ignore[reportAttributeAccessIssue]
+RECORDS = np.array([(1.0, 2.0)], dtype=[("a", "f8"), ("b", "f8")])
+UFUNC = np.frompyfunc(lambda v: v * SCALE, 1, 1)
+NARROW = np.dtype(jnp.bfloat16).type(2.0)
+
+
+class AttributeDict(dict[str, Any]):
+    __getattr__ = dict.__getitem__
+
+
+ATTRIBUTE_DICT = AttributeDict(scale=2.0)
+
+
 def read_scale(module: Any) -> float:
     return module.scale
 
@@ -168,6 +205,24 @@ def read_with_import(x: Array) -> Array:
 COUNTER, QUEUE, GENERATOR = itertools.count(), deque([2.0]), np.random.default_rng(0)
 
 UNKNOWN: dict[str, Callable[[Any], Any]] = {
+    "unravelled model": lambda x: UNRAVEL(x)(x),
+    "np.load": lambda x: np.load("weights.npy") * x,
+    "jnp.load": lambda x: jnp.load("weights.npy") * x,
+    "np.loadtxt": lambda x: np.loadtxt("weights.txt") * x,
+    "np.memmap": lambda x: np.memmap("weights", float) * x,
+    "np.geterr": lambda x: len(np.geterr()) * x,
+    "np.datetime64": lambda x: float(np.datetime64("now", "ms").astype(int)) * x,
+    "jax.config": lambda x: jax.config.jax_enable_x64 * x,
+    "eqx file": lambda x: eqx.tree_deserialise_leaves("weights.eqx", x),
+    "alias of numpy.random": lambda x: npr.normal() * x,  # noqa: NPY002
+    "structured array": lambda x: RECORDS["a"][0] * x,
+    "numpy.void": lambda x: RECORDS[0]["a"] * x,
+    "user ufunc": lambda x: UFUNC(x),
+    "tuple with attributes": lambda x: BOX.scale * x,  # pyright: ignore
+    "dict with attributes": lambda x: ATTRIBUTE_DICT.scale * x,
+    "subclasses": lambda x: len(Plain.__subclasses__()) * x,
+    "docstring": lambda x: len(helper.__doc__ or "") * x,
+    "bfloat16": lambda x: NARROW * x,
     "clock": lambda x: time.time() * x,
     "environment": lambda x: float(os.environ.get("SCALE", "2")) * x,
     "random": lambda x: random.random() * x,
@@ -194,9 +249,50 @@ def test_what_cannot_be_told(name: str):
     assert take_snapshot(UNKNOWN[name]) is None
 
 
+def test_a_replaced_library_function_is_seen(monkeypatch: pytest.MonkeyPatch):
+    derivative = asdex.jacobian(lambda x: jnp.sin(x), X, output_format="numpy_dense")
+    np.testing.assert_allclose(derivative(X), np.diag(np.cos(X)))
+    monkeypatch.setattr(jnp, "sin", jnp.cos)
+    np.testing.assert_allclose(derivative(X), np.diag(-np.sin(X)))
+
+
+def test_memory_order_is_seen():
+    holder = [np.arange(6.0).reshape(2, 3)]
+    before = take_snapshot(holder)
+    holder[0] = np.asfortranarray(holder[0])
+    after = take_snapshot(holder)
+    assert after is not None
+    assert not after.matches(before)
+
+
+def test_callbacks_of_a_new_function_are_called():
+    holder = deque([2.0])  # Its content cannot be told, so the function is traced anew.
+
+    def fun(x: Array) -> Array:
+        scale = holder[0]
+        shape = jax.ShapeDtypeStruct((), x.dtype)
+        return jax.pure_callback(lambda: np.asarray(scale, x.dtype), shape) * x
+
+    derivative = asdex.jacobian(fun, X, output_format="numpy_dense")
+    for scale in (2.0, 3.0, 5.0, 2.0):
+        holder[0] = scale
+        np.testing.assert_allclose(derivative(X), scale * np.eye(4))
+
+
 def test_numbers_are_told_apart():
     values = [0, 0.0, -0.0, False, 1, 1.0, True, np.float32(1), np.float64(1), "1", b"1"]
-    values += [(1,), [1], [1, 2, 1], [1, 2, 2], {"a": 1}, {"b": 1}, None, float("nan")]
+    values += [
+        10**5000,
+        10**5000 + 1,
+        (1,),
+        [1],
+        [1, 2, 1],
+        [1, 2, 2],
+        {"a": 1},
+        {"b": 1},
+        None,
+        float("nan"),
+    ]
     snapshots = [take_snapshot(value) for value in values]
     for (i, first), (j, second) in itertools.product(enumerate(snapshots), repeat=2):
         assert first is not None

@@ -18,7 +18,8 @@ from .._coloring import ColoredPattern
 from .._pattern import SparsityPattern
 from .._stars import StarSet
 from .._types import BIDIRECTIONAL
-from .bounds import fewest_acyclic_colors
+from .bounds import fewest_acyclic_colors, fewest_colors, fewest_passes
+from .graph import column_graph, row_graph
 from .substitution import plan_substitution
 
 
@@ -47,7 +48,7 @@ def lift(coloring: ColoredPattern, pattern: SparsityPattern) -> ColoredPattern:
             f"A symmetric coloring needs square blocks. Got block_shape ({r}, {c})."
         )
     size = r if coloring.mode == "rev" else c
-    num_colors, lower_bound = size * coloring.num_colors, size * coloring.lower_bound
+    num_colors = size * coloring.num_colors
     star_set, substitution = coloring.star_set, coloring.substitution
     if coloring.mode == BIDIRECTIONAL:
         column_colors, row_colors = np.split(colors, [base.n])
@@ -57,11 +58,9 @@ def lift(coloring: ColoredPattern, pattern: SparsityPattern) -> ColoredPattern:
         fine_rows = np.where(fine_rows < 0, -1, fine_rows + jvps * c)
         fine = np.concatenate([_at_each_place(column_colors, c), fine_rows])
         num_colors = jvps * c + (coloring.num_colors - jvps) * r
-        lower_bound = coloring.lower_bound
     else:
         fine = _at_each_place(colors, size)
     if coloring.symmetric:
-        lower_bound = _lower_bound(coloring, pattern)
         if star_set is not None:
             diagonal = base.rows[base.rows == base.cols]
             star_set = _lift_stars(star_set, diagonal, c)
@@ -75,7 +74,7 @@ def lift(coloring: ColoredPattern, pattern: SparsityPattern) -> ColoredPattern:
         coloring.mode,
         star_set,
         f"{coloring.found_by} of blocks",
-        lower_bound,
+        _lower_bound(coloring, pattern),
         substitution,
     )
 
@@ -85,7 +84,7 @@ def find_blocks(sparsity: SparsityPattern, *, square: bool) -> SparsityPattern:
 
     A block has the columns (the rows) of the trailing axis of each array of the input (the
     output), or of parts of equal size. Either side may have no blocks, unless they have to
-    be `square`. Without any, the pattern itself is returned.
+    be `square` ones of a symmetric pattern. Without any, the pattern itself is returned.
 
     Cost: O(nnz).
     """
@@ -93,6 +92,8 @@ def find_blocks(sparsity: SparsityPattern, *, square: bool) -> SparsityPattern:
     row_shapes = col_shapes if square else sparsity.output_shapes
     r, c = _trailing_size(row_shapes), _trailing_size(col_shapes)
     if not (sparsity.is_sorted and sparsity.nnz and max(r, c) > 1):
+        return sparsity
+    if square and sparsity.m != sparsity.n:
         return sparsity
     rows, cols = sparsity.rows, sparsity.cols
     if c > 1 and _columns_agree(rows, cols, c):
@@ -106,7 +107,8 @@ def find_blocks(sparsity: SparsityPattern, *, square: bool) -> SparsityPattern:
         r = 1
     if r == c == 1 or (square and r != c):
         return sparsity
-    return _of_shapes(rows, cols, _split(col_shapes, c), _split(row_shapes, r))
+    blocks = _of_shapes(rows, cols, _split(col_shapes, c), _split(row_shapes, r))
+    return blocks if not square or blocks.is_symmetric else sparsity
 
 
 def _of_shapes(
@@ -165,7 +167,12 @@ def _at_each_place(
 
 
 def _lower_bound(coloring: ColoredPattern, pattern: SparsityPattern) -> int:
-    """The vertices at one place of their blocks form the graph of the blocks."""
+    """That of the pattern, or of the blocks: vertices at one place form their graph."""
+    if coloring.mode == BIDIRECTIONAL:
+        return max(coloring.lower_bound, fewest_passes(pattern))
+    if not coloring.symmetric:
+        graph = (row_graph if coloring.mode == "rev" else column_graph)(pattern)
+        return max(coloring.lower_bound, fewest_colors(graph))
     num_diagonal = int((pattern.rows == pattern.cols).sum())
     if num_diagonal < pattern.n:  # A vertex may be neutral, against the other bound.
         return coloring.lower_bound

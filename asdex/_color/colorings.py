@@ -162,7 +162,8 @@ def _color_cheapest(
     """Color for each mode that may take the fewest passes; on a tie the first one wins.
 
     The entries of one row need different colors in the columns, and the other way round.
-    A side whose bound is not below the colors of the other need not be colored.
+    A side whose bound is not below the colors of the other need not be colored. Both sides
+    are colored together only where that is likely to halve even the lower of the bounds.
     """
     lines = {"fwd": pattern.rows, "rev": pattern.cols}
     bounds: dict[ColoringMode, tuple[int, int]] = {
@@ -170,20 +171,23 @@ def _color_cheapest(
         for place, mode in enumerate(modes)
         if mode != BIDIRECTIONAL
     }
+    if not bounds:
+        return _color_side(pattern, BIDIRECTIONAL, algorithm)
+    both, fewest = None, min(bound for bound, _ in bounds.values())
+    may_have_both = BIDIRECTIONAL in modes and not isinstance(algorithm, Lattice)
+    if may_have_both and 0 < 2 * likely_passes(pattern) <= fewest:
+        both = _color_side(pattern, BIDIRECTIONAL, algorithm)
+        if 2 * both.num_colors <= fewest:
+            return both
     best, least = None, (np.inf, 0)
     for mode, bound in sorted(bounds.items(), key=lambda item: item[1]):
         if bound < least:
             coloring = _color_side(pattern, mode, algorithm)
             if (found := (coloring.num_colors, bound[1])) < least:
                 best, least = coloring, found
-    if best is None:
-        return _color_side(pattern, BIDIRECTIONAL, algorithm)
-    if BIDIRECTIONAL not in modes or not pattern.nnz or isinstance(algorithm, Lattice):
-        return best
-    if 2 * likely_passes(pattern) <= best.num_colors:
-        both = _color_side(pattern, BIDIRECTIONAL, algorithm)
-        if 2 * both.num_colors <= best.num_colors:
-            return both
+    assert best is not None
+    if both is not None and 2 * both.num_colors <= best.num_colors:
+        return both
     return best
 
 

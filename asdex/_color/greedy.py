@@ -64,6 +64,10 @@ def color_in_order(graph: Bipartite, visits: Permutation) -> tuple[Colors, int]:
     count = lines.sizes.size
     if not lines.items.size:
         return np.full(count, -1, np.int32), 0
+    if vertices.sizes.max() == count:  # On one line all vertices meet.
+        colors = np.empty(count, np.int32)
+        colors[visits] = np.arange(count, dtype=np.int32)
+        return colors, count
     dense = dense_lines(graph)
     dense_sets = np.zeros((1 + dense.sum()) * words_for(count), np.int32)
     dense_number = np.where(dense, np.cumsum(dense), 0).astype(np.int32)

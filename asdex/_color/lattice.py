@@ -58,7 +58,7 @@ def color_by_lattice(
     differences alone.
     """
     sizes = graph.vertices.sizes.astype(np.int64)
-    if below <= fewest or (sizes**2).sum() > 2 * _MOST_PAIRS:
+    if below <= fewest or not fewest or (sizes**2).sum() > 2 * _MOST_PAIRS:
         return None
     grid = _grid(shapes)
     differences = _differences(graph, grid)
@@ -228,9 +228,12 @@ def _search(
 ) -> _Lattice | None:
     """Try all slopes and jumps, axis by axis, and take the first with fewest seams."""
     tried = np.zeros((1, 3, 0), np.int64)
-    for axis, side in enumerate(sides):
+    for axis, side in enumerate(sides.tolist()):
         reach = max(1, int(np.abs(differences[:, axis]).max(initial=0)))
-        options = _options(int(side), reach, bool(is_periodic[axis]), num_colors)
+        seams = _most_seams(num_colors, side, reach) if is_periodic[axis] else 0
+        if num_colors**2 * seams > _MOST_TRIALS:
+            return None
+        options = _options(side, reach, bool(is_periodic[axis]), num_colors)
         ends_here = (differences[:, axis] != 0) & ~differences[:, axis + 1 :].any(axis=1)
         steps = differences[ends_here, : axis + 1]
         if len(tried) * len(options) * max(1, len(steps)) > _MOST_TRIALS:
@@ -255,13 +258,17 @@ def _options(
     slopes = np.arange(num_colors if side > 1 else 1)
     if not is_periodic:
         return np.stack([slopes, 0 * slopes, 0 * slopes], axis=1)
-    seams = np.arange(min(num_colors, side // reach + 1))
+    seams = np.arange(_most_seams(num_colors, side, reach))
     every = np.stack(np.meshgrid(slopes, slopes, seams, indexing="ij"), axis=-1)
     every = every.reshape(-1, 3)
     slope, jump, count = every.T
     closes = (slope * side + jump * count) % num_colors == 0
     is_first = np.unique(slope[closes] * num_colors + jump[closes], return_index=True)[1]
     return every[closes][is_first]
+
+
+def _most_seams(num_colors: int, side: int, reach: int) -> int:
+    return min(num_colors, side // reach + 1)
 
 
 def _separates(

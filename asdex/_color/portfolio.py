@@ -69,7 +69,7 @@ class Portfolio(AbstractAlgorithm):
 
     **Arguments:**
 
-    - `budget`: steps to be spent, about 5 ns each. The first two are always tried.
+    - `budget`: steps to be spent, about 10 ns each. The first two are always tried.
     """
 
     budget: int = 300_000_000

@@ -69,7 +69,7 @@ def _side_problem(graph: Bipartite, shapes: Sequence[tuple[int, ...]]) -> Proble
     return Problem(
         graph,
         bound,
-        graph.walk,
+        2 * graph.walk,
         lambda visits: Candidate(*color_in_order(graph, visits)),
         color_lattice,
     )

@@ -18,8 +18,9 @@ from jaxtyping import Bool, Int64
 
 _LONGEST_PERIOD = 100
 _MOST_DIRECTIONS = 64
-_MOST_PLACES = 8
-"""Limits of the search: vertices are places times the period, for each direction."""
+_MOST_CELLS = 250_000
+"""Limits of the search. A move looks at the colors and the neighbors of all vertices, for
+each direction; vertices are places times the period."""
 
 _MOVES_PER_VERTEX = 4
 """A search that succeeds at all needs two or three."""
@@ -63,13 +64,14 @@ def search_table(
     sizes = np.where(is_short, sides, 1)
     strides = np.cumprod(np.append(sizes, 1)[:0:-1])[::-1] * is_short
     places = np.array(list(product(*map(range, sizes))))
-    if not is_periodic.any() or len(places) > _MOST_PLACES:
+    if not is_periodic.any():
         return None
     turns = int(np.gcd.reduce(sides[is_periodic]))
     for period in range(num_colors + 1, _LONGEST_PERIOD + 1):
-        if turns % period == 0:
-            directions = _directions(is_short, period)
-            steps = np.concatenate([differences, -differences])
+        steps = np.concatenate([differences, -differences])
+        cells = len(places) * period * (num_colors + len(steps))
+        if turns % period == 0 and cells <= _MOST_CELLS:
+            directions = _directions(is_short, period, _MOST_CELLS // cells)
             there = places[:, None] + steps * is_short
             is_inside = ((there >= 0) & (there < sizes)).all(axis=-1)
             there = np.where(is_inside, there @ strides, -1)
@@ -81,15 +83,14 @@ def search_table(
 
 
 def _directions(
-    is_short: Bool[np.ndarray, " axes"], period: int
+    is_short: Bool[np.ndarray, " axes"], period: int, most: int
 ) -> Int64[np.ndarray, "directions axes"]:
     """Directions that are 1 along the first long axis and anything along the others."""
     num_others = int((~is_short).sum()) - 1
     count = period**num_others
     picked = np.arange(count)
-    if count > _MOST_DIRECTIONS:
-        random = np.random.default_rng(0)
-        picked = np.unique(random.integers(0, count, _MOST_DIRECTIONS))
+    if count > (most := min(most, _MOST_DIRECTIONS)):
+        picked = np.unique(np.random.default_rng(0).integers(0, count, most))
     others = picked[:, None] // period ** np.arange(num_others) % period
     directions = np.zeros((picked.size, is_short.size), np.int64)
     directions[:, ~is_short] = np.insert(others, 0, 1, axis=1)

@@ -119,6 +119,20 @@ def test_colorings_made_by_hand():
         ColoredPattern(pattern, np.array([0, 1]), 2, False, "bidirectional")
 
 
+@pytest.mark.parametrize("chunk_size", [None, 1, 2])
+def test_an_infinite_derivative_spoils_nothing_else(chunk_size: int | None):
+    def fun(x: Float[Array, " n"]) -> Float[Array, " n"]:
+        return jnp.append(jnp.sqrt(x[1:]) * x[0], jnp.sum(x))
+
+    x = jnp.arange(1.0, 17.0).at[3].set(0.0)
+    derivative = asdex.jacobian(
+        fun, x, mode="bidirectional", output_format="dense", chunk_size=chunk_size
+    )
+    found, forward, reverse = derivative(x), jax.jacfwd(fun)(x), jax.jacrev(fun)(x)
+    finite = jnp.isfinite(forward) & jnp.isfinite(reverse)
+    np.testing.assert_allclose(found[finite], forward[finite])
+
+
 def test_what_is_impossible():
     @jax.custom_vjp
     def square(x: Float[Array, " n"]) -> Float[Array, " n"]:

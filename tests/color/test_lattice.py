@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import jax
 import numpy as np
 import pytest
 
@@ -105,6 +106,26 @@ def test_periodic_sides_that_do_not_fit(sides: tuple[int, int]):
     best = asdex.jacobian_coloring_from_sparsity(pattern, mode="fwd")
     asdex.check_coloring_cols(pattern, best.colors)
     assert best.num_colors <= asdex.color_cols(pattern)[1]
+
+
+def test_an_empty_pattern_has_no_lattice():
+    for shape in ((0, 3), (3, 0), (0, 0), (2, 2)):
+        empty = SparsityPattern([], [], shape)
+        for mode in ("fwd", "rev"):
+            with pytest.raises(ValueError, match="No lattice coloring"):
+                asdex.jacobian_coloring_from_sparsity(empty, mode=mode, algorithm=Lattice())
+
+
+def test_many_colors_on_a_periodic_axis_are_not_searched():
+    """All pairs of slopes and jumps would fill the memory."""
+    n, k = 400, 300
+    rows = np.repeat(np.arange(n), 3 * (k - 1))
+    blocks = (np.arange(n)[:, None] + np.arange(-1, 2)) % n
+    cols = (blocks[:, :, None] * k + np.arange(k - 1)).ravel()
+    aval = jax.ShapeDtypeStruct((n, k), np.dtype(np.float32))
+    pattern = SparsityPattern(rows, cols, (n, n * k), (aval,))
+    coloring = asdex.jacobian_coloring_from_sparsity(pattern, mode="fwd")
+    assert coloring.num_colors >= coloring.lower_bound == 3 * (k - 1)
 
 
 def test_a_hole_does_no_harm():

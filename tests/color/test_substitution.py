@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from jaxtyping import Array, Bool, Float
 
 import asdex
@@ -92,6 +93,47 @@ def test_checks_and_files(tmp_path: Path):
     coloring.save(tmp_path / "coloring.npz")
     assert ColoredPattern.load(tmp_path / "coloring.npz") == coloring
     assert jax.tree.leaves(coloring) == []
+
+
+@given(patterns.symmetric_matrices, st.lists(st.integers(-1, 3), min_size=7, max_size=7))
+def test_colors_that_do_not_fit_the_substitution(
+    dense: Bool[np.ndarray, "n n"], others: list[int]
+):
+    """A plan is accepted with other colors only if it recovers any matrix from them."""
+    pattern = SparsityPattern.from_dense(dense)
+    coloring = asdex.hessian_coloring_from_sparsity(pattern, decompression="substitution")
+    colors = np.array(others[: pattern.n], np.int32)
+
+    def build() -> asdex.ColoredPattern:
+        return asdex.ColoredPattern(
+            pattern, colors, 4, True, "fwd", substitution=coloring.substitution
+        )
+
+    matrix = np.random.default_rng(0).integers(1, 2**20, dense.shape).astype(float)
+    matrix = np.where(dense, matrix + matrix.T, 0.0)
+    try:
+        accepted = build()
+    except asdex.InvalidColoringError:
+        return
+    compressed = np.zeros((4, pattern.n))
+    for color, column in zip(colors, matrix.T, strict=True):
+        if color >= 0:
+            compressed[color] += column
+    with jax.enable_x64(True):
+        found = asdex.decompress_data(jnp.asarray(compressed), accepted)
+    np.testing.assert_array_equal(found, matrix[pattern.rows, pattern.cols])
+
+
+def test_plans_of_other_colorings_are_refused():
+    pattern = patterns.band(4, 3)
+    plan = asdex.hessian_coloring_from_sparsity(
+        pattern, decompression="substitution"
+    ).substitution
+    for colors in ([0, 0, 0, 0], [0, 1, 1, 0], [0, -1, 1, 0], [-1] * 4):
+        with pytest.raises(asdex.InvalidColoringError):
+            asdex.ColoredPattern(
+                pattern, np.array(colors), 2, True, "fwd", substitution=plan
+            )
 
 
 def test_what_is_refused():
