@@ -6,11 +6,13 @@ import inspect
 import sysconfig
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.core import Tracer
+
+from ._snapshot import Snapshot, take_snapshot
 
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 """Folders of code that does not change between calls, unless the function is in it."""
@@ -21,11 +23,10 @@ _NUMBERS = (float, complex, np.generic, np.ndarray, jax.Array)
 
 
 class Watch:
-    """Notices when a number or an array that a function reads has been replaced.
+    """Notices when something that a function reads has changed since the last look.
 
-    A pattern was detected with the values that the function read at that time. Python
-    integers, and what the function itself changes while it is traced, do not count: they
-    may be counters of calls.
+    A pattern was detected with the values that the function read at that time. If not all
+    that it reads can be told, only floating point numbers and arrays count.
     """
 
     __slots__ = ("_fun", "_seen")
@@ -36,18 +37,33 @@ class Watch:
 
     def look(self) -> None:
         """Take what is there now as seen."""
-        self._seen = self._now()
+        self._seen = _Seen.of(self._fun)
 
     def sees_change(self) -> bool:
         """Whether there is something that was not there at the last look."""
-        seen = {(id(part), digest) for part, digest in self._seen}
-        return any((id(part), digest) not in seen for part, digest in self._now())
+        seen, now = self._seen, _Seen.of(self._fun)
+        if now.default_dtype != seen.default_dtype:
+            return True
+        if now.snapshot is not None:
+            return not now.snapshot.matches(seen.snapshot)
+        known = {(id(part), digest) for part, digest in seen.numbers}
+        return any((id(part), digest) not in known for part, digest in now.numbers)
 
-    def _now(self) -> list[tuple[Any, bytes]]:
-        parts = [part for part in _closed_over(self._fun) if isinstance(part, _NUMBERS)]
-        seen = [(part, _digest(part)) for part in parts if not isinstance(part, Tracer)]
-        # The dtypes of constants depend on a switch.
-        return [(jax.dtypes.canonicalize_dtype(float), b""), *seen]
+
+class _Seen(NamedTuple):
+    """What a function read at some time."""
+
+    default_dtype: Any  # Constants depend on a switch.
+    snapshot: Snapshot | None
+    numbers: list[tuple[Any, bytes]]  # Used if there is no snapshot.
+
+    @classmethod
+    def of(cls, fun: Callable[..., Any]) -> "_Seen":
+        snapshot, numbers = take_snapshot(fun), []
+        if snapshot is None:
+            parts = [part for part in _closed_over(fun) if isinstance(part, _NUMBERS)]
+            numbers = [(p, _digest(p)) for p in parts if not isinstance(p, Tracer)]
+        return cls(jax.dtypes.canonicalize_dtype(float), snapshot, numbers)
 
 
 def _closed_over(f: Callable[..., Any]) -> list[Any]:

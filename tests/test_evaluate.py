@@ -283,6 +283,33 @@ def test_a_closed_over_zero_that_is_replaced_is_noticed() -> None:
     np.testing.assert_allclose(derivative(X), jax.jacobian(fun)(X))
 
 
+SETTINGS: dict[str, Any] = {"shift": 1}
+
+
+class Coupled:
+    factor = 0.0
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x**2 + self.factor * x[::-1]
+
+
+def shifted(x: jax.Array) -> jax.Array:
+    return x * jnp.roll(x, SETTINGS["shift"])
+
+
+@pytest.mark.parametrize("output_format", ["bcoo", "numpy_dense"])
+@pytest.mark.parametrize("fun", [shifted, Coupled()], ids=["int", "class attribute"])
+def test_patterns_that_changes_make_stale(
+    fun: Any, output_format: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derivative = asdex.jacobian(fun, X, output_format=output_format)
+    derivative(X)
+    monkeypatch.setitem(SETTINGS, "shift", 3)
+    monkeypatch.setattr(Coupled, "factor", 1.0)
+    with pytest.raises(ValueError, match=r"lacks entry .*has changed"):
+        derivative(X)
+
+
 def test_a_function_may_count_its_calls() -> None:
     calls, traced = [], 0
 

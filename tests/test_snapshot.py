@@ -145,7 +145,7 @@ READ: dict[str, tuple[Callable[[Any], Any], Callable[[Any], None]]] = {
     "vmap": (jax.vmap(lambda x: SCALE * x**2), set_in(HERE, "SCALE")),
     "checkpoint": (jax.checkpoint(lambda x: IN_LIST[0] * x**2), set_in(IN_LIST, 0)),
     "attribute of a jitted function": (
-        lambda x: JITTED.scale * x**2,  # pyright: ignore[reportFunctionMemberAccess]
+        lambda x: JITTED.scale * x**2,
         set_in(JITTED, "scale"),
     ),
     "closed-over module": (over_module(), set_in(constants, "scale")),
@@ -212,7 +212,7 @@ UNKNOWN: dict[str, Callable[[Any], Any]] = {
     "np.memmap": lambda x: np.memmap("weights", float) * x,
     "np.geterr": lambda x: len(np.geterr()) * x,
     "np.datetime64": lambda x: float(np.datetime64("now", "ms").astype(int)) * x,
-    "jax.config": lambda x: jax.config.jax_enable_x64 * x,
+    "jax.config": lambda x: jax.config.read("jax_enable_x64") * x,
     "eqx file": lambda x: eqx.tree_deserialise_leaves("weights.eqx", x),
     "alias of numpy.random": lambda x: npr.normal() * x,  # noqa: NPY002
     "structured array": lambda x: RECORDS["a"][0] * x,
