@@ -23,7 +23,6 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -68,7 +67,7 @@ _INTROSPECTION = _words("""
 """Attributes through which a function sees more than is listed here."""
 
 _VALUES = (bool, int, str, bytes, type(None), type(Ellipsis), range)
-_JITTED, _CONCRETE_ARRAY = type(jax.jit(lambda: None)), type(jnp.zeros(()))
+_JITTED = type(jax.jit(lambda: None))
 
 
 class _Plain:
@@ -129,7 +128,8 @@ class _Walk:
     def _visit_object(self, value: Any, kind: type) -> Iterator[Hashable]:
         if issubclass(kind, Tracer | ModuleType):
             raise _UnknownError
-        if kind in (object, _CONCRETE_ARRAY, np.dtype) or _is_of_library(value, kind):
+        is_array = _root(kind.__module__) == "jaxlib" and issubclass(kind, jax.Array)
+        if is_array or kind in (object, np.dtype) or _is_of_library(value, kind):
             yield id(value)
         elif kind is np.ndarray and _is_numeric(value.dtype):
             yield from (value.dtype.str, value.shape, value.strides)

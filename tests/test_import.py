@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 import asdex
 
+# Nothing has been computed yet, so that the devices can still be chosen.
+jax.config.update("jax_num_cpu_devices", 2)
+assert jax.device_count("cpu") == 2
 assert not {"jax.experimental.sparse", "scipy.sparse.linalg", "matplotlib"} & {*sys.modules}
 
 x = jnp.arange(5.0)
