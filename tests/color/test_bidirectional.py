@@ -13,6 +13,7 @@ from asdex import InvalidColoringError, SparsityPattern
 from asdex._color.order import AbstractOrder
 
 from . import patterns
+from .orders import ORDERS
 
 
 def passes(colors: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]) -> int:
@@ -74,16 +75,6 @@ def test_arrow_takes_three_passes(n: int):
     colors = asdex.color_bidirectional(pattern)
     asdex.check_coloring_bidirectional(pattern, *colors)
     assert passes(colors) <= 3
-
-
-ORDERS = (
-    asdex.NaturalOrder(),
-    asdex.LargestFirst(),
-    asdex.SmallestLast(),
-    asdex.IncidenceDegree(),
-    asdex.DynamicLargestFirst(),
-    asdex.RandomOrder(3),
-)
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)

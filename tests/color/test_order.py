@@ -11,15 +11,8 @@ from asdex._color.graph import column_graph
 from asdex._color.order import AbstractOrder
 
 from . import patterns
+from .orders import ORDERS
 
-ORDERS = [
-    asdex.NaturalOrder(),
-    asdex.LargestFirst(),
-    asdex.SmallestLast(),
-    asdex.IncidenceDegree(),
-    asdex.DynamicLargestFirst(),
-    asdex.RandomOrder(3),
-]
 order_names = [type(order).__name__ for order in ORDERS]
 
 

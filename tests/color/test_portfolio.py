@@ -13,6 +13,7 @@ from asdex._color.portfolio import _visit_classes
 from asdex._color.problem import Candidate
 
 from . import patterns
+from .orders import ORDERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
 
@@ -34,15 +35,7 @@ def test_bounds_hold_and_results_are_deterministic(dense: Bool[np.ndarray, "n n"
 def test_no_worse_than_any_order(color: Callable[..., ColoredPattern], seed: int):
     pattern = patterns.random_symmetric(seed, 2000, 6)
     best = color(pattern)
-    orders = (
-        asdex.NaturalOrder(),
-        asdex.LargestFirst(),
-        asdex.SmallestLast(),
-        asdex.IncidenceDegree(),
-        asdex.DynamicLargestFirst(),
-        asdex.RandomOrder(0),
-    )
-    counts = [color(pattern, algorithm=Greedy(order)).num_colors for order in orders]
+    counts = [color(pattern, algorithm=Greedy(order)).num_colors for order in ORDERS]
     assert best.num_colors <= min(counts)
 
 
