@@ -127,9 +127,7 @@ def _read_by_function(function: FunctionType) -> Iterator[Any]:
     for name in names:
         value = function.__globals__.get(name)
         yield value
-        if isinstance(value, ModuleType) and not _is_installed(
-            getattr(value, "__file__", None) or "<frozen"
-        ):
+        if isinstance(value, ModuleType) and not _is_installed(_file_of(value)):
             yield from (vars(value)[n] for n in names if n in vars(value))
 
 
