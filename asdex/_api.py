@@ -53,12 +53,13 @@ def jacobian(
     - `symmetric`: whether the Jacobian is known to be symmetric, which saves colors.
     - `algorithm`: how to search the coloring; see `jacobian_coloring_from_sparsity`.
     - `output_format`: `"bcoo"` and `"bcsr"` for the sparse arrays of JAX, `"dense"` for
-        `jax.Array`, `"numpy_dense"` for `numpy.ndarray`, `"scipy_coo"`, `"scipy_csr"` and
-        `"scipy_csc"` for SciPy's sparse arrays. Entries of the pattern are stored also
-        where they are zero. `"bcsr"` needs flat arrays, SciPy's formats one flat input and
-        one flat output. The last four cannot be made under `jit`, so asdex compiles `f`
-        itself, and calls trace it anew only if something that it reads has changed, or if
-        asdex cannot tell, as for a function that reads a clock.
+        `jax.Array`, `"operator"` for one `SparseJacobian`, `"numpy_dense"` for
+        `numpy.ndarray`, `"scipy_coo"`, `"scipy_csr"` and `"scipy_csc"` for SciPy's sparse
+        arrays. Entries of the pattern are stored also where they are zero. `"bcsr"` needs
+        flat arrays, SciPy's formats one flat input and one flat output. The last four
+        cannot be made under `jit`, so asdex compiles `f` itself, and calls trace it anew
+        only if something that it reads has changed, or if asdex cannot tell, as for a
+        function that reads a clock.
     - `chunk_size`: how many colors to process at a time; all by default. Memory grows with
         the chunk, not with the number of colors. `"auto"` takes as many as fit into 1 GiB.
     - `checkpoint`: whether to keep nothing of `f` between its forward and its reverse pass
@@ -68,7 +69,8 @@ def jacobian(
 
     **Returns:** a function that returns the Jacobian nested as `jax.jacobian` nests it:
     a block of shape `(*out_shape, *in_shape)` for each leaf of the output and of the
-    selected arguments. With `has_aux`, it returns a pair `(jacobian, aux)`.
+    selected arguments. An operator is one matrix instead. With `has_aux`, it returns a
+    pair `(jacobian, aux)`.
 
     **Raises:** what `jacobian_coloring` raises; `ValueError` for an unknown format or a
     `chunk_size` that is not positive. Calls raise `TypeError` or `ValueError` if their

@@ -69,6 +69,11 @@ class Inputs(NamedTuple):
         ]
 
     @property
+    def example(self) -> PyTree:
+        """The differentiated arrays as a derivative mirrors them; see `unflatten`."""
+        return self.unflatten([a for a in jax.tree.leaves(self.trees) if is_aval(a)])
+
+    @property
     def has_integers(self) -> bool:
         """Whether some differentiated array does not hold floating point numbers."""
         leaves = jax.tree.leaves(self.avals)

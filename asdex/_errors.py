@@ -1,5 +1,7 @@
 """Errors and warnings that a caller can act on."""
 
+import numpy as np
+
 
 class InvalidColoringError(ValueError):
     """A coloring from which some entry of the matrix could not be recovered.
@@ -30,3 +32,7 @@ class PatternTooLargeError(ValueError):
 
     The message names the line of the program where the pattern became so dense.
     """
+
+
+class SingularMatrixError(np.linalg.LinAlgError):
+    """A system of equations whose matrix is singular."""

@@ -22,14 +22,10 @@ from ._compress import (
     resolve_chunk_size,
     rows_of,
 )
-from ._decompress import (
-    Assembler,
-    assembler,
-    block_layout,
-    check_shapes_for,
-    decompress_data,
-)
+from ._decompress import decompress_data
 from ._flat import Extras, FlatFunction, Structure, cast, flatten
+from ._formats import Assembler, assembler, block_layout, check_shapes_for
+from ._operator import Space, SparseJacobian
 from ._read import (
     ChunkedReading,
     Reading,
@@ -44,6 +40,7 @@ from ._types import (
     HESSIAN_MODES,
     HOST_FORMATS,
     JACOBIAN_MODES,
+    OPERATOR,
     OUTPUT_FORMATS,
     ChunkSize,
     OutputFormat,
@@ -116,6 +113,7 @@ def evaluator(
             result = with_check(result, values, entries, linearization, coloring)
         return result, extras
 
+    in_treedef = jax.tree.structure(inputs.example)
     watch = Watch(f) if pattern.knows_dtypes else None
     run = CompiledCalls(f) if options.output_format in HOST_FORMATS else _run
 
@@ -139,6 +137,11 @@ def evaluator(
         form, structure = form_for(extras.structure), extras.structure
         if form is None:
             result = as_compressed(result, coloring)
+        elif options.output_format == OPERATOR:
+            domain = Space(in_treedef, tuple(pattern.leaf_shapes), call.dtypes)
+            codomain = Space(structure.treedef, structure.shapes, structure.dtypes)
+            spaces = (domain, codomain if order == 1 else domain)
+            result = SparseJacobian(result, pattern, *spaces, coloring.symmetric)
         else:
             row_dtypes = structure.dtypes if order == 1 else call.dtypes
             dtypes = call.dtypes if mode == "rev" else row_dtypes
@@ -196,6 +199,8 @@ def _form(
         )
     if output_format is None:
         return None
+    if output_format == OPERATOR:
+        return Form(None, _plan(coloring, chunk_size, None), (), ())
     col_shapes = pattern.leaf_shapes
     check_shapes_for(output_format, row_shapes, col_shapes)
     order, bounds, blocks = block_layout(pattern, row_shapes, col_shapes)
@@ -204,12 +209,20 @@ def _form(
     assemblers = iter([assembler(block, output_format) for block in blocks])
     return Form(
         order,
-        plan_reading(coloring, read_order)
-        if chunk_size is None
-        else plan_chunked_reading(coloring, chunk_size, read_order),
+        _plan(coloring, chunk_size, read_order),
         bounds,
         tuple(tuple(itertools.islice(assemblers, len(col_shapes))) for _ in row_shapes),
     )
+
+
+def _plan(
+    coloring: ColoredPattern,
+    chunk_size: int | None,
+    order: Integer[np.ndarray, " nnz"] | None,
+) -> Reading | ChunkedReading:
+    if chunk_size is None:
+        return plan_reading(coloring, order)
+    return plan_chunked_reading(coloring, chunk_size, order)
 
 
 def _combine(result: Any, extras: Extras, options: Options) -> Any:

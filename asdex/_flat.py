@@ -110,7 +110,7 @@ def _packing(
     """
     shapes = [jnp.shape(leaf) for leaf in leaves]
     dtypes = [jnp.result_type(leaf) for leaf in leaves]
-    common = _common_dtype(dtypes)
+    common = common_dtype(dtypes)
 
     def pack(leaves: Sequence[Any]) -> Array:
         return _concatenate(
@@ -151,7 +151,7 @@ def _flatten_output(
         tuple(leaf.dtype for leaf in leaves),
         eqx.filter(aux, eqx.is_array, inverse=True),
     )
-    y = leaves[0] if scalar else _concatenate(leaves, _common_dtype(structure.dtypes))
+    y = leaves[0] if scalar else _concatenate(leaves, common_dtype(structure.dtypes))
     return y, Extras(leaves, eqx.filter(aux, eqx.is_array), structure)
 
 
@@ -175,7 +175,7 @@ def _as_scalar(treedef: Any, leaves: Sequence[Array]) -> Array:
     return leaf.reshape(())
 
 
-def _common_dtype(dtypes: Sequence[Any]) -> Any:
+def common_dtype(dtypes: Sequence[Any]) -> Any:
     """The dtype of a vector that holds arrays of these dtypes without loss."""
     with jax.numpy_dtype_promotion("standard"):
         return jnp.result_type(*[*filter(is_inexact, dtypes)] or [float])

@@ -50,6 +50,21 @@ def write_file(
     The file is written beside its place and then moved there, so that an interrupted
     call leaves an older file as it was. Raises `OSError` if it cannot be written.
     """
+    content = pack(kind, fields, arrays)
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(unfinished, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def pack(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """What `write_file` writes."""
     header = {"format": "asdex", "version": _VERSION, "kind": kind}
     header |= {**fields, "arrays": sorted(arrays)}
     header["checksum"] = _checksum(header, arrays)
@@ -59,27 +74,23 @@ def write_file(
         for name, array in {"header": text, **arrays}.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
-
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(unfinished, "xb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    return buffer.getvalue()
 
 
 def read_arrays(path: FilePath) -> dict[str, np.ndarray]:
     """The arrays in an `.npz` archive, the header among them.
 
-    Members are read whole, which checks their CRC, before NumPy interprets them. Raises
-    `ValueError` if the file is no such archive or holds pickled objects; `OSError` if it
-    cannot be read.
+    Raises `ValueError` if the file is no such archive or holds pickled objects; `OSError`
+    if it cannot be read.
     """
-    data = Path(path).read_bytes()
+    return unpack(path, Path(path).read_bytes())
+
+
+def unpack(path: FilePath, data: bytes) -> dict[str, np.ndarray]:
+    """The arrays in the content of a file; `path` says where it comes from.
+
+    Members are read whole, which checks their CRC, before NumPy interprets them.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return {

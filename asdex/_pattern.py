@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Array, Int32, Integer, Num, PyTree, Shaped
 
 from ._display import pattern_text
+from ._entries import group, is_symmetric, merge_duplicates
 from ._html import pattern_html
-from ._index import INT32, Derived, IndexArray, as_indices
+from ._index import INT32, Deferred, Derived, IndexArray, as_indices
 from ._io import (
     FilePath,
     building_from,
@@ -68,6 +69,7 @@ class SparsityPattern(eqx.Module):
     _input_treedef: Any = eqx.field(static=True)
     knows_dtypes: bool = eqx.field(static=True)
     _is_sorted: Derived[bool] = eqx.field(static=True)
+    _is_symmetric: Derived[bool] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -87,9 +89,12 @@ class SparsityPattern(eqx.Module):
                 "rows and cols must have equal lengths, one of each per entry. Got "
                 f"{row_index.size} rows and {col_index.size} cols."
             )
-        row_index, col_index, is_sorted = _merge_duplicates(row_index, col_index, n)
+        row_index, col_index, is_sorted = merge_duplicates(row_index, col_index, n)
         self._rows, self._cols = IndexArray(row_index), IndexArray(col_index)
         self._is_sorted = Derived(is_sorted)
+        self._is_symmetric = Deferred(
+            partial(is_symmetric, row_index, col_index, self.shape)
+        )
         self.is_local = is_local
 
         self.knows_dtypes = bool(input_avals)
@@ -256,12 +261,8 @@ class SparsityPattern(eqx.Module):
 
     @property
     def is_symmetric(self) -> bool:
-        """Whether each entry `(i, j)` has its mirror `(j, i)`. Sorts at every access."""
-        if self.m != self.n:
-            return False
-        rows, cols = self.rows.astype(np.int64), self.cols.astype(np.int64)
-        entries, mirrored = rows * self.n + cols, cols * self.n + rows
-        return np.array_equal(np.sort(entries), np.sort(mirrored))
+        """Whether each entry `(i, j)` has its mirror `(j, i)`. Sorts at first access."""
+        return self._is_symmetric.value
 
     @property
     def m(self) -> int:
@@ -287,12 +288,12 @@ class SparsityPattern(eqx.Module):
     @property
     def row_to_cols(self) -> dict[int, list[int]]:
         """Columns of the entries in each row that has some. Built at every access."""
-        return _group(self.rows, self.cols)
+        return group(self.rows, self.cols)
 
     @property
     def col_to_rows(self) -> dict[int, list[int]]:
         """Rows of the entries in each column that has some. Built at every access."""
-        return _group(self.cols, self.rows)
+        return group(self.cols, self.rows)
 
     @property
     def input_avals(self) -> tuple[PyTree, ...]:
@@ -419,26 +420,3 @@ def _without_values(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray | jax.Array):
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
     return leaf
-
-
-def _merge_duplicates(
-    rows: Int32[np.ndarray, " entries"], cols: Int32[np.ndarray, " entries"], n: int
-) -> tuple[Int32[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"], bool]:
-    """The entries without repetitions, and whether they stand in row-major order."""
-    ascending = (rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))
-    if ascending.all():
-        return rows, cols, True
-    first = np.unique(rows.astype(np.int64) * n + cols, return_index=True)[1]
-    if first.size < rows.size:
-        keep = np.sort(first)
-        rows, cols = rows[keep], cols[keep]
-    return rows, cols, bool((first[1:] > first[:-1]).all())
-
-
-def _group(
-    keys: Int32[np.ndarray, " nnz"], values: Int32[np.ndarray, " nnz"]
-) -> dict[int, list[int]]:
-    order = np.lexsort((values, keys))
-    unique, starts = np.unique(keys[order], return_index=True)
-    groups = np.split(values[order], starts[1:]) if unique.size else []
-    return {int(key): group.tolist() for key, group in zip(unique, groups, strict=True)}

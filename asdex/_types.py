@@ -16,10 +16,17 @@ ColoringMode: TypeAlias = JacobianMode | HessianMode
 """AD mode that a coloring was computed for."""
 
 OutputFormat: TypeAlias = Literal[
-    "bcoo", "bcsr", "dense", "numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc"
+    "bcoo",
+    "bcsr",
+    "dense",
+    "operator",
+    "numpy_dense",
+    "scipy_coo",
+    "scipy_csr",
+    "scipy_csc",
 ]
 """Type of a result: `BCOO` or `BCSR` of `jax.experimental.sparse`, `jax.Array`,
-`numpy.ndarray` or one of SciPy's sparse arrays."""
+`SparseJacobian`, `numpy.ndarray` or one of SciPy's sparse arrays."""
 
 ChunkSize: TypeAlias = int | Literal["auto"] | None
 """How many colors to process at a time; `None` stands for all."""
@@ -32,6 +39,7 @@ JACOBIAN_MODES: tuple[JacobianMode, ...] = (*ONE_SIDED_MODES, BIDIRECTIONAL)
 
 HESSIAN_MODES: tuple[HessianMode, ...] = get_args(HessianMode)
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
+OPERATOR = "operator"
 HOST_FORMATS = ("numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc")
 
 

@@ -1,0 +1,88 @@
+"""Solves by compiled libraries that NumPy and SciPy call, on the host.
+
+Nothing here may call JAX: a callback that waits for a computation of JAX can wait for
+ever, since the program that called it occupies the threads.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Inexact, PyTree
+
+from .backend import Solution
+
+Values: TypeAlias = Inexact[np.ndarray, " nnz"]
+Columns: TypeAlias = Inexact[np.ndarray, "n k"]
+HostSolution: TypeAlias = tuple[Columns, bool]
+
+HostSolver: TypeAlias = Callable[[Values, Columns, bool], HostSolution]
+"""Solves `A X = B`, transposed or not, for `k` right-hand sides, and says whether `A` is
+singular. It gets finite values only; what it returns for singular ones does not matter."""
+
+
+@dataclass(frozen=True, eq=False)
+class Host:
+    """Calls a solver on the host: one factorization per matrix and call.
+
+    Right-hand sides that a batch has in common with one matrix are solved for together.
+    """
+
+    solver: HostSolver
+
+    def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
+        return data
+
+    def solve(
+        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
+    ) -> Solution:
+        shapes = jax.ShapeDtypeStruct(b.shape, b.dtype), jax.ShapeDtypeStruct((), bool)
+        return jax.pure_callback(
+            partial(_solve_batch, self.solver, transposed),
+            shapes,
+            factors,
+            b,
+            vmap_method="expand_dims",
+        )
+
+
+def _solve_batch(
+    solver: HostSolver, transposed: bool, data: Array, b: Array
+) -> tuple[Inexact[np.ndarray, "*batch n"], Bool[np.ndarray, "*batch"]]:
+    """Solve for all matrices `data[k]` and right-hand sides `b[k]` of a batch.
+
+    Along an axis where `data` has size 1, the right-hand sides belong to the same matrix.
+    """
+    values, rhs = np.asarray(data), np.asarray(b)
+    sizes = values.shape[:-1]
+    batch = np.broadcast_shapes(sizes, rhs.shape[:-1])
+    n = rhs.shape[-1]
+    axes = sorted(range(len(sizes)), key=lambda axis: sizes[axis] == 1)
+    matrices = [axis for axis in axes if sizes[axis] != 1]
+    count = int(np.prod([sizes[axis] for axis in matrices], dtype=int))
+    ordered = np.broadcast_to(rhs, (*batch, n)).transpose(*axes, len(axes))
+    columns = ordered.reshape(count, -1, n).swapaxes(1, 2)
+    x, singular = np.empty_like(columns), np.zeros((count, columns.shape[2]), bool)
+    for k, matrix in enumerate(values.reshape(count, -1)):
+        x[k], singular[k] = _solve_one(solver, transposed, matrix, columns[k])
+    ordered_sizes = [batch[axis] for axis in axes]
+    back = np.argsort(axes)
+    return (
+        x.swapaxes(1, 2).reshape(*ordered_sizes, n).transpose(*back, len(axes)),
+        singular.reshape(ordered_sizes).transpose(back),
+    )
+
+
+def _solve_one(
+    solver: HostSolver, transposed: bool, values: Values, columns: Columns
+) -> HostSolution:
+    nothing = np.full_like(columns, np.nan)
+    # Pivots cannot be chosen among NaN, and libraries answer that in ways of their own.
+    if not np.isfinite(values).all():
+        return nothing, False
+    with np.errstate(all="ignore"):
+        x, singular = solver(values, columns, transposed)
+    return (nothing, True) if singular else (x, False)

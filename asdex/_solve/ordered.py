@@ -1,0 +1,74 @@
+"""A sparse matrix with rows and columns in another order, as SuperLU takes it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Inexact, Int32
+
+from .._pattern import SparsityPattern
+from .._structure import compress_lines
+from .host import Columns, Values
+
+
+class Ordered(NamedTuple):
+    """Row `rows[k]` and column `cols[k]` come at place `k`, compressed by columns.
+
+    `indptr` and `indices` are those of CSC, and `source` says which entry of the pattern
+    stands where among its values.
+    """
+
+    rows: Int32[np.ndarray, " n"]
+    cols: Int32[np.ndarray, " n"]
+    indptr: Int32[np.ndarray, " pointers"]
+    indices: Int32[np.ndarray, " nnz"]
+    source: Int32[np.ndarray, " nnz"]
+
+    def matrix(self, values: Values) -> Any:
+        """The matrix in this order, which shares the index arrays."""
+        from scipy.sparse import csc_array
+
+        n = self.rows.size
+        matrix = csc_array((values[self.source], self.indices, self.indptr), shape=(n, n))
+        # SciPy would look for itself each time, and sort what is in order.
+        matrix.has_sorted_indices = matrix.has_canonical_format = True
+        return matrix
+
+    def solve(self, lu: Any, columns: Columns, transposed: bool) -> Columns:
+        """Substitute in the factors of the matrix, and undo the order."""
+        rows, cols = (self.cols, self.rows) if transposed else (self.rows, self.cols)
+        x = np.empty_like(columns)
+        x[cols] = lu.solve(columns[rows], "T" if transposed else "N")
+        return x
+
+    def backward_error(
+        self, matrix: Any, x: Columns, columns: Columns, transposed: bool
+    ) -> Inexact[np.ndarray, " k"]:
+        """The residual of each solution, in units of rounding of what it is made of."""
+        rows, cols = (self.cols, self.rows) if transposed else (self.rows, self.cols)
+        operator = matrix.T if transposed else matrix
+        residual = np.abs(operator @ x[cols] - columns[rows]).max(axis=0)
+        largest = np.abs(matrix.data).max() * np.abs(x).max(axis=0)
+        scale = largest + np.abs(columns).max(axis=0)
+        return residual / (np.finfo(columns.dtype).eps * np.maximum(scale, 1e-300))
+
+
+def order(
+    pattern: SparsityPattern, rows: Int32[np.ndarray, " n"], cols: Int32[np.ndarray, " n"]
+) -> Ordered:
+    """The pattern with row `rows[k]` and column `cols[k]` at place `k`. Cost: a sort."""
+    row_place, col_place = np.empty_like(rows), np.empty_like(cols)
+    row_place[rows] = col_place[cols] = np.arange(pattern.n)
+    compressed = compress_lines(col_place[pattern.cols], row_place[pattern.rows], pattern.n)
+    return Ordered(rows, cols, *compressed)
+
+
+def decompose(matrix: Any, **options: Any) -> Any:
+    """SuperLU's decomposition in the given order, or `None` if it met a zero pivot."""
+    from scipy.sparse.linalg import splu
+
+    try:
+        return splu(matrix, permc_spec="NATURAL", **options)
+    except RuntimeError as error:
+        if "singular" not in str(error):
+            raise
+        return None
