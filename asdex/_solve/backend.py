@@ -2,20 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Inexact, Integer, PyTree
+from jaxtyping import Array, Bool, Inexact, Integer
 
 from .._pattern import SparsityPattern
+from .._types import PyTree
 
 Solution: TypeAlias = tuple[Inexact[Array, " n"], Bool[Array, ""]]
 """The vector `x`, and whether the matrix was found singular."""
 
 
+@runtime_checkable
 class Backend(Protocol):
     """One way to solve `A x = b` for the matrices of one pattern.
 
