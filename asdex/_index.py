@@ -22,7 +22,8 @@ class IndexArray:
 
     The array is not copied: whoever builds an `IndexArray` gives its array away. The
     hash is computed on first use and kept; equality tries identity, then hash, then
-    content, so that comparing equal patterns built apart costs one pass over the data.
+    content. Two that are equal share one array from then on, so that comparing patterns
+    built apart costs one pass over the data, once.
     """
 
     __slots__ = ("_hash", "array")
@@ -44,11 +45,16 @@ class IndexArray:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if not isinstance(other, IndexArray) or hash(self) != hash(other):
+        if not isinstance(other, IndexArray):
             return False
-        return self.array.dtype == other.array.dtype and np.array_equal(
-            self.array, other.array
-        )
+        if self.array is other.array:
+            return True
+        if hash(self) != hash(other) or self.array.dtype != other.array.dtype:
+            return False
+        if not np.array_equal(self.array, other.array):
+            return False
+        other.array = self.array
+        return True
 
     def __reduce__(self) -> tuple[type, tuple[np.ndarray]]:
         # Python salts hashes anew in every process, so the kept one must not travel.

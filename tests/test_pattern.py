@@ -330,3 +330,20 @@ def test_transformations_pass_a_pattern_through(tmp_path):
     assert jax.lax.cond(x[0] > 0, lambda: pattern, example) == pattern
     eqx.tree_serialise_leaves(tmp_path / "leaves", pattern)
     assert eqx.tree_deserialise_leaves(tmp_path / "leaves", pattern) == pattern
+
+
+def test_equal_patterns_share_their_indices_once_compared():
+    first, second = (SparsityPattern([0, 1], [1, 0], (2, 2)) for _ in range(2))
+    assert first.rows is not second.rows
+    assert first == second
+    assert first.rows is second.rows
+    assert first != SparsityPattern([0, 1], [1, 1], (2, 2))
+
+
+def test_symmetry_of_a_pattern_survives_pickling():
+    pattern = SparsityPattern([0, 1], [1, 0], (2, 2))
+    for copied in (pickle.loads(pickle.dumps(pattern)), pattern):
+        assert copied.is_symmetric
+    assert pickle.loads(pickle.dumps(pattern)).is_symmetric
+    assert not SparsityPattern([0], [1], (2, 2)).is_symmetric
+    assert not SparsityPattern([0], [0], (1, 2)).is_symmetric
