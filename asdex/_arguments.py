@@ -16,10 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import PyTree
 
 from ._pattern import SparsityPattern
-from ._types import BIDIRECTIONAL, HESSIAN_MODES
+from ._types import BIDIRECTIONAL, HESSIAN_MODES, PyTree
 
 
 class Slot(NamedTuple):

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact, PyTree
+from jaxtyping import Array, Inexact
 
 from ._arguments import Bound, Inputs, is_aval, is_inexact
+from ._types import PyTree
 
 FlatFunction = Callable[..., tuple[Inexact[Array, "..."], "Extras"]]
 """Maps the flat vector, and the arrays that it does not hold, to the flat output."""

@@ -22,7 +22,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+
+from ._types import PyTree
 
 FilePath = str | os.PathLike[str]
 

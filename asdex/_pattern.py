@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32, Integer, Num, PyTree, Shaped
+from jaxtyping import Array, Int32, Integer, Num, Shaped
 
 from ._display import pattern_text
 from ._entries import group, is_symmetric, merge_duplicates
@@ -26,6 +26,7 @@ from ._io import (
     write_file,
 )
 from ._sparse import BCOO
+from ._types import PyTree
 
 
 class SparsityPattern(eqx.Module):

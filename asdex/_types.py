@@ -1,7 +1,14 @@
-"""Names of modes and formats."""
+"""Names of modes and formats, and the type of pytrees."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+if TYPE_CHECKING:
+    # That of jaxtyping is no type that a type checker can find. A strict one would
+    # complain of it in the programs of users, wherever a signature of ours names it.
+    PyTree: TypeAlias = Any
+else:
+    from jaxtyping import PyTree as PyTree
 
 JacobianMode: TypeAlias = Literal["fwd", "rev", "bidirectional"]
 """AD mode of a Jacobian: `"fwd"` pushes one JVP per color of the columns, `"rev"`

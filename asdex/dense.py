@@ -14,7 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Inexact, PyTree, Shaped
+from jaxtyping import Array, Inexact, Shaped
+
+from ._types import PyTree
 
 Flat = Inexact[Array, " n"]
 Unflatten = Callable[[Array], PyTree]

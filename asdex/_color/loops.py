@@ -26,7 +26,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
-from jaxtyping import Array, Bool, Int32, Integer, PyTree
+from jaxtyping import Array, Bool, Int32, Integer
+
+from .._types import PyTree
 
 T = TypeVar("T")
 
@@ -46,12 +48,12 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     called = jax.jit(kernel)
 
     @jax.jit
-    def jitted(*arguments: Int32[Array, "..."]) -> PyTree[Array]:
+    def jitted(*arguments: Int32[Array, "..."]) -> PyTree:
         with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
             return called(*arguments)
 
     @functools.wraps(kernel)
-    def run(*arguments: Integer[np.ndarray, "..."] | int) -> PyTree[np.ndarray]:
+    def run(*arguments: Integer[np.ndarray, "..."] | int) -> PyTree:
         padded = tuple(map(_pad, arguments))
         with jax.ensure_compile_time_eval(), jax.disable_jit(False):
             return jax.device_get(jitted(*jax.device_put(padded, _cpu())))

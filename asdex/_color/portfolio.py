@@ -74,7 +74,7 @@ class Portfolio(AbstractAlgorithm):
 
     budget: int = 300_000_000
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if not self.budget > 0:
             raise ValueError(f"budget must be positive. Got {self.budget}.")
 

@@ -11,8 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Inexact, PyTree, Shaped
+from jaxtyping import Array, Bool, Inexact, Shaped
 
+from .._types import PyTree
 from .dependence import identity
 from .detect import trace
 from .interpret import interpret

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32, Int64, Num, PyTree
+from jaxtyping import Array, Int32, Int64, Num
 
 from .._formats import Block, assembler, block_layout
 from .._sparse import BCOO, BCSR
 from .._structure import compress_lines, csr_structure
-from .._types import OutputFormat, check_choice
+from .._types import OutputFormat, PyTree, check_choice
 from .algebra import compiled, spread
 from .space import Space
 

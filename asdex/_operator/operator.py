@@ -1,18 +1,18 @@
 """`SparseJacobian`: a sparse matrix that is an ordinary JAX value."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num
 
 from .._pattern import SparsityPattern
 from .._solve import SolverName
 from .._sparse import BCOO, BCSR
 from .._structure import check_symmetric
+from .._types import PyTree
 from . import algebra, convert
 from .solve import solve
 from .space import Space
@@ -118,12 +118,12 @@ class SparseJacobian(eqx.Module):
         return self.data
 
     @property
-    def in_structure(self) -> PyTree[jax.ShapeDtypeStruct]:
+    def in_structure(self) -> PyTree:
         """What `mv` takes."""
         return self.domain.tree
 
     @property
-    def out_structure(self) -> PyTree[jax.ShapeDtypeStruct]:
+    def out_structure(self) -> PyTree:
         """What `mv` returns."""
         return self.codomain.tree
 
@@ -149,14 +149,18 @@ class SparseJacobian(eqx.Module):
         """
         return algebra.multiply_transposed(self, u)
 
-    def mv_flat(self, x: Num[Array, "*batch n"]) -> Num[Array, "*batch m"]:
+    def mv_flat(self, x: Num[Array | np.ndarray, "*batch n"]) -> Num[Array, "*batch m"]:
         """`A x` for a flat vector; see `mv`."""
         return self.flat.mv(x)
 
-    def rmv_flat(self, u: Num[Array, "*batch m"]) -> Num[Array, "*batch n"]:
+    def rmv_flat(self, u: Num[Array | np.ndarray, "*batch m"]) -> Num[Array, "*batch n"]:
         """`A^T u` for a flat vector; see `rmv`."""
         return self.flat.rmv(u)
 
+    @overload
+    def __matmul__(self, other: "SparseJacobian") -> "SparseJacobian": ...
+    @overload
+    def __matmul__(self, other: ArrayLike) -> Num[Array, "..."]: ...
     def __matmul__(self, other: Any) -> Any:
         """The product with another operator, a flat vector or a dense matrix.
 
@@ -168,7 +172,7 @@ class SparseJacobian(eqx.Module):
             return algebra.product(self, other)
         return algebra.multiply_matrix(self, other)
 
-    def __rmatmul__(self, other: Any) -> Any:
+    def __rmatmul__(self, other: ArrayLike) -> Num[Array, "..."]:
         """A row vector `(m,)` or a dense matrix `(*batch, k, m)` times the matrix."""
         return algebra.multiply_matrix_from_left(other, self)
 
@@ -176,7 +180,8 @@ class SparseJacobian(eqx.Module):
 
     @property
     def T(self) -> "SparseJacobian":
-        """The transpose. Costs nothing: entries keep their order."""
+        """The transpose. Costs nothing, as entries keep their order, or one gather for
+        an operator that is declared symmetric, whose pattern is kept."""
         return algebra.transpose(self)
 
     @property

@@ -7,11 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Num, PyTree
+from jaxtyping import Array, Bool, Num
 
 from .._errors import SingularMatrixError
 from .._solve import SOLVERS, SolverName, solve_flat
-from .._types import check_choice
+from .._types import PyTree, check_choice
 from .algebra import compiled
 
 if TYPE_CHECKING:

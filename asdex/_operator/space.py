@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.dtypes import float0
-from jaxtyping import Array, Num, PyTree
+from jaxtyping import Array, Num
 
 from .._arguments import Inputs
 from .._flat import cast, common_dtype
 from .._pattern import SparsityPattern
+from .._types import PyTree
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact, PyTree
+from jaxtyping import Array, Inexact
 
 from .._pattern import SparsityPattern
 from .._structure import CompressedStructure, csc_structure, csr_structure
+from .._types import PyTree
 from .backend import Backend, ByPlatform, Solution, is_finite, nan_where, take
 from .superlu import plan_superlu
 

@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Inexact, PyTree
+from jaxtyping import Array, Bool, Inexact
 
+from .._types import PyTree
 from .backend import Solution
 
 Values: TypeAlias = Inexact[np.ndarray, " nnz"]

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Inexact, Int32, PyTree
+from jaxtyping import Array, Inexact, Int32
 
 from .._pattern import SparsityPattern
+from .._types import PyTree
 from .backend import Backend, Solution
 
 _MISSING = (
