@@ -48,12 +48,12 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     called = jax.jit(kernel)
 
     @jax.jit
-    def jitted(*arguments: Int32[Array, "..."]) -> PyTree:
+    def jitted(*arguments: Int32[Array, "..."]) -> PyTree[Array]:
         with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
             return called(*arguments)
 
     @functools.wraps(kernel)
-    def run(*arguments: Integer[np.ndarray, "..."] | int) -> PyTree:
+    def run(*arguments: Integer[np.ndarray, "..."] | int) -> PyTree[np.ndarray]:
         padded = tuple(map(_pad, arguments))
         with jax.ensure_compile_time_eval(), jax.disable_jit(False):
             return jax.device_get(jitted(*jax.device_put(padded, _cpu())))

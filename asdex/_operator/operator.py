@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num
@@ -118,12 +119,12 @@ class SparseJacobian(eqx.Module):
         return self.data
 
     @property
-    def in_structure(self) -> PyTree:
+    def in_structure(self) -> PyTree[jax.ShapeDtypeStruct]:
         """What `mv` takes."""
         return self.domain.tree
 
     @property
-    def out_structure(self) -> PyTree:
+    def out_structure(self) -> PyTree[jax.ShapeDtypeStruct]:
         """What `mv` returns."""
         return self.codomain.tree
 
