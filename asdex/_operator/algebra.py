@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Inexact, Int32, Num, PyTree
+from jaxtyping import Array, ArrayLike, Inexact, Int32, Num
 
 from .. import _multiply
 from .._index import IndexArray, as_indices
 from .._multiply import group_sums, sum_lines
+from .._structure import find_entries
+from .._types import PyTree
 from .plans import (
     Map,
     diagonal_entries,
@@ -48,8 +50,7 @@ def multiply(a: "SparseJacobian", x: PyTree) -> PyTree:
 @compiled
 def multiply_transposed(a: "SparseJacobian", u: PyTree) -> PyTree:
     vector = a.codomain.ravel("u", u, a.batch_shape)
-    product = _multiply.multiply if a.symmetric else _multiply.multiply_transposed
-    return a.domain.unravel(_apply(product, a, vector))
+    return a.domain.unravel(_apply(_multiply.multiply_transposed, a, vector))
 
 
 def multiply_matrix(a: "SparseJacobian", x: ArrayLike) -> Num[Array, "..."]:
@@ -101,8 +102,14 @@ def with_data(a: "SparseJacobian", data: Num[Array, "..."]) -> "SparseJacobian":
 
 @compiled
 def transpose(a: "SparseJacobian") -> "SparseJacobian":
-    pattern = a.sparsity if a.symmetric else plan_transpose(a.sparsity)
-    return replace(a, sparsity=pattern, domain=a.codomain, codomain=a.domain)
+    spaces = {"domain": a.codomain, "codomain": a.domain}
+    if not a.symmetric:
+        return replace(a, sparsity=plan_transpose(a.sparsity), **spaces)
+    # The pattern stays as it is. The values are exchanged though they should be equal in
+    # pairs, because derivatives by them, and gradients that are operators, need not be.
+    pattern = a.sparsity
+    mirror = find_entries(pattern, pattern.cols, pattern.rows)
+    return replace(a, data=_take(a.data, mirror), **spaces)
 
 
 @compiled
@@ -269,7 +276,7 @@ def row_sums(a: "SparseJacobian") -> PyTree:
 def norm(a: "SparseJacobian", ord: Any) -> Inexact[Array, "*batch"]:
     if ord not in ("fro", 1, "inf", math.inf):
         raise ValueError(f"ord must be 'fro', 1 or 'inf'. Got {ord!r}.")
-    return _norm(a, ord)
+    return _norm(a, ord) if a.nnz else jnp.zeros(a.batch_shape, a.data.real.dtype)
 
 
 @partial(compiled, static_argnames="ord")
