@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
+from typing import NoReturn, Protocol, TypeAlias, runtime_checkable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -119,6 +118,6 @@ def refuse(
     )
 
 
-def is_finite(values: Any) -> Bool[Array, ""]:
+def is_finite(values: Inexact[Array, "..."]) -> Bool[Array, ""]:
     """Whether no number among them is infinite or NaN."""
-    return jax.numpy.isfinite(values).all()
+    return jnp.isfinite(values).all()

@@ -1,9 +1,10 @@
 """Banded matrices, by LAPACK on the host."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 
 from .._pattern import SparsityPattern
 from .backend import Backend, refuse
@@ -13,49 +14,89 @@ _MAX_STORAGE = 2**28
 """Places in band storage above which a band is taken for a mistake: 2 GiB in float64."""
 
 
-def plan_banded(pattern: SparsityPattern) -> Backend:
-    """LU decomposition with partial pivoting in band storage.
+class Band(NamedTuple):
+    """How many diagonals below the main one have entries, and how many above it.
 
-    Cost: O(n l (l + u)) with `l` diagonals below the main one and `u` above it.
-    Raises `ValueError` if the band would fill gigabytes.
+    In the order of rows and columns alike in which `order[k]` comes at place `k`.
     """
-    lower, upper = bandwidths(pattern)
-    height = 2 * lower + upper + 1
-    if height * pattern.n > _MAX_STORAGE:
-        farthest = np.argsort(-np.abs(pattern.rows - pattern.cols))[:1]
-        refuse(
-            "banded", pattern, farthest, "all entries near the diagonal", "solver='superlu'"
-        )
-    row_in_band = lower + upper + pattern.rows.astype(np.int64) - pattern.cols
-    return Host(_Band(lower, upper, pattern.n, pattern.cols * height + row_in_band))
-
-
-def bandwidths(pattern: SparsityPattern) -> tuple[int, int]:
-    """How many diagonals below the main one have entries, and how many above it."""
-    distance = pattern.cols.astype(np.int64) - pattern.rows
-    return int(-distance.min(initial=0)), int(distance.max(initial=0))
-
-
-@dataclass(frozen=True, eq=False)
-class _Band:
-    """Solves by `gbtrf` and `gbtrs`. `places` says where each entry goes in memory."""
 
     lower: int
     upper: int
-    n: int
+    order: Int32[np.ndarray, " n"]
+
+    @property
+    def height(self) -> int:
+        """Rows of LAPACK's band storage, with room for the fill above the band."""
+        return 2 * self.lower + self.upper + 1
+
+
+def plan_banded(pattern: SparsityPattern) -> Backend:
+    """LU decomposition with partial pivoting in band storage.
+
+    Cost: O(n l (l + u)) with `l` diagonals below the main one and `u` above it, in the
+    order of `narrowest_band`. Raises `ValueError` if the band would fill gigabytes.
+    """
+    band = narrowest_band(pattern)
+    place = np.empty_like(band.order)
+    place[band.order] = np.arange(pattern.n)
+    rows, cols = place[pattern.rows], place[pattern.cols]
+    if band.height * pattern.n > _MAX_STORAGE:
+        farthest = np.argsort(-np.abs(rows - cols))[:1]
+        needs = "an order of the unknowns with all entries near the diagonal"
+        refuse("banded", pattern, farthest, needs, "solver='superlu'")
+    row_in_band = band.lower + band.upper + rows.astype(np.int64) - cols
+    return Host(_Banded(band, cols * band.height + row_in_band))
+
+
+def narrowest_band(pattern: SparsityPattern) -> Band:
+    """The band in the given order of the unknowns or in one that makes it narrow.
+
+    Fields of a problem in one dimension that stand one after another, or its periodic
+    boundary, make a wide band of one that is narrow (Cuthill and McKee, "Reducing the
+    bandwidth of sparse symmetric matrices", ACM '69). Cost: O(nnz).
+    """
+    given = _band(pattern, np.arange(pattern.n, dtype=np.int32))
+    if given.lower <= 1 and given.upper <= 1:
+        return given
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    ends = np.concatenate([pattern.rows, pattern.cols])
+    other_ends = np.concatenate([pattern.cols, pattern.rows])
+    graph = csr_array(
+        (np.ones(ends.size, np.int8), (ends, other_ends)), shape=pattern.shape
+    )
+    found = _band(pattern, reverse_cuthill_mckee(graph, symmetric_mode=True))
+    return min(given, found, key=lambda band: band.height)
+
+
+def _band(pattern: SparsityPattern, order: Int32[np.ndarray, " n"]) -> Band:
+    place = np.empty(pattern.n, np.int64)
+    place[order] = np.arange(pattern.n)
+    distance = place[pattern.cols] - place[pattern.rows]
+    return Band(int(-distance.min(initial=0)), int(distance.max(initial=0)), order)
+
+
+@dataclass(frozen=True, eq=False)
+class _Banded:
+    """Solves by `gbtrf` and `gbtrs`. `places` says where each entry goes in memory."""
+
+    band: Band
     places: Int64[np.ndarray, " nnz"]
 
     def __call__(self, values: Values, columns: Columns, transposed: bool) -> HostSolution:
         from scipy.linalg.lapack import get_lapack_funcs
 
+        lower, upper, order = self.band
         factor, substitute = get_lapack_funcs(("gbtrf", "gbtrs"), dtype=values.dtype)
-        # Column by column, as Fortran has it, with room for the fill above the band.
-        band = np.zeros((self.n, 2 * self.lower + self.upper + 1), values.dtype)
-        band.reshape(-1)[self.places] = values
-        factors, pivots, info = factor(band.T, self.lower, self.upper, overwrite_ab=True)
+        # Column by column, as Fortran has it.
+        storage = np.zeros((order.size, self.band.height), values.dtype)
+        storage.reshape(-1)[self.places] = values
+        factors, pivots, info = factor(storage.T, lower, upper, overwrite_ab=True)
         if info > 0:
             return columns, True
-        x, _ = substitute(
-            factors, self.lower, self.upper, columns, pivots, trans=int(transposed)
+        x = np.empty_like(columns)
+        x[order], _ = substitute(
+            factors, lower, upper, columns[order], pivots, trans=int(transposed)
         )
         return x, False

@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Inexact, Int32, Int64, Integer, PyTree
+from jaxtyping import Array, Inexact, Int32, Int64, Integer
 
 from .._pattern import SparsityPattern
-from .backend import Backend, Solution, nan_where, pad_values, take
+from .._types import PyTree
+from .backend import Backend, Solution, is_finite, pad_values, take
 from .elimination import LU, factor_lu, is_singular, solve_lu
 from .orders import components
 
-_MAX_SIZES = 6
-"""Different block sizes that are told apart: each adds a program to be compiled."""
+_MAX_SIZES = 2
+"""Different block sizes that are told apart: each adds up to a second of compilation."""
 
 
 def plan_dense(pattern: SparsityPattern) -> Backend:
@@ -43,7 +44,7 @@ class DenseBlocks:
     matrix went, `rows` and `cols` what came there, `n` for nothing.
     """
 
-    sources: tuple[Int32[np.ndarray, "size size count"], ...]
+    sources: tuple[Int32[np.ndarray, "_ _ _"], ...]
     row_slot: Int32[np.ndarray, " n"]
     col_slot: Int32[np.ndarray, " n"]
     rows: Int32[np.ndarray, " slots"]
@@ -52,12 +53,15 @@ class DenseBlocks:
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
         padded = pad_values(data, 0.0, 1.0)
         groups = [factor_lu(take(padded, source)) for source in self.sources]
-        return groups, jnp.stack([is_singular(group) for group in groups]).any()
+        # LAPACK may take what is not finite for a zero pivot, or leave it alone.
+        is_known = is_finite(data)
+        singular = jnp.stack([is_singular(group) for group in groups]).any()
+        return groups, singular & is_known, is_known
 
     def solve(
         self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
     ) -> Solution:
-        groups, singular = factors
+        groups, singular, is_known = factors
         inside, outside = self.rows, self.col_slot
         if transposed:
             inside, outside = self.cols, self.row_slot
@@ -68,7 +72,8 @@ class DenseBlocks:
             piece = slots[start : start + size * count].reshape(size, count)
             solved.append(solve_lu(LU(*group), piece, transposed).reshape(-1))
             start += size * count
-        return nan_where(singular, take(jnp.concatenate(solved), outside))
+        x = take(jnp.concatenate(solved), outside)
+        return jnp.where(singular | ~is_known, jnp.full_like(x, jnp.nan), x), singular
 
 
 def _plan(
@@ -114,12 +119,11 @@ def _plan(
 
 
 def _padded_sizes(sizes: Integer[np.ndarray, " parts"]) -> Int64[np.ndarray, " parts"]:
-    """The sizes themselves; the next of 1, 2, 3, 4, 6, 8, 12, ... if there are many."""
+    """The sizes themselves, or the next of 4, 8, 16, ... if there are many of them."""
     if np.unique(sizes).size <= _MAX_SIZES:
         return sizes.astype(np.int64)
-    powers = 2 ** np.arange(int(sizes.max()).bit_length() + 1)
-    classes = np.union1d(powers, 3 * powers[:-1])
-    return classes[np.searchsorted(classes, sizes)]
+    powers = 4 * 2 ** np.arange(int(sizes.max()).bit_length())
+    return powers[np.searchsorted(powers, sizes)]
 
 
 def _ranks(part: Integer[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:

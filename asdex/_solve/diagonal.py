@@ -105,4 +105,4 @@ class Tridiagonal:
         x = lax.linalg.tridiagonal_solve(lower, diagonal, upper, padded[:, None])
         x = x[: b.size, 0]
         singular = jnp.isnan(x).any() & is_finite(factors)
-        return nan_where(singular | ~is_known, x)[0], singular
+        return jnp.where(singular | ~is_known, jnp.full_like(x, jnp.nan), x), singular

@@ -4,6 +4,7 @@ Nothing here may call JAX: a callback that waits for a computation of JAX can wa
 ever, since the program that called it occupies the threads.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -51,29 +52,26 @@ class Host:
 
 
 def _solve_batch(
-    solver: HostSolver, transposed: bool, data: Array, b: Array
+    solver: HostSolver, transposed: bool, data: Array | np.ndarray, b: Array | np.ndarray
 ) -> tuple[Inexact[np.ndarray, "*batch n"], Bool[np.ndarray, "*batch"]]:
     """Solve for all matrices `data[k]` and right-hand sides `b[k]` of a batch.
 
     Along an axis where `data` has size 1, the right-hand sides belong to the same matrix.
     """
     values, rhs = np.asarray(data), np.asarray(b)
-    sizes = values.shape[:-1]
+    sizes, n = values.shape[:-1], rhs.shape[-1]
     batch = np.broadcast_shapes(sizes, rhs.shape[:-1])
-    n = rhs.shape[-1]
-    axes = sorted(range(len(sizes)), key=lambda axis: sizes[axis] == 1)
-    matrices = [axis for axis in axes if sizes[axis] != 1]
-    count = int(np.prod([sizes[axis] for axis in matrices], dtype=int))
+    axes = sorted(range(len(batch)), key=lambda axis: sizes[axis] == 1)
     ordered = np.broadcast_to(rhs, (*batch, n)).transpose(*axes, len(axes))
-    columns = ordered.reshape(count, -1, n).swapaxes(1, 2)
-    x, singular = np.empty_like(columns), np.zeros((count, columns.shape[2]), bool)
-    for k, matrix in enumerate(values.reshape(count, -1)):
+    count = math.prod(sizes)
+    columns = ordered.reshape(count, math.prod(batch) // max(count, 1), n).swapaxes(1, 2)
+    x, singular = np.empty_like(columns), np.zeros(columns.shape[::2], bool)
+    for k, matrix in enumerate(values.reshape(count, values.shape[-1])):
         x[k], singular[k] = _solve_one(solver, transposed, matrix, columns[k])
-    ordered_sizes = [batch[axis] for axis in axes]
     back = np.argsort(axes)
     return (
-        x.swapaxes(1, 2).reshape(*ordered_sizes, n).transpose(*back, len(axes)),
-        singular.reshape(ordered_sizes).transpose(back),
+        x.swapaxes(1, 2).reshape(ordered.shape).transpose(*back, len(axes)),
+        singular.reshape(ordered.shape[:-1]).transpose(back),
     )
 
 

@@ -37,8 +37,8 @@ def solve_flat(
     **Arguments:**
 
     - `solver`: by default chosen by the pattern, see `choose`.
-    - `symmetric`: promises that `A` equals its transpose, which spares derivatives the
-        transposed solve.
+    - `symmetric`: promises that `A` equals its transpose, so that derivatives take no
+        transposed solve. Second derivatives then hold for symmetric changes of `A`.
 
     **Raises:** `ValueError` if the matrix is not square, the shapes do not fit, or the
     solver is unknown or does not suit the pattern; `ImportError` if it is not installed.
@@ -66,7 +66,7 @@ def solve_flat(
         symmetric=symmetric,
         has_aux=True,
     )
-    return lax.convert_element_type(x, dtype), singular
+    return lax.convert_element_type(x, dtype), jnp.asarray(singular)
 
 
 def _check_shapes(

@@ -10,6 +10,7 @@ class _sparray:
     @property
     def T(self) -> csr_array: ...
     def toarray(self) -> np.ndarray: ...
+    def todense(self) -> np.ndarray: ...
     def tocsr(self) -> csr_array: ...
     def tocsc(self) -> csc_array: ...
     def tocoo(self) -> coo_array: ...
@@ -21,6 +22,7 @@ class _compressed(_sparray):
     indptr: np.ndarray
     indices: np.ndarray
     has_sorted_indices: bool
+    has_canonical_format: bool
     def __init__(
         self,
         arg1: Any,
@@ -34,6 +36,16 @@ class _compressed(_sparray):
 
 class csr_array(_compressed): ...
 class csc_array(_compressed): ...
+
+class bsr_array(_compressed):
+    def __init__(
+        self,
+        arg1: Any,
+        shape: tuple[int, ...] | None = ...,
+        dtype: Any = ...,
+        copy: bool = ...,
+        blocksize: tuple[int, int] | None = ...,
+    ) -> None: ...
 
 class coo_array(_sparray):
     row: np.ndarray

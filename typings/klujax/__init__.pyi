@@ -1,0 +1,3 @@
+import jax
+
+def solve(Ai: jax.Array, Aj: jax.Array, Ax: jax.Array, b: jax.Array) -> jax.Array: ...
