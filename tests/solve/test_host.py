@@ -1,0 +1,207 @@
+"""What happens on the host: one factorization per matrix, and the order that suits it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+from scipy.linalg import lapack
+
+from asdex import SparsityPattern
+from asdex._solve import SolverName, solve_flat
+from asdex._solve.host import Host, _solve_batch
+from asdex._solve.ordered import order
+from asdex._solve.superlu import _Sparse, plan_superlu
+
+from .cases import CASES, check_close, from_mask, grid_mask, scatter, solver_for
+
+
+class Counter:
+    """Counts how often a function is called."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self.function, self.calls = function, 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        return self.function(*args, **kwargs)
+
+
+@pytest.fixture
+def factorizations(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    """Counts factorizations by SuperLU and in band storage."""
+    counter = Counter(scipy.sparse.linalg.splu)
+    get_functions = lapack.get_lapack_funcs
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        factor, substitute = get_functions(*args, **kwargs)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            counter.calls += 1
+            return factor(*args, **kwargs)
+
+        return counted, substitute
+
+    monkeypatch.setattr(scipy.sparse.linalg, "splu", counter)
+    monkeypatch.setattr(lapack, "get_lapack_funcs", counting)
+    return counter
+
+
+ON_HOST = {"superlu": "random", "banded": "wide_below", "triangular": "hidden_triangle"}
+
+
+@pytest.mark.parametrize("solver", ON_HOST)
+def test_one_factorization_for_each_matrix(solver: SolverName, factorizations: Counter):
+    a = CASES[ON_HOST[solver]]
+    solve = solver_for(a, solver)
+    data, b = jnp.asarray(a.data), jnp.asarray(a.rhs())
+    many = jnp.asarray(a.rhs(5))
+    matrices = jnp.stack([data, 2 * data])
+    columns = jax.vmap(solve, (None, 0))
+    expected = [
+        (solve, (data, b), 1),
+        (columns, (data, many), 1),
+        (jax.vmap(columns, (None, 0)), (data, jnp.stack([many] * 3)), 1),
+        (jax.vmap(columns, (0, None)), (matrices, many), 2),
+        (jax.vmap(jax.vmap(solve, (0, None)), (None, 0)), (matrices, many), 2),
+        (jax.vmap(solve), (matrices, many[:2]), 2),
+        (jax.jacrev(solve, 1), (data, b), 1),
+        (jax.jacfwd(solve, 1), (data, b), 1),
+        # The solution, and the transposed solve of all cotangents.
+        (jax.jacrev(solve, 0), (data, b), 2),
+    ]
+    for function, args, count in expected:
+        compiled = jax.jit(function).lower(*args).compile()
+        factorizations.calls = 0
+        jax.block_until_ready(compiled(*args))
+        assert factorizations.calls == count
+
+
+def test_pure_solvers_factor_once_for_derivatives():
+    a = CASES["full"]
+    data, b = jnp.asarray(a.data), jnp.asarray(a.rhs())
+    jacobian = jax.jacrev(solver_for(a, "dense"), (0, 1))
+    text = jax.jit(jacobian).lower(data, b).as_text()
+    assert text.count("lapack_dgetrf") == 1
+
+
+@pytest.mark.parametrize(
+    ("data_batch", "b_batch"),
+    [((), ()), ((1,), (4,)), ((3,), (3,)), ((3, 1), (3, 4)), ((1, 3), (4, 1)),
+     ((2, 1, 3), (1, 4, 1)), ((1, 1), (1, 1)), ((1, 2), (3, 2)), ((0,), (0,))],
+)  # fmt: skip
+def test_batches_on_the_host(data_batch: tuple[int, ...], b_batch: tuple[int, ...]):
+    def divide(values: np.ndarray, columns: np.ndarray, transposed: bool) -> Any:
+        assert not transposed
+        return columns / values[:, None], bool(values[0] < 0)
+
+    rng = np.random.default_rng(0)
+    data, b = rng.normal(size=(*data_batch, 3)), rng.normal(size=(*b_batch, 3))
+    x, singular = _solve_batch(divide, False, data, b)
+    expected = np.broadcast_to(data[..., :1] < 0, (b / data).shape)
+    np.testing.assert_array_equal(singular, expected[..., 0])
+    np.testing.assert_allclose(x, np.where(expected, np.nan, b / data))
+
+
+def sparse_solver(pattern: SparsityPattern) -> _Sparse:
+    backend = plan_superlu(pattern)
+    assert isinstance(backend, Host)
+    assert isinstance(backend.solver, _Sparse)
+    return backend.solver
+
+
+GRID = from_mask(grid_mask(7, 5))
+
+
+def dominant(by_rows: bool) -> np.ndarray:
+    matrix = GRID.dense()
+    np.fill_diagonal(matrix, 0)
+    np.fill_diagonal(matrix, -np.abs(matrix).sum(axis=int(by_rows)))
+    return matrix
+
+
+def definite() -> np.ndarray:
+    matrix = np.abs(GRID.dense())
+    matrix = matrix + matrix.T
+    np.fill_diagonal(matrix, 0)
+    shift = 1e-2 - np.linalg.eigvalsh(matrix).min()
+    return matrix + shift * np.eye(len(matrix))
+
+
+def indefinite() -> np.ndarray:
+    matrix = GRID.dense() + GRID.dense().T
+    np.fill_diagonal(matrix, 1e-12)
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("matrix", "count"),
+    [
+        (dominant(by_rows=False), 1),
+        (dominant(by_rows=True), 1),
+        (definite(), 1),
+        # Without pivoting it would be wrong, as the residual tells.
+        (indefinite(), 2),
+        (GRID.dense(), 1),
+    ],
+    ids=["dominant columns", "dominant rows", "definite", "indefinite", "other"],
+)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_solves_without_pivoting(
+    matrix: np.ndarray, count: int, transposed: bool, factorizations: Counter
+):
+    pattern = GRID.pattern
+    solver = sparse_solver(pattern)
+    assert solver.for_diagonal is not None
+    columns = GRID.rhs(2).T
+    values = matrix[pattern.rows, pattern.cols]
+    factorizations.calls = 0
+    x, singular = solver(values, columns, transposed)
+    assert factorizations.calls == count
+    assert not singular
+    check_close(x, np.linalg.solve(matrix.T if transposed else matrix, columns))
+
+
+def test_an_order_of_its_own_for_blocks():
+    """Grids one after another, each driven by the one before."""
+    size, count = 100, 6
+    mask = np.kron(np.eye(count), grid_mask(10))
+    rng = np.random.default_rng(0)
+    for k in range(1, count):
+        rows = rng.integers(0, size, 200) + size * k
+        mask[rows, rng.integers(0, size, 200) + size * (k - 1)] = 1
+    pattern = SparsityPattern.from_dense(mask)
+    solver = sparse_solver(pattern)
+    values = rng.normal(size=pattern.nnz)
+    columns = rng.normal(size=(pattern.n, 1))
+    x, _ = solver(values, columns, False)
+    check_close(x, np.linalg.solve(scatter(pattern, values), columns), 1e-8)
+
+
+def test_orders_keep_the_matrix():
+    a = CASES["unsorted_random"]
+    rng = np.random.default_rng(0)
+    rows, cols = (rng.permutation(a.pattern.n).astype(np.int32) for _ in range(2))
+    matrix = order(a.pattern, rows, cols).matrix(a.data)
+    np.testing.assert_array_equal(matrix.toarray(), a.dense()[rows][:, cols])
+
+
+def test_large_arguments_do_not_block():
+    """A callback that waited for JAX could wait for ever."""
+    n = 200_000
+    line = np.arange(n)
+    pattern = SparsityPattern(
+        np.concatenate([line, line[2:], line[:-2]]),
+        np.concatenate([line, line[:-2], line[2:]]),
+        (n, n),
+    )
+    data = jnp.asarray(np.concatenate([np.full(n, 4.0), np.ones(2 * n - 4)]))
+
+    def twice(data, b):
+        x, _ = solve_flat(pattern, jnp.cos(data) ** 2 + data, jnp.exp(b), solver="banded")
+        return solve_flat(pattern, data, jnp.log1p(jnp.abs(x)), solver="banded")[0]
+
+    assert jnp.isfinite(jax.jit(twice)(data, jnp.ones(n))).all()

@@ -1,0 +1,127 @@
+"""Singular matrices give NaN and say so; other matrices of a batch do not suffer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from asdex import SparsityPattern
+from asdex._solve import SolverName, solve_flat
+
+from .cases import CASES, EACH_SOLVER, Case, check_close, each_solver, from_mask, shuffled
+
+QUIET: tuple[SolverName, ...] = (
+    "diagonal",
+    "tridiagonal",
+    "banded",
+    "block_diagonal",
+    "triangular",
+    "dense",
+    "superlu",
+    "cusolver",
+)
+"""All solvers but KLU, which ends the program."""
+
+
+def made_singular(a: Case) -> np.ndarray:
+    """The values with zeros in the row and column of one diagonal element, and there."""
+    row, col = a.pattern.rows[3], a.pattern.cols[3]
+    return np.where((a.pattern.rows == row) | (a.pattern.cols == col), 0.0, a.data)
+
+
+@pytest.mark.parametrize("solver", QUIET)
+def test_singular_values(solver: SolverName):
+    a = CASES[EACH_SOLVER[solver]]
+    solve = jax.jit(lambda data, b: solve_flat(a.pattern, data, b, solver=solver))
+    x, singular = solve(jnp.asarray(made_singular(a)), jnp.asarray(a.rhs()))
+    assert singular
+    assert jnp.isnan(x).all()
+
+
+@pytest.mark.parametrize("solver", QUIET)
+def test_one_singular_matrix_of_a_batch(solver: SolverName):
+    a = CASES[EACH_SOLVER[solver]]
+    data = np.stack([a.data, made_singular(a), 2 * a.data])
+    solve = jax.vmap(lambda data, b: solve_flat(a.pattern, data, b, solver=solver))
+    b = a.rhs(3)
+    x, singular = jax.jit(solve)(jnp.asarray(data), jnp.asarray(b))
+    np.testing.assert_array_equal(singular, [False, True, False])
+    assert jnp.isnan(x[1]).all()
+    for k in (0, 2):
+        check_close(x[k], np.linalg.solve(a.dense(data[k]), b[k]))
+
+
+@pytest.mark.parametrize("solver", ["tridiagonal", "banded", "dense", "superlu"])
+def test_dependent_rows(solver: SolverName):
+    """No entry is zero, but elimination leaves a pivot that is."""
+    a = from_mask(np.ones((2, 2)))
+    data = jnp.array([1.0, 2.0, 2.0, 4.0])
+    x, singular = solve_flat(a.pattern, data, jnp.ones(2), solver=solver)
+    assert singular
+    assert jnp.isnan(x).all()
+
+
+def test_klu_ends_the_program():
+    a = CASES["random"]
+    with pytest.raises((jax.errors.JaxRuntimeError, ValueError), match="singular"):
+        solve_flat(a.pattern, jnp.zeros(a.pattern.nnz), jnp.asarray(a.rhs()), solver="klu")
+
+
+STRUCTURALLY_SINGULAR = {
+    "empty row": np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1]]),
+    "no entries": np.zeros((4, 4)),
+    "no matching": np.array([[1, 0, 0], [1, 0, 0], [1, 1, 1]]),
+    "oblong parts": shuffled(
+        np.array([[1, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1]])
+    ),
+    "strict triangle": np.tri(5, k=-1),
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURALLY_SINGULAR)
+@pytest.mark.parametrize("solver", ["auto", "diagonal", "superlu", "klu", "dense"])
+def test_structurally_singular_patterns(name: str, solver: SolverName):
+    mask = STRUCTURALLY_SINGULAR[name]
+    pattern, n = SparsityPattern.from_dense(mask), len(mask)
+    data = jnp.ones(pattern.nnz)
+    x, singular = solve_flat(pattern, data, jnp.ones(n), solver=solver)
+    assert singular
+    assert jnp.isnan(x).all()
+    _, flags = jax.vmap(lambda b: solve_flat(pattern, data, b, solver=solver))(
+        jnp.ones((2, n))
+    )
+    assert flags.all()
+    grad = jax.grad(lambda b: solve_flat(pattern, data, b, solver=solver)[0].sum())
+    assert jnp.isnan(grad(jnp.ones(n))).all()
+
+
+@each_solver
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite(solver: SolverName, value: float):
+    a = CASES[EACH_SOLVER[solver]]
+    x, singular = solve_flat(
+        a.pattern, jnp.asarray(a.data).at[0].set(value), jnp.asarray(a.rhs()), solver=solver
+    )
+    assert not singular
+    # A row with an infinite element may determine its unknown: it is zero.
+    assert not np.isfinite(x).all() or (value == np.inf and (x == 0).any())
+    b = jnp.asarray(a.rhs()).at[0].set(value)
+    x, singular = solve_flat(a.pattern, jnp.asarray(a.data), b, solver=solver)
+    assert not singular
+    assert not jnp.isfinite(x).all()
+
+
+@pytest.mark.parametrize("solver", ["dense", "superlu", "banded"])
+def test_nearly_singular_matrices_are_solved(solver: SolverName):
+    a = from_mask(np.ones((2, 2)))
+    data = np.array([1.0, 1.0, 1.0, 1.0 + 1e-9])
+    x, singular = solve_flat(a.pattern, jnp.asarray(data), jnp.ones(2), solver=solver)
+    assert not singular
+    check_close(x, np.linalg.solve(a.dense(data), np.ones(2)), 1e-5)
+
+
+def test_derivatives_at_a_singular_matrix_are_nan():
+    a = CASES["random"]
+    data, b = jnp.asarray(made_singular(a)), jnp.asarray(a.rhs())
+    grad = jax.jit(jax.grad(lambda data: solve_flat(a.pattern, data, b)[0].sum()))(data)
+    assert jnp.isnan(grad).all()
