@@ -1,12 +1,13 @@
 """Names of modes and formats, and the type of pytrees."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     # That of jaxtyping is no type that a type checker can find. A strict one would
     # complain of it in the programs of users, wherever a signature of ours names it.
-    PyTree: TypeAlias = Any
+    # (Pyright takes `x | y` for a union of types if `x` is of an alias made by `=`.)
+    from typing import Any as PyTree
 else:
     from jaxtyping import PyTree as PyTree
 
