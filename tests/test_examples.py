@@ -1,0 +1,65 @@
+"""The examples run, at small sizes, and print what they promise."""
+
+import re
+import runpy
+import sys
+import types
+from pathlib import Path
+
+import jax
+import pytest
+from jax.test_util import check_grads
+
+FOLDER = Path(__file__).parent.parent / "docs" / "examples"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run an example as its reader does, and return what it prints."""
+
+    def run(name, *options):
+        monkeypatch.setattr(sys, "argv", [name, *options])
+        runpy.run_path(str(FOLDER / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def number(before, text):
+    """The number that stands after a text, whatever the spaces."""
+    return float(re.findall(rf"{before}\s+([\d.e+-]+)", text)[0])
+
+
+def test_implicit_layer(run):
+    sizes = ["--side", "8", "--dense-side", "8", "--samples", "2", "--steps", "30"]
+    printed = run("implicit_layer.py", *sizes)
+    assert number("relative difference", printed) < 1e-8
+    before, after = re.findall(r"loss +(\S+) to (\S+)", printed)[0]
+    assert float(after) < float(before) / 10
+
+
+def test_the_layer_has_exact_derivatives():
+    names = types.SimpleNamespace(**runpy.run_path(str(FOLDER / "implicit_layer.py")))
+    layer, before, after = names.problem(6, 1)
+
+    @jax.jit
+    def loss(layer):
+        return names.loss(layer, before, after, names.sparse_correction)
+
+    check_grads(loss, (layer,), order=1, modes=["rev"])
+
+
+def test_bratu(run):
+    printed = run("bratu.py", "--side", "20", "--dense-side", "10")
+    residuals = [float(found) for found in re.findall(r"residual (\S+),", printed)]
+    assert len(residuals) == 5
+    assert max(residuals) < 1e-8
+    # Dense, sparse and by hand take the same steps.
+    assert len(set(re.findall(r"(\d+) iterations", printed))) == 1
+
+
+def test_ensemble(run):
+    printed = run("ensemble.py", "--size", "1000", "--dense-size", "20", "--members", "8")
+    assert "8 of 8 converged" in printed
+    theory = number("in theory", printed)
+    assert number("fastest reaction +effectiveness", printed) == pytest.approx(theory, 0.01)
