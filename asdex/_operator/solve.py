@@ -97,8 +97,8 @@ def _is_matrix(a: "SparseJacobian", b: PyTree) -> bool:
 
 
 def _solve_vector(
-    a: "SparseJacobian", solver: SolverName, b: Num[Array, "*batch n"]
-) -> tuple[Num[Array, "*batch n"], Bool[Array, "*batch"]]:
+    a: "SparseJacobian", solver: SolverName, b: Num[Array, "... n"]
+) -> tuple[Num[Array, "... n"], Bool[Array, "..."]]:
     one = partial(solve_flat, a.sparsity, solver=solver, symmetric=a.symmetric)
     return jnp.vectorize(one, signature="(k),(n)->(n),()")(a.data, b)
 
