@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Int32, Integer, UInt64
 
-from ._display import Colors, Drawing, coloring_text
+from ._display import Colors, Drawing, coloring_text, one_line
 from ._errors import InvalidColoringError
 from ._html import coloring_html
 from ._index import Derived, IndexArray, as_indices
@@ -237,6 +237,9 @@ class ColoredPattern(eqx.Module):
 
     def __hash__(self) -> int:
         return hash((self.sparsity, self._colors, self.mode, self.symmetric))
+
+    def __pdoc__(self, **options: Any) -> Any:
+        return one_line(self)
 
     def __repr__(self) -> str:
         return (

@@ -8,7 +8,7 @@ compressed form, whose axis of rows (where rows are colored: of columns) is scal
 so that lines stay opposite each other.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Integer
@@ -205,3 +205,13 @@ def _beside(matrix: list[str], compressed: list[str]) -> list[str]:
         f"{left} {'→' if k == middle else ' '} {right}".rstrip()
         for k, (left, right) in enumerate(zip(matrix, compressed, strict=True))
     ]
+
+
+def one_line(value: Any) -> Any:
+    """How a module that holds `value` prints it: by its `repr`, not field by field.
+
+    For `__pdoc__`, which the library that Equinox prints modules with calls.
+    """
+    from wadler_lindig import TextDoc
+
+    return TextDoc(repr(value))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Integer, Num, Shaped
 
-from ._display import pattern_text
+from ._display import one_line, pattern_text
 from ._entries import group, is_symmetric, merge_duplicates
 from ._html import pattern_html
 from ._index import INT32, Deferred, Derived, IndexArray, as_indices
@@ -331,6 +331,9 @@ class SparsityPattern(eqx.Module):
 
     def __hash__(self) -> int:
         return hash((self._rows, self._cols, self.shape))
+
+    def __pdoc__(self, **options: Any) -> Any:
+        return one_line(self)
 
     def __repr__(self) -> str:
         local = ", local" if self.is_local else ""

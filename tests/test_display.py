@@ -2,6 +2,8 @@
 
 import time
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -220,3 +222,20 @@ def test_coloring_says_how_many_colors_are_needed():
     assert "3 JVPs (instead of 5 VJPs or 5 JVPs), no coloring has fewer than 2" in text
     path = str(asdex.jacobian_coloring_from_sparsity(cycle[:4], mode="fwd"))
     assert "fewer" not in path
+
+
+def test_a_module_that_holds_them_prints_a_line_for_each():
+    class Model(eqx.Module):
+        coloring: asdex.ColoredPattern
+        pattern: asdex.SparsityPattern
+        jacobian: asdex.SparseJacobian
+
+    coloring = asdex.jacobian_coloring(jnp.sin, jnp.ones(3))
+    jacobian = asdex.jacobian_from_coloring(jnp.sin, coloring, "operator")(jnp.ones(3))
+    model = Model(coloring, coloring.sparsity, jacobian)
+    assert repr(model).splitlines()[1:-1] == [
+        "  coloring=ColoredPattern(shape=(3, 3), nnz=3, num_colors=1, mode='fwd', "
+        "symmetric=False),",
+        "  pattern=SparsityPattern(shape=(3, 3), nnz=3),",
+        "  jacobian=SparseJacobian(shape=(3, 3), nnz=3, dtype=float64)",
+    ]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num
 
+from .._display import one_line
 from .._pattern import SparsityPattern
 from .._solve import SolverName
 from .._sparse import BCOO, BCSR
@@ -340,6 +341,9 @@ class SparseJacobian(eqx.Module):
     ) -> PyTree:
         """`x` with `A x = b`; see `asdex.solve`."""
         return solve(self, b, solver=solver, throw=throw)
+
+    def __pdoc__(self, **options: Any) -> Any:
+        return one_line(self)
 
     def __repr__(self) -> str:
         shown = getattr(self.data, "dtype", self.data)
