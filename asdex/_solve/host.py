@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Inexact
 
@@ -42,13 +43,18 @@ class Host:
         self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
     ) -> Solution:
         shapes = jax.ShapeDtypeStruct(b.shape, b.dtype), jax.ShapeDtypeStruct((), bool)
-        return jax.pure_callback(
+        solution = jax.pure_callback(
             partial(_solve_batch, self.solver, transposed),
             shapes,
             factors,
             b,
             vmap_method="expand_dims",
         )
+        # Inside of `jax.shard_map` the results of a callback count as equal on all devices.
+        # This, which XLA removes, lets them vary as the arguments do.
+        varying = jnp.isnan(factors).any() | jnp.isnan(b).any()
+        x, singular = (jnp.where(False, varying.astype(y.dtype), y) for y in solution)
+        return x, singular
 
 
 def _solve_batch(
