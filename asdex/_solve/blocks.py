@@ -12,12 +12,19 @@ from .backend import Backend, Solution, is_finite, pad_values, take
 from .elimination import LU, factor_lu, is_singular, solve_lu
 from .orders import components
 
+_MAX_STORAGE = 2**28
+"""Elements of the blocks above which they are refused: 2 GiB in float64."""
+
 _MAX_SIZES = 2
 """Different block sizes that are told apart: each adds up to a second of compilation."""
 
 
 def plan_dense(pattern: SparsityPattern) -> Backend:
-    """LU decomposition of the dense matrix, with partial pivoting. Cost: O(n^3)."""
+    """LU decomposition of the dense matrix, with partial pivoting. Cost: O(n^3).
+
+    Raises `ValueError` if the matrix would fill gigabytes.
+    """
+    _check_storage("dense", np.asarray([pattern.n]))
     part, rank = np.zeros(pattern.n, np.int32), np.arange(pattern.n)
     return _plan(pattern, np.asarray([pattern.n]), part, rank, part, rank)
 
@@ -26,10 +33,11 @@ def plan_block_diagonal(pattern: SparsityPattern) -> Backend:
     """LU decompositions of the parts that have no entry in common, as dense matrices.
 
     Rows and columns of a part may stand anywhere in the matrix. Cost: O(size^3) for each,
-    vectorized over those of equal size.
+    vectorized over those of equal size. Raises `ValueError` if they would fill gigabytes.
     """
     row_part, col_part, count = components(pattern)
     sizes = np.bincount(row_part, minlength=count)
+    _check_storage("block_diagonal", _padded_sizes(sizes))
     return _plan(pattern, sizes, row_part, _ranks(row_part), col_part, _ranks(col_part))
 
 
@@ -55,13 +63,13 @@ class DenseBlocks:
         groups = [factor_lu(take(padded, source)) for source in self.sources]
         # LAPACK may take what is not finite for a zero pivot, or leave it alone.
         is_known = is_finite(data)
-        singular = jnp.stack([is_singular(group) for group in groups]).any()
-        return groups, singular & is_known, is_known
+        singular = is_known & jnp.stack([is_singular(group) for group in groups]).any()
+        return groups, singular, singular | ~is_known
 
     def solve(
         self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
     ) -> Solution:
-        groups, singular, is_known = factors
+        groups, singular, has_no_solution = factors
         inside, outside = self.rows, self.col_slot
         if transposed:
             inside, outside = self.cols, self.row_slot
@@ -73,7 +81,7 @@ class DenseBlocks:
             solved.append(solve_lu(LU(*group), piece, transposed).reshape(-1))
             start += size * count
         x = take(jnp.concatenate(solved), outside)
-        return jnp.where(singular | ~is_known, jnp.full_like(x, jnp.nan), x), singular
+        return jnp.where(has_no_solution, jnp.full_like(x, jnp.nan), x), singular
 
 
 def _plan(
@@ -116,6 +124,14 @@ def _plan(
         _inverse(row_slot, total),
         _inverse(col_slot, total),
     )
+
+
+def _check_storage(solver: str, sizes: Integer[np.ndarray, " parts"]) -> None:
+    if (sizes.astype(np.int64) ** 2).sum() > _MAX_STORAGE:
+        raise ValueError(
+            f"solver={solver!r} would fill gigabytes: it makes dense blocks, the largest "
+            f"of size {sizes.max()}. Use solver='superlu'."
+        )
 
 
 def _padded_sizes(sizes: Integer[np.ndarray, " parts"]) -> Int64[np.ndarray, " parts"]:

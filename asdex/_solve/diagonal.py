@@ -98,8 +98,8 @@ class Tridiagonal:
         lower, diagonal, upper = factors
         if transposed:
             lower, upper = jnp.roll(upper, 1), jnp.roll(lower, -1)
-        # With a finite right-hand side, NaN can only come from the matrix.
-        is_known = is_finite(b)
+        # From finite numbers, NaN can only come by a zero pivot.
+        is_known = is_finite(factors) & is_finite(b)
         padded = jnp.where(is_known, b, jnp.zeros_like(b))
         padded = jnp.pad(padded, (0, diagonal.size - b.size))
         x = lax.linalg.tridiagonal_solve(lower, diagonal, upper, padded[:, None])

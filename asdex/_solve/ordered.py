@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Inexact, Int32
+from jaxtyping import Int32
 
 from .._pattern import SparsityPattern
 from .._structure import compress_lines
@@ -40,16 +40,17 @@ class Ordered(NamedTuple):
         x[cols] = lu.solve(columns[rows], "T" if transposed else "N")
         return x
 
-    def backward_error(
-        self, matrix: Any, x: Columns, columns: Columns, transposed: bool
-    ) -> Inexact[np.ndarray, " k"]:
-        """The residual of each solution, in units of rounding of what it is made of."""
+    def is_backward_stable(
+        self, matrix: Any, x: Columns, columns: Columns, transposed: bool, limit: float
+    ) -> bool:
+        """Whether the residuals are within `limit` units of rounding of what they are
+        made of. `matrix` is the matrix in this order."""
         rows, cols = (self.cols, self.rows) if transposed else (self.rows, self.cols)
         operator = matrix.T if transposed else matrix
         residual = np.abs(operator @ x[cols] - columns[rows]).max(axis=0)
-        largest = np.abs(matrix.data).max() * np.abs(x).max(axis=0)
-        scale = largest + np.abs(columns).max(axis=0)
-        return residual / (np.finfo(columns.dtype).eps * np.maximum(scale, 1e-300))
+        scale = np.abs(matrix.data).max() * np.abs(x).max(axis=0)
+        scale += np.abs(columns).max(axis=0)
+        return bool((residual <= limit * np.finfo(columns.dtype).eps * scale).all())
 
 
 def order(

@@ -186,10 +186,10 @@ class _Sparse:
         if lu is None:
             return None
         x = ordered.solve(lu, columns, transposed)
-        if is_dominant:
-            return x
-        error = ordered.backward_error(matrix, x, columns, transposed)
-        return x if (error <= _MAX_ERROR).all() else None
+        is_stable = is_dominant or ordered.is_backward_stable(
+            matrix, x, columns, transposed, _MAX_ERROR
+        )
+        return x if is_stable else None
 
 
 def _is_dominant(order: _DiagonalOrder, ordered_values: Values) -> bool:
