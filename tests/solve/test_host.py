@@ -162,6 +162,7 @@ def test_solves_without_pivoting(
     x, singular = solver(values, columns, transposed)
     assert factorizations.calls == count
     assert not singular
+    assert not solver(values, np.zeros_like(columns), transposed)[0].any()
     check_close(x, np.linalg.solve(matrix.T if transposed else matrix, columns))
 
 

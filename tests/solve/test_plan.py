@@ -74,7 +74,7 @@ def test_solvers_that_do_not_suit_the_pattern(solver: SolverName):
         solve_flat(a.pattern, jnp.asarray(a.data), jnp.ones(3), solver=solver)
 
 
-def test_bands_that_would_fill_the_memory():
+def test_what_would_fill_the_memory():
     n = 100_000
     first, spokes = np.zeros(n - 1, int), np.arange(1, n)
     arrow = SparsityPattern(
@@ -84,6 +84,9 @@ def test_bands_that_would_fill_the_memory():
     )
     with pytest.raises(ValueError, match="solver='banded' needs an order"):
         solve_flat(arrow, jnp.ones(arrow.nnz), jnp.ones(n), solver="banded")
+    for solver in ("dense", "block_diagonal"):
+        with pytest.raises(ValueError, match=f"solver='{solver}' would fill .* 100000"):
+            solve_flat(arrow, jnp.ones(arrow.nnz), jnp.ones(n), solver=solver)
 
 
 def test_wrong_arguments(without_annotation_checks: None):
