@@ -1,0 +1,155 @@
+"""A program that shards operators over eight simulated devices; `test_sharding` runs it.
+
+It ends with an error if a result differs from the one on a single device.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import asdex
+from asdex import SparseJacobian
+
+DEVICES, N = 8, 12
+
+
+def residual(x: Array) -> Array:
+    """Tridiagonal, of a diagonal that dominates."""
+    return 9 * x + jnp.sin(jnp.roll(x, 1).at[0].set(0.0)) * x + jnp.pad(x[1:] ** 2, (0, 1))
+
+
+def window(x: Array) -> Array:
+    """Each output has eight inputs, so there are eight colors."""
+    return jnp.convolve(jnp.sin(x), jnp.arange(1.0, 9.0), "valid") ** 2
+
+
+def same(found: Any, expected: Any) -> None:
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+
+
+def main() -> None:
+    assert jax.device_count() == DEVICES
+    mesh = Mesh(np.array(jax.devices()), ("points",))
+    over_points = NamedSharding(mesh, P("points"))
+    points = jnp.linspace(-1, 1, 2 * DEVICES * N).reshape(2 * DEVICES, N)
+    sharded = jax.device_put(points, over_points)
+    make = asdex.jacobian(residual, points[0], output_format="operator")
+    expected = jax.vmap(jax.jacfwd(residual))(points)
+
+    batch = jax.jit(jax.vmap(make))(sharded)
+    assert batch.data.sharding.is_equivalent_to(over_points, 2)
+    same(batch.todense(), expected)
+    products_over_points(mesh, batch, sharded, np.asarray(expected))
+    solves_over_points(mesh, batch, sharded, np.asarray(expected))
+    derivatives_over_points(make, sharded, points)
+    colors_over_devices(mesh)
+    entries_over_devices(mesh)
+
+
+def products_over_points(
+    mesh: Mesh, batch: SparseJacobian, x: Array, expected: np.ndarray
+) -> None:
+    over_points = NamedSharding(mesh, P("points"))
+
+    def products(batch: SparseJacobian, x: Array) -> Any:
+        gram = batch.gram().shift(1.0) + batch.T
+        return batch.mv(x), batch.rmv(x), gram.mv(x), batch.norm("inf")
+
+    def check(found: Any) -> None:
+        column = np.asarray(x)[..., None]
+        transposed = np.swapaxes(expected, 1, 2)
+        gram = transposed @ expected + np.eye(N) + transposed
+        for result, matrix in zip(found, (expected, transposed, gram), strict=False):
+            same(result, (matrix @ column)[..., 0])
+        same(found[3], np.abs(expected).sum(2).max(1))
+
+    found = jax.jit(products)(batch, x)
+    assert all(leaf.sharding.is_equivalent_to(over_points, leaf.ndim) for leaf in found)
+    check(found)
+    by_hand = partial(jax.shard_map, mesh=mesh, in_specs=P("points"), out_specs=P("points"))
+    check(jax.jit(by_hand(products))(batch, x))
+    made_there = jax.jit(by_hand(lambda batch: batch.T * 2))(batch)
+    assert made_there.data.sharding.is_equivalent_to(over_points, 2)
+    same(made_there.todense(), 2 * np.swapaxes(expected, 1, 2))
+
+
+def solves_over_points(
+    mesh: Mesh, batch: SparseJacobian, b: Array, expected: np.ndarray
+) -> None:
+    """In pure JAX, and on the host, to which each device sends what it has."""
+    by_hand = partial(jax.shard_map, mesh=mesh, in_specs=P("points"), out_specs=P("points"))
+    solution = np.linalg.solve(expected, np.asarray(b)[..., None])[..., 0]
+    for solver in ("tridiagonal", "banded", "superlu"):
+        solve: Any = partial(SparseJacobian.solve, solver=solver)
+        same(jax.jit(solve)(batch, b), solution)
+        same(jax.jit(by_hand(jax.vmap(solve)))(batch, b), solution)
+        same(batch.solve(b, solver=solver), solution)
+
+
+def derivatives_over_points(make: Any, sharded: Array, points: Array) -> None:
+    def loss(points: Array) -> Array:
+        a = jax.vmap(make)(points)
+        return jnp.sum(a.solve(jnp.ones(N)) ** 2) + jnp.sum(a.mv(points) ** 2)
+
+    found = jax.jit(jax.grad(loss))(sharded)
+    assert found.sharding.is_equivalent_to(sharded.sharding, 2)
+    same(found, jax.grad(loss)(points))
+
+
+def colors_over_devices(mesh: Mesh) -> None:
+    """Each device computes the products of one color."""
+    over_colors = NamedSharding(mesh, P("points"))
+    x = jnp.linspace(0.1, 1, 20)
+    coloring = asdex.jacobian_coloring(window, x, mode="fwd")
+    assert coloring.num_colors == DEVICES
+    compress = asdex.compressed_jacobian_from_coloring(window, coloring)
+    compressed = jax.jit(compress, out_shardings=over_colors)(x)
+    assert compressed.sharding.is_equivalent_to(over_colors, 2)
+    assert {shard.data.shape[0] for shard in compressed.addressable_shards} == {1}
+    same(compressed, compress(x))
+    expected = jax.jacfwd(window)(x)
+
+    def operator(compressed: Array) -> SparseJacobian:
+        return asdex.decompress(compressed, coloring, "operator")
+
+    for a in (operator(compressed), jax.jit(operator)(compressed)):
+        same(a.todense(), expected)
+        same(a.mv(x), expected @ x)
+        same(
+            (a @ a.T).solve(jnp.ones(13)),
+            jnp.linalg.solve(expected @ expected.T, jnp.ones(13)),
+        )
+
+    whole = jax.jit(
+        lambda x: operator(compress(x)).mv(x), out_shardings=NamedSharding(mesh, P())
+    )
+    same(whole(x), expected @ x)
+
+
+def entries_over_devices(mesh: Mesh) -> None:
+    """The values of one large matrix, spread over devices."""
+    n = 4 * DEVICES
+    pattern = asdex.SparsityPattern.from_dense(np.eye(n) + np.eye(n, k=4))
+    pattern = asdex.SparsityPattern(pattern.rows[:-4], pattern.cols[:-4], (n, n))
+    assert pattern.nnz % DEVICES == 0
+    data = jnp.linspace(1, 2, pattern.nnz)
+    a = SparseJacobian(jax.device_put(data, NamedSharding(mesh, P("points"))), pattern)
+    expected = np.zeros((n, n))
+    expected[pattern.rows, pattern.cols] = data
+    x = jnp.linspace(0, 1, n)
+    same(jax.jit(SparseJacobian.mv)(a, x), expected @ np.asarray(x))
+    same(a.rmv(x), np.asarray(x) @ expected)
+    same((a @ a).todense(), expected @ expected)
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    main()

@@ -1,0 +1,238 @@
+"""Operators in the formats of other libraries, and the static maps behind them."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.sparse
+
+import asdex
+from asdex import SparseJacobian, SparsityPattern
+
+from .matrices import (
+    PATTERNS,
+    SYMMETRIC,
+    dense,
+    numbers,
+    operator,
+    symmetric_operator,
+)
+
+EVERY = pytest.mark.parametrize("name", PATTERNS)
+SOME = ["wide", "shuffled", "no entries", "dense, shuffled", "nothing", "tall"]
+BATCHES = [((3,), np.complex64), ((2, 3), np.float64), ((0,), np.float64)]
+
+
+def bandwidths(pattern: SparsityPattern) -> tuple[int, int]:
+    below = pattern.rows - pattern.cols
+    return int(below.max(initial=0)), int((-below).max(initial=0))
+
+
+# -- Formats of JAX ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "dtype"),
+    [
+        *((name, (), np.float64) for name in SOME),
+        *(("shuffled, wide", *kind) for kind in BATCHES),
+    ],
+)
+def test_formats_of_jax(name: str, batch: tuple[int, ...], dtype: Any) -> None:
+    """Made inside of `jit`, where a copy on the host would raise."""
+    a = operator(PATTERNS[name], batch, dtype)
+
+    def make(a: SparseJacobian) -> Any:
+        return a.to_bcoo(), a.to_bcsr(), a.todense()
+
+    expected, shape = dense(a), (*batch, *a.shape)
+    for bcoo, bcsr, matrix in (jax.jit(make)(a), make(a)):
+        np.testing.assert_array_equal(matrix, expected)
+        assert bcoo.shape == bcsr.shape == shape
+        assert bcoo.dtype == bcsr.dtype == dtype
+        assert bcoo.n_batch == bcsr.n_batch == len(batch)
+        assert bcoo.n_dense == bcsr.n_dense == 0
+        np.testing.assert_array_equal(bcoo.todense(), expected)
+        np.testing.assert_array_equal(bcoo.data, a.data)
+        np.testing.assert_array_equal(bcsr.todense(), expected)
+        assert bcoo.unique_indices
+        assert bcsr.unique_indices
+        assert bcoo.indices_sorted == a.sparsity.is_sorted
+        assert bcsr.indices_sorted
+
+
+def test_formats_under_vmap_and_grad() -> None:
+    batch = operator(PATTERNS["shuffled"], (3,))
+
+    def matrices(a: SparseJacobian) -> Any:
+        return a.to_bcoo().todense(), a.to_bcsr().todense(), a.todense()
+
+    for matrix in jax.vmap(matrices)(batch):
+        np.testing.assert_array_equal(matrix, dense(batch))
+    weights = numbers((6, 6), seed=3)
+    loss = lambda a: sum(jnp.sum(weights * part) for part in matrices(a))  # noqa: E731
+    gradient = jax.vmap(jax.grad(loss))(batch)
+    pattern = batch.sparsity
+    expected = np.tile(3 * weights[pattern.rows, pattern.cols], (3, 1))
+    np.testing.assert_allclose(gradient.data, expected, rtol=1e-14)
+
+
+# -- SciPy -------------------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize("format", ["csr", "csc", "coo"])
+def test_scipy(name: str, format: Any) -> None:
+    a = operator(PATTERNS[name], (), np.float32)
+    matrix = a.to_scipy(format)
+    assert isinstance(matrix, getattr(scipy.sparse, f"{format}_array"))
+    assert matrix.shape == a.shape
+    assert matrix.dtype == np.float32
+    assert matrix.nnz == a.nnz
+    np.testing.assert_array_equal(matrix.todense(), dense(a))
+    if format != "coo":
+        assert matrix.has_sorted_indices
+        assert matrix.has_canonical_format
+    # It is a copy.
+    matrix.data[:] = 0
+    matrix.sum_duplicates()
+    np.testing.assert_array_equal(a.todense(), dense(a))
+
+
+def test_scipy_is_csr_by_default() -> None:
+    assert isinstance(operator(PATTERNS["wide"]).to_scipy(), scipy.sparse.csr_array)
+
+
+# -- Blocks and bands --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("batch", "dtype"), [((), np.float64), *BATCHES[1:]])
+@pytest.mark.parametrize(
+    ("name", "block_shape"),
+    [
+        ("square", (6, 6)),
+        ("shuffled", (3, 2)),
+        ("shuffled", (1, 1)),
+        ("tall", (3, 2)),
+        ("empty lines", (4, 2)),
+        ("no entries", (3, 2)),
+        ("dense, shuffled", (2, 3)),
+        ("no rows", (2, 3)),
+        ("nothing", (1, 2)),
+    ],
+)
+def test_bsr(
+    name: str, block_shape: tuple[int, int], batch: tuple[int, ...], dtype: Any
+) -> None:
+    a = operator(PATTERNS[name], batch, dtype)
+    data, indices, indptr = a.bsr(block_shape)
+    assert data.dtype == dtype
+    assert isinstance(indices, np.ndarray)
+    assert isinstance(indptr, np.ndarray)
+    assert data.shape == (*batch, indices.size, *block_shape)
+    if 0 in a.shape:  # SciPy refuses it.
+        assert indices.size == 0
+        assert indptr.tolist() == [0] * (a.shape[0] // block_shape[0] + 1)
+        return
+    for k in np.ndindex(batch):
+        matrix, values = dense(a)[k], np.asarray(data)[k]
+        found = scipy.sparse.bsr_array((values, indices, indptr), shape=a.shape)
+        assert found.has_canonical_format
+        np.testing.assert_array_equal(found.todense(), matrix)
+        reference = scipy.sparse.bsr_array(matrix, blocksize=block_shape)
+        reference.sort_indices()
+        np.testing.assert_array_equal(found.indices, reference.indices)
+        np.testing.assert_array_equal(found.indptr, reference.indptr)
+
+
+def test_bsr_keeps_blocks_that_are_zero_by_chance() -> None:
+    a = operator(PATTERNS["diagonal"]) * 0
+    data, indices, indptr = a.bsr((1, 5))
+    assert data.shape == (5, 1, 5)
+    np.testing.assert_array_equal(indices, np.zeros(5))
+    np.testing.assert_array_equal(indptr, np.arange(6))
+
+
+@EVERY
+def test_banded(name: str) -> None:
+    a = operator(PATTERNS[name])
+    widths, matrix = bandwidths(a.sparsity), dense(a)
+    bands = jax.jit(lambda a: [a.banded(widths[0] + k, widths[1] + 2 * k) for k in (0, 1)])
+    for k, band in enumerate(bands(a)):
+        lower, upper = widths[0] + k, widths[1] + 2 * k
+        assert band.shape == (lower + upper + 1, a.shape[1])
+        expected = np.zeros(band.shape)
+        for i, j in zip(*np.nonzero(matrix), strict=True):
+            expected[upper + i - j, j] = matrix[i, j]
+        np.testing.assert_array_equal(band, expected)
+
+
+def test_solving_with_the_band() -> None:
+    a = operator(PATTERNS["tridiagonal"], (2, 2)).shift(8.0)
+    b = numbers((7,))
+    for k in np.ndindex(2, 2):
+        x = scipy.linalg.solve_banded((1, 1), np.asarray(a.banded(1, 1))[k], b)
+        np.testing.assert_allclose(dense(a)[k] @ x, b, rtol=1e-12)
+
+
+# -- Static maps -------------------------------------------------------------------------
+
+
+@EVERY
+def test_maps(name: str) -> None:
+    a = operator(PATTERNS[name])
+    pattern, data, matrix = a.sparsity, np.asarray(a.data), dense(a)
+    reference = {
+        kind: scipy.sparse.coo_array((data, (pattern.rows, pattern.cols)), shape=a.shape)
+        for kind in ("csr", "csc")
+    }
+    csr, csc = reference["csr"].tocsr(), reference["csc"].tocsc()
+    for found, expected in (
+        (asdex.csr_structure(pattern), csr),
+        (asdex.csc_structure(pattern), csc),
+    ):
+        expected.sort_indices()
+        np.testing.assert_array_equal(found.indptr, expected.indptr)
+        np.testing.assert_array_equal(found.indices, expected.indices)
+        np.testing.assert_array_equal(data[found.permutation], expected.data)
+        assert {array.dtype for array in found} == {np.dtype(np.int32)}
+    order = asdex.transpose_map(pattern)
+    transposed = np.zeros(matrix.T.shape)
+    transposed[np.nonzero(matrix.T)] = data[order]
+    np.testing.assert_array_equal(transposed, matrix.T)
+    assert order.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [SYMMETRIC, *(PATTERNS[k] for k in ("tridiagonal", "arrow", "one zero", "nothing"))],
+)
+def test_lower_triangle(pattern: SparsityPattern) -> None:
+    a = symmetric_operator(pattern)
+    rows, cols, selection = asdex.lower_triangle(pattern)
+    assert {rows.dtype, cols.dtype, selection.dtype} == {np.dtype(np.int32)}
+    keys = rows.astype(int) * math.prod(pattern.shape) + cols
+    assert (np.diff(keys) > 0).all()
+    matrix = np.zeros(pattern.shape)
+    matrix[rows, cols] = a.data[selection]
+    np.testing.assert_array_equal(matrix, np.tril(dense(a)))
+    below = np.tril(pattern.todense())
+    assert rows.size == below.sum()
+
+
+def test_values_go_through_maps_inside_jit() -> None:
+    a = symmetric_operator()
+    csc, lower = asdex.csc_structure(a.sparsity), asdex.lower_triangle(a.sparsity)
+
+    @jax.jit
+    def values(a: SparseJacobian) -> Any:
+        return a.values[csc.permutation], a.values[lower.selection]
+
+    in_columns, below = values(a)
+    matrix = scipy.sparse.csc_array((in_columns, csc.indices, csc.indptr), shape=a.shape)
+    np.testing.assert_array_equal(matrix.todense(), dense(a))
+    np.testing.assert_array_equal(below, dense(a)[lower.rows, lower.cols])
