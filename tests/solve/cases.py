@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, get_args
+from importlib.util import find_spec
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,9 @@ from jaxtyping import Array, Inexact
 from asdex import SparsityPattern
 from asdex._solve import SolverName, solve_flat
 
-GENERAL: tuple[SolverName, ...] = ("banded", "superlu", "klu")
+HAS_KLU = find_spec("klujax") is not None
+
+GENERAL: tuple[SolverName, ...] = ("banded", "superlu", "klu")[: 2 + HAS_KLU]
 """Solvers for all cases; some add those that treat any pattern alike, like `"dense"`."""
 
 
@@ -226,9 +229,11 @@ EACH_SOLVER: dict[SolverName, str] = {
 }
 """A case for each solver, for tests that need not see all of them."""
 
-each_solver = pytest.mark.parametrize(
-    "solver", [name for name in get_args(SolverName) if name != "auto"]
-)
+if not HAS_KLU:
+    del EACH_SOLVER["klu"]
+
+each_solver = pytest.mark.parametrize("solver", EACH_SOLVER)
+needs_klu = pytest.mark.skipif(not HAS_KLU, reason="klujax is not installed")
 
 
 def solver_for(

@@ -34,7 +34,7 @@ def test_solution_and_its_transpose(name: str, solver: SolverName):
 IN_PRECISIONS = [
     *((solver, dtype) for solver in EACH_SOLVER for dtype in ("float32", "complex128")),
     # These look for the function of a library by the dtype.
-    *((solver, "complex64") for solver in ("tridiagonal", "banded", "superlu", "klu")),
+    *((solver, "complex64") for solver in ("tridiagonal", "banded", "superlu")),
 ]
 
 
