@@ -50,7 +50,7 @@ def factorizations(monkeypatch: pytest.MonkeyPatch) -> Counter:
     return counter
 
 
-ON_HOST = {"superlu": "random", "banded": "wide_below", "triangular": "hidden_triangle"}
+ON_HOST = {"superlu": "random", "banded": "wide_below"}
 
 
 @pytest.mark.parametrize("solver", ON_HOST)

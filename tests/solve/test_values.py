@@ -60,7 +60,7 @@ def test_dtypes(solver: SolverName, dtype: str):
     check_close(y, np.linalg.solve(a.dense(data).T, b), tolerance)
 
 
-@pytest.mark.parametrize("solver", ["diagonal", "dense", "superlu"])
+@pytest.mark.parametrize("solver", ["diagonal", "superlu"])
 @pytest.mark.parametrize(
     ("data_dtype", "b_dtype", "expected"),
     [
