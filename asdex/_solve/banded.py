@@ -8,7 +8,7 @@ from jaxtyping import Int32, Int64
 
 from .._pattern import SparsityPattern
 from .backend import Backend, refuse
-from .host import Columns, Host, HostSolution, Values
+from .host import Host, HostSolution, Values, Vectors
 
 _MAX_STORAGE = 2**28
 """Places in band storage above which a band is taken for a mistake: 2 GiB in float64."""
@@ -84,7 +84,7 @@ class _Banded:
     band: Band
     places: Int64[np.ndarray, " nnz"]
 
-    def __call__(self, values: Values, columns: Columns, transposed: bool) -> HostSolution:
+    def __call__(self, values: Values, rhs: Vectors, transposed: bool) -> HostSolution:
         from scipy.linalg.lapack import get_lapack_funcs
 
         lower, upper, order = self.band
@@ -94,9 +94,15 @@ class _Banded:
         storage.reshape(-1)[self.places] = values
         factors, pivots, info = factor(storage.T, lower, upper, overwrite_ab=True)
         if info > 0:
-            return columns, True
-        x = np.empty_like(columns)
-        x[order], _ = substitute(
-            factors, lower, upper, columns[order], pivots, trans=int(transposed)
+            return rhs, True
+        solved, _ = substitute(
+            factors,
+            lower,
+            upper,
+            np.take(rhs, order, axis=1).T,
+            pivots,
+            trans=int(transposed),
         )
+        x = np.empty_like(rhs)
+        x[:, order] = solved.T
         return x, False

@@ -19,11 +19,13 @@ from .._types import PyTree
 from .backend import Solution
 
 Values: TypeAlias = Inexact[np.ndarray, " nnz"]
-Columns: TypeAlias = Inexact[np.ndarray, "n k"]
-HostSolution: TypeAlias = tuple[Columns, bool]
+Vectors: TypeAlias = Inexact[np.ndarray, "k n"]
+"""Right-hand sides or solutions, one after another in memory, as Fortran wants columns."""
 
-HostSolver: TypeAlias = Callable[[Values, Columns, bool], HostSolution]
-"""Solves `A X = B`, transposed or not, for `k` right-hand sides, and says whether `A` is
+HostSolution: TypeAlias = tuple[Vectors, bool]
+
+HostSolver: TypeAlias = Callable[[Values, Vectors, bool], HostSolution]
+"""Solves `A x = b`, transposed or not, for `k` right-hand sides, and says whether `A` is
 singular. It gets finite values only; what it returns for singular ones does not matter."""
 
 
@@ -70,24 +72,24 @@ def _solve_batch(
     axes = sorted(range(len(batch)), key=lambda axis: sizes[axis] == 1)
     ordered = np.broadcast_to(rhs, (*batch, n)).transpose(*axes, len(axes))
     count = math.prod(sizes)
-    columns = ordered.reshape(count, math.prod(batch) // max(count, 1), n).swapaxes(1, 2)
-    x, singular = np.empty_like(columns), np.zeros(columns.shape[::2], bool)
+    vectors = ordered.reshape(count, math.prod(batch) // max(count, 1), n)
+    x, singular = np.empty_like(vectors), np.zeros(vectors.shape[:2], bool)
     for k, matrix in enumerate(values.reshape(count, values.shape[-1])):
-        x[k], singular[k] = _solve_one(solver, transposed, matrix, columns[k])
+        x[k], singular[k] = _solve_one(solver, transposed, matrix, vectors[k])
     back = np.argsort(axes)
     return (
-        x.swapaxes(1, 2).reshape(ordered.shape).transpose(*back, len(axes)),
+        x.reshape(ordered.shape).transpose(*back, len(axes)),
         singular.reshape(ordered.shape[:-1]).transpose(back),
     )
 
 
 def _solve_one(
-    solver: HostSolver, transposed: bool, values: Values, columns: Columns
+    solver: HostSolver, transposed: bool, values: Values, rhs: Vectors
 ) -> HostSolution:
-    nothing = np.full_like(columns, np.nan)
+    nothing = np.full_like(rhs, np.nan)
     # Pivots cannot be chosen among NaN, and libraries answer that in ways of their own.
     if not np.isfinite(values).all():
         return nothing, False
     with np.errstate(all="ignore"):
-        x, singular = solver(values, columns, transposed)
+        x, singular = solver(values, rhs, transposed)
     return (nothing, True) if singular else (x, False)

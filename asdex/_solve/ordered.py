@@ -7,7 +7,11 @@ from jaxtyping import Int32
 
 from .._pattern import SparsityPattern
 from .._structure import compress_lines
-from .host import Columns, Values
+from .host import Values, Vectors
+
+_TOGETHER = 4
+"""Right-hand sides that are substituted together. 32 of them for a grid of 10 000 unknowns
+take 10 ms one by one, 5.7 ms by four, and 7 to 60 ms at once, when BLAS starts threads."""
 
 
 class Ordered(NamedTuple):
@@ -33,24 +37,27 @@ class Ordered(NamedTuple):
         matrix.has_sorted_indices = matrix.has_canonical_format = True
         return matrix
 
-    def solve(self, lu: Any, columns: Columns, transposed: bool) -> Columns:
+    def solve(self, lu: Any, rhs: Vectors, transposed: bool) -> Vectors:
         """Substitute in the factors of the matrix, and undo the order."""
         rows, cols = (self.cols, self.rows) if transposed else (self.rows, self.cols)
-        x = np.empty_like(columns)
-        x[cols] = lu.solve(columns[rows], "T" if transposed else "N")
+        x, ordered = np.empty_like(rhs), np.take(rhs, rows, axis=1)
+        for start in range(0, len(rhs), _TOGETHER):
+            some = slice(start, start + _TOGETHER)
+            x[some, cols] = lu.solve(ordered[some].T, "T" if transposed else "N").T
         return x
 
     def is_backward_stable(
-        self, matrix: Any, x: Columns, columns: Columns, transposed: bool, limit: float
+        self, matrix: Any, x: Vectors, rhs: Vectors, transposed: bool, limit: float
     ) -> bool:
         """Whether the residuals are within `limit` units of rounding of what they are
         made of. `matrix` is the matrix in this order."""
         rows, cols = (self.cols, self.rows) if transposed else (self.rows, self.cols)
         operator = matrix.T if transposed else matrix
-        residual = np.abs(operator @ x[cols] - columns[rows]).max(axis=0)
-        scale = np.abs(matrix.data).max() * np.abs(x).max(axis=0)
-        scale += np.abs(columns).max(axis=0)
-        return bool((residual <= limit * np.finfo(columns.dtype).eps * scale).all())
+        product = operator @ np.take(x, cols, axis=1).T
+        residual = np.abs(product - np.take(rhs, rows, axis=1).T).max(axis=0)
+        scale = np.abs(matrix.data).max() * np.abs(x).max(axis=1)
+        scale += np.abs(rhs).max(axis=1)
+        return bool((residual <= limit * np.finfo(rhs.dtype).eps * scale).all())
 
 
 def order(

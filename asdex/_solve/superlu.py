@@ -21,12 +21,12 @@ from jaxtyping import Float, Int32
 from .._pattern import SparsityPattern
 from .._structure import find_entries, transpose_map
 from .backend import Backend
-from .host import Columns, Host, HostSolution, Values
+from .host import Host, HostSolution, Values, Vectors
 from .ordered import Ordered, decompose, order
 from .orders import block_triangle, match_rows
 
 _PANEL = 2
-"""Columns that SuperLU updates together. Measured on grids of 900 to 40 000 unknowns in two
+"""Vectors that SuperLU updates together. Measured on grids of 900 to 40 000 unknowns in two
 and three dimensions: up to a third faster than its default, never much slower."""
 
 _MAX_FILL = 0.9
@@ -169,18 +169,18 @@ class _Sparse:
     general: Ordered
     for_diagonal: _DiagonalOrder | None
 
-    def __call__(self, values: Values, columns: Columns, transposed: bool) -> HostSolution:
-        x = self._without_pivoting(values, columns, transposed)
+    def __call__(self, values: Values, rhs: Vectors, transposed: bool) -> HostSolution:
+        x = self._without_pivoting(values, rhs, transposed)
         if x is not None:
             return x, False
         lu = decompose(self.general.matrix(values), panel_size=_PANEL)
         if lu is None:
-            return columns, True
-        return self.general.solve(lu, columns, transposed), False
+            return rhs, True
+        return self.general.solve(lu, rhs, transposed), False
 
     def _without_pivoting(
-        self, values: Values, columns: Columns, transposed: bool
-    ) -> Columns | None:
+        self, values: Values, rhs: Vectors, transposed: bool
+    ) -> Vectors | None:
         if self.for_diagonal is None:
             return None
         ordered = self.for_diagonal.ordered
@@ -192,9 +192,9 @@ class _Sparse:
         lu = decompose(matrix, diag_pivot_thresh=0.0, panel_size=_PANEL)
         if lu is None:
             return None
-        x = ordered.solve(lu, columns, transposed)
+        x = ordered.solve(lu, rhs, transposed)
         is_stable = is_dominant or ordered.is_backward_stable(
-            matrix, x, columns, transposed, _MAX_ERROR
+            matrix, x, rhs, transposed, _MAX_ERROR
         )
         return x if is_stable else None
 

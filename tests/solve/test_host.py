@@ -94,9 +94,9 @@ def test_pure_solvers_factor_once_for_derivatives():
      ((2, 1, 3), (1, 4, 1)), ((1, 1), (1, 1)), ((1, 2), (3, 2)), ((0,), (0,))],
 )  # fmt: skip
 def test_batches_on_the_host(data_batch: tuple[int, ...], b_batch: tuple[int, ...]):
-    def divide(values: np.ndarray, columns: np.ndarray, transposed: bool) -> Any:
+    def divide(values: np.ndarray, rhs: np.ndarray, transposed: bool) -> Any:
         assert not transposed
-        return columns / values[:, None], bool(values[0] < 0)
+        return rhs / values, bool(values[0] < 0)
 
     rng = np.random.default_rng(0)
     data, b = rng.normal(size=(*data_batch, 3)), rng.normal(size=(*b_batch, 3))
@@ -156,14 +156,14 @@ def test_solves_without_pivoting(
     pattern = GRID.pattern
     solver = sparse_solver(pattern)
     assert solver.for_diagonal is not None
-    columns = GRID.rhs(2).T
+    rhs = GRID.rhs(2)
     values = matrix[pattern.rows, pattern.cols]
     factorizations.calls = 0
-    x, singular = solver(values, columns, transposed)
+    x, singular = solver(values, rhs, transposed)
     assert factorizations.calls == count
     assert not singular
-    assert not solver(values, np.zeros_like(columns), transposed)[0].any()
-    check_close(x, np.linalg.solve(matrix.T if transposed else matrix, columns))
+    assert not solver(values, np.zeros_like(rhs), transposed)[0].any()
+    check_close(x, np.linalg.solve(matrix.T if transposed else matrix, rhs.T).T)
 
 
 def test_an_order_of_its_own_for_blocks():
@@ -177,9 +177,9 @@ def test_an_order_of_its_own_for_blocks():
     pattern = SparsityPattern.from_dense(mask)
     solver = sparse_solver(pattern)
     values = rng.normal(size=pattern.nnz)
-    columns = rng.normal(size=(pattern.n, 1))
-    x, _ = solver(values, columns, False)
-    check_close(x, np.linalg.solve(scatter(pattern, values), columns), 1e-8)
+    rhs = rng.normal(size=(1, pattern.n))
+    x, _ = solver(values, rhs, False)
+    check_close(x, np.linalg.solve(scatter(pattern, values), rhs.T).T, 1e-8)
 
 
 def test_orders_keep_the_matrix():
