@@ -301,10 +301,13 @@ def _as_array(
     value: Any, expectation: str, advice: str = "For other operations use A.todense()."
 ) -> Num[Array, "..."]:
     """An array, whose numbers may be of weak type, from what stands beside an operator."""
+    wrong = TypeError(f"{expectation}. Got {type(value).__name__}. {advice}")
+    if hasattr(value, "todense"):  # NumPy would ask a sparse matrix for all elements.
+        raise wrong
     try:
         return jnp.asarray(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{expectation}. Got {type(value).__name__}. {advice}") from None
+        raise wrong from None
 
 
 def _take(values: Num[Array, "*batch size"], places: Any) -> Num[Array, "*batch places"]:
