@@ -64,9 +64,6 @@ class Given(NamedTuple):
         )
 
 
-# To compile takes most of the time, and the numbers do not depend on this.
-QUICKLY: Any = {"xla_backend_optimization_level": 0}
-
 Operation = tuple[Callable[[SparseJacobian, Given], Any], Callable[[Any, Given], Any]]
 
 
@@ -195,7 +192,7 @@ def check_operations(a: SparseJacobian, *, of_values: bool = True) -> None:
     def compute(a: SparseJacobian, given: Given) -> Any:
         return {name: sparse(a, given) for name, (sparse, _) in table.items()}
 
-    found = jax.jit(compute, compiler_options=QUICKLY)(a, given)
+    found = jax.jit(compute)(a, given)
     in_double = np.result_type(a.dtype, np.float64)
     matrices = Given(
         *[
@@ -230,24 +227,21 @@ def test_patterns(name: str) -> None:
 @pytest.mark.parametrize(
     ("dtype", "batch"),
     [
-        (np.float32, ()),
+        (np.float32, (2,)),
         (np.complex128, ()),
         (np.float64, (3,)),
         (np.complex64, (2, 3)),
-        (np.float32, (2, 3)),
     ],
 )
 def test_types_and_batches(dtype: Any, batch: tuple[int, ...]) -> None:
     check_operations(operator(PATTERNS["shuffled"], batch, dtype))
 
 
-@pytest.mark.parametrize("name", ["power law", "no entries", "dense", "no rows"])
+@pytest.mark.parametrize("name", ["power law", "no entries", "dense"])
 def test_batches_of_other_patterns(name: str) -> None:
     check_operations(operator(PATTERNS[name], (2,)), of_values=name == "dense")
 
 
-@pytest.mark.parametrize(
-    ("batch", "dtype"), [((), np.float64), ((2,), np.complex128), ((0,), np.float64)]
-)
+@pytest.mark.parametrize(("batch", "dtype"), [((2,), np.complex128), ((0,), np.float64)])
 def test_symmetric(batch: tuple[int, ...], dtype: Any) -> None:
     check_operations(symmetric_operator(SYMMETRIC, batch, dtype))

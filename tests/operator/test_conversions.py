@@ -50,7 +50,8 @@ def test_formats_of_jax(name: str, batch: tuple[int, ...], dtype: Any) -> None:
         return a.to_bcoo(), a.to_bcsr(), a.todense()
 
     expected, shape = dense(a), (*batch, *a.shape)
-    for bcoo, bcsr, matrix in (jax.jit(make)(a), make(a)):
+    for compute in (jax.jit(make), make) if name == "shuffled" else (jax.jit(make),):
+        bcoo, bcsr, matrix = compute(a)
         np.testing.assert_array_equal(matrix, expected)
         assert bcoo.shape == bcsr.shape == shape
         assert bcoo.dtype == bcsr.dtype == dtype
@@ -209,7 +210,7 @@ def test_maps(name: str) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    [SYMMETRIC, *(PATTERNS[k] for k in ("tridiagonal", "arrow", "one zero", "nothing"))],
+    [SYMMETRIC, *(PATTERNS[k] for k in ("tridiagonal", "arrow", "no entries, square"))],
 )
 def test_lower_triangle(pattern: SparsityPattern) -> None:
     a = symmetric_operator(pattern)

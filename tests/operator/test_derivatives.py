@@ -1,6 +1,5 @@
 """Derivatives through values, products and solves, against dense JAX."""
 
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -22,9 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning"),
 ]
 # Derivatives of these are taken once more.
-TWICE = ("linalg-laplacian", "pytrees-nested_dict", "gathering-roll", "scalars-structured")
-# To compile takes most of the time, and the numbers do not depend on this.
-QUICKLY: Any = {"xla_backend_optimization_level": 0}
+TWICE = ("linalg-laplacian", "pytrees-nested_dict", "scalars-structured")
 
 
 def same(found: PyTree, expected: PyTree) -> None:
@@ -75,7 +72,7 @@ def test_by_the_point(name: str) -> None:
             return pushed, jax.jvp(jax.grad(fun), (vector,), (direction,))
         return pushed, jax.grad(fun)(vector)
 
-    compute = jax.jit(derivatives, static_argnums=0, compiler_options=QUICKLY)
+    compute = jax.jit(derivatives, static_argnums=0)
     same(compute(case.operator, vector), compute(case.dense, vector))
 
 
@@ -92,7 +89,7 @@ def test_by_parameters_of_a_model() -> None:
         rows = jax.jacrev(lambda a: matrix(eqx.combine(a, static), x) @ x)(arrays)
         return pushed, rows
 
-    compute = jax.jit(derivatives, static_argnums=0, compiler_options=QUICKLY)
+    compute = jax.jit(derivatives, static_argnums=0)
 
     for found, expected in zip(
         compute(operator_of_model, arrays, X), compute(dense_model, arrays, X), strict=True
@@ -131,14 +128,12 @@ def test_a_step_of_training() -> None:
 @pytest.mark.parametrize(
     "a",
     [
-        operator(PATTERNS["square"]),
-        operator(PATTERNS["shuffled, wide"]),
+        operator(PATTERNS["shuffled"]),
         operator(PATTERNS["all widths"]),
-        operator(PATTERNS["power law"]),
         operator(PATTERNS["no entries, square"]),
         symmetric_operator(),
     ],
-    ids=["square", "shuffled", "all widths", "power law", "no entries", "symmetric"],
+    ids=["shuffled", "all widths", "no entries", "symmetric"],
 )
 def test_by_the_values(a: SparseJacobian) -> None:
     """`jax.grad` by an operator is an operator: the derivative by each of its values."""
@@ -152,7 +147,7 @@ def test_by_the_values(a: SparseJacobian) -> None:
         matrix = jnp.zeros(pattern.shape).at[pattern.rows, pattern.cols].set(data)
         return loss(matrix, more=True)
 
-    @partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     def compute(a: SparseJacobian, tangent: SparseJacobian) -> Any:
         found = jax.jvp(jax.value_and_grad(of_values), (a,), (tangent,))
         data = (a.data,), (tangent.data,)

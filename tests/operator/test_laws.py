@@ -53,7 +53,7 @@ def build(mask: np.ndarray, shuffled: bool, seed: int) -> SparseJacobian:
     return SparseJacobian(rng.integers(-9, 9, rows.size).astype(float), pattern)
 
 
-@few(max_examples=15)
+@few(max_examples=10)
 @given(chains())
 def test_laws(chain: tuple[Drawn, ...]) -> None:
     operators = [build(*part) for part in chain]

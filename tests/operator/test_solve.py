@@ -40,7 +40,8 @@ def test_patterns(name: str) -> None:
     def solve(a: SparseJacobian, b: Any, columns: Any) -> Any:
         return a.solve(b), a.T.solve(b), a.solve(columns), asdex.solve(a, b)
 
-    for found in (solve(a, b, columns), jax.jit(solve)(a, b, columns)):
+    for compute in (jax.jit(solve), solve) if name == "square" else (jax.jit(solve),):
+        found = compute(a, b, columns)
         close(found[0], np.linalg.solve(dense(a), b))
         close(found[1], np.linalg.solve(dense(a).T, b))
         close(found[2], np.linalg.solve(dense(a), columns))
@@ -51,9 +52,10 @@ def test_patterns(name: str) -> None:
 def test_types(dtype: Any) -> None:
     a = regular("shuffled", (), dtype)
     b = numbers((6,), dtype)
-    close(a.solve(b), np.linalg.solve(dense(a), b), dtype)
-    close(a.H.solve(b), np.linalg.solve(dense(a).conj().T, b), dtype)
-    close(a.solve(np.arange(6)), np.linalg.solve(dense(a), np.arange(6)), dtype)
+    found = jax.jit(lambda a, b: (a.solve(b), a.H.solve(b), a.solve(np.arange(6))))(a, b)
+    close(found[0], np.linalg.solve(dense(a), b), dtype)
+    close(found[1], np.linalg.solve(dense(a).conj().T, b), dtype)
+    close(found[2], np.linalg.solve(dense(a), np.arange(6)), dtype)
 
 
 @pytest.mark.parametrize("name", ["shuffled", "tridiagonal", "diagonal"])
@@ -61,17 +63,24 @@ def test_batches(name: str) -> None:
     a = regular(name, (2, 3))
     n = a.shape[0]
     one, each, columns = (numbers(shape) for shape in ((n,), (2, 3, n), (2, 3, n, 2)))
-    for batched, b, expected in (
-        (a, each, np.linalg.solve(dense(a), each[..., None])[..., 0]),
-        (a, columns, np.linalg.solve(dense(a), columns)),
-        (a, one, np.linalg.solve(dense(a), np.tile(one[:, None], (2, 3, 1, 1)))[..., 0]),
-    ):
-        close(batched.solve(b), expected)
-    # A vector for each matrix, and the other way round, by `vmap`.
-    first = jax.tree.map(lambda data: data[0, 0], a)
-    close(jax.vmap(first.solve)(each[0]), np.linalg.solve(dense(first), each[0].T).T)
-    close(jax.vmap(lambda a: a.solve(one))(a), a.solve(one))
-    close(jax.vmap(jax.vmap(lambda a, b: a.solve(b)))(a, columns), a.solve(columns))
+
+    @jax.jit
+    def compute(a: SparseJacobian, one: Any, each: Any, columns: Any) -> Any:
+        first = jax.tree.map(lambda data: data[0, 0], a)
+        return (
+            (a.solve(one), jax.vmap(jax.vmap(lambda a: a.solve(one)))(a)),
+            (a.solve(each), jax.vmap(jax.vmap(lambda a, b: a.solve(b)))(a, each)),
+            (a.solve(columns), jax.vmap(lambda a, b: a.solve(b))(a, columns)),
+            jax.vmap(first.solve)(each[0]),
+        )
+
+    *found, with_first = compute(a, one, each, columns)
+    matrices = dense(a)
+    ones = np.broadcast_to(one, (2, 3, n))
+    for pair, b in zip(found, (ones[..., None], each[..., None], columns), strict=True):
+        for x in pair:
+            close(x.reshape(b.shape), np.linalg.solve(matrices, b))
+    close(with_first, np.linalg.solve(matrices[0, 0], each[0].T).T)
 
 
 def test_a_batch_as_large_as_the_matrix() -> None:

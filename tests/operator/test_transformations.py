@@ -30,7 +30,6 @@ pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
     pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning"),
 ]
-QUICKLY: Any = {"xla_backend_optimization_level": 0}
 
 
 def same(found: Any, expected: Any, tolerance: float = 1e-12) -> None:
@@ -65,7 +64,7 @@ def test_jit_and_vmap_over_points(name: str) -> None:
 
     (m, n), count = case.operator(case.arrays).shape, len(case.points)
     x, u = numbers((count, n)), numbers((count, m), seed=1)
-    batch, products, expected = jax.jit(compute, compiler_options=QUICKLY)(points, x, u)
+    batch, products, expected = jax.jit(compute)(points, x, u)
     assert batch.batch_shape == (count,)
     single = jax.eval_shape(case.operator, case.arrays)
     assert jax.tree.structure(batch) == jax.tree.structure(single)
