@@ -43,13 +43,13 @@ compiled = partial(jax.jit, inline=True)
 
 @compiled
 def multiply(a: "SparseJacobian", x: PyTree) -> PyTree:
-    vector = a.domain.ravel("x", x, a.batch_shape)
+    vector = a.domain.ravel("x", x, a.batch_shape, a.dtype)
     return a.codomain.unravel(_apply(_multiply.multiply, a, vector))
 
 
 @compiled
 def multiply_transposed(a: "SparseJacobian", u: PyTree) -> PyTree:
-    vector = a.codomain.ravel("u", u, a.batch_shape)
+    vector = a.codomain.ravel("u", u, a.batch_shape, a.dtype)
     return a.domain.unravel(_apply(_multiply.multiply_transposed, a, vector))
 
 
@@ -198,13 +198,13 @@ def _scale(a: "SparseJacobian", factor: Num[Array, "*batch"], divide: bool) -> A
 
 @compiled
 def scale_rows(a: "SparseJacobian", factors: PyTree) -> "SparseJacobian":
-    vector = a.codomain.ravel("factors", factors, a.batch_shape)
+    vector = a.codomain.ravel("factors", factors, a.batch_shape, a.dtype)
     return _scale_lines(a, vector, a.sparsity.rows)
 
 
 @compiled
 def scale_cols(a: "SparseJacobian", factors: PyTree) -> "SparseJacobian":
-    vector = a.domain.ravel("factors", factors, a.batch_shape)
+    vector = a.domain.ravel("factors", factors, a.batch_shape, a.dtype)
     return _scale_lines(a, vector, a.sparsity.cols)
 
 

@@ -85,7 +85,8 @@ def _solve(
     if _is_matrix(a, b):
         columns = jax.vmap(partial(_solve_vector, a, solver), -1, (-1, -1))
         return columns(jnp.asarray(b))
-    x, singular = _solve_vector(a, solver, a.codomain.ravel("b", b, a.batch_shape))
+    vector = a.codomain.ravel("b", b, a.batch_shape, a.dtype)
+    x, singular = _solve_vector(a, solver, vector)
     return a.domain.unravel(x), singular
 
 
@@ -99,7 +100,7 @@ def _is_matrix(a: "SparseJacobian", b: PyTree) -> bool:
 def _solve_vector(
     a: "SparseJacobian", solver: SolverName, b: Num[Array, "... n"]
 ) -> tuple[Num[Array, "... n"], Bool[Array, "..."]]:
-    one = partial(solve_flat, a.sparsity, solver=solver, symmetric=a.symmetric)
+    one = partial(solve_flat, a.sparsity, solver=solver)
     return jnp.vectorize(one, signature="(k),(n)->(n),()")(a.data, b)
 
 

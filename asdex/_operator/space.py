@@ -81,12 +81,13 @@ class Space:
         return self.treedef == other.treedef and self.shapes == other.shapes
 
     def ravel(
-        self, name: str, tree: PyTree, batch: Sequence[int] = ()
-    ) -> Num[Array, "*batch size"]:
+        self, name: str, tree: PyTree, batch: Sequence[int], dtype: Any
+    ) -> Num[Array, "... size"]:
         """The flat vector that a pytree stands for, given as argument `name`.
 
         Its leaves have the shapes of the space, all of them behind the axes of `batch` or
-        none. Raises `ValueError` if they have not.
+        none. Raises `ValueError` if they have not. The vector has `dtype`, that of an
+        operator, unless a leaf asks for more.
         """
         leaves, treedef = jax.tree.flatten(tree)
         if treedef != self.treedef:
@@ -102,16 +103,17 @@ class Space:
                 f"{name} must have leaves of shapes {self.shapes}{behind}. Got {shapes}. "
                 "For many vectors at once use jax.vmap."
             )
-        pieces = [
+        arrays = [
             jnp.asarray(leaf)
-            if jnp.issubdtype(dtype, jnp.inexact)
-            else jnp.zeros(np.shape(leaf), self._dtype)
-            for leaf, dtype in zip(leaves, self.dtypes, strict=True)
+            if jnp.issubdtype(kind, jnp.inexact)
+            else np.zeros(shape, bool)
+            for leaf, kind, shape in zip(leaves, self.dtypes, shapes, strict=True)
         ]
-        dtype = common_dtype([self._dtype, *[piece.dtype for piece in pieces]])
+        with jax.numpy_dtype_promotion("standard"):
+            dtype = jnp.result_type(dtype, *arrays)
         pieces = [
-            piece.astype(dtype).reshape(*batch, math.prod(shape))
-            for piece, shape in zip(pieces, self.shapes, strict=True)
+            jnp.asarray(array, dtype).reshape(*batch, math.prod(shape))
+            for array, shape in zip(arrays, self.shapes, strict=True)
         ]
         if len(pieces) == 1:
             return pieces[0]
