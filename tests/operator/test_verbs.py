@@ -182,6 +182,8 @@ def test_verbs(order: int, options: dict[str, Any]) -> None:
     same(found, expected)
     check_equal(a.blocks(), matrix, F64)
     assert a.symmetric == (order == 2 and options.get("symmetric", True))
+    if a.symmetric:  # Not only up to rounding errors.
+        np.testing.assert_array_equal(a.T.data, a.data)
     for other in (*others, flat):
         like = a.flat if other is flat else a
         assert jax.tree.structure(other) == jax.tree.structure(like)
@@ -332,3 +334,28 @@ def test_without_x64(mode: Any) -> None:
         make = asdex.jacobian(residual, SINGLE, mode=mode, output_format="operator")
         results = in_single_precision(SINGLE, jax.jit(make)(SINGLE))
     check_single_precision(results)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_values_of_less_precision_than_the_function(dtype: Any) -> None:
+    """As a preconditioner may have: it computes in the precision of its values."""
+    a = asdex.jacobian(residual, POINT, output_format="operator")(POINT)
+    low, double = jax.tree.map(
+        lambda data: data.astype(dtype), (a, (POINT, residual(POINT)))
+    )
+    x, u = double
+    whole = {"state": State(X[:3].astype(dtype), jnp.arange(4)), "gain": 2.0}
+
+    @jax.jit
+    def compute(a: SparseJacobian, x: Any, u: Any) -> Any:
+        with jax.numpy_dtype_promotion("strict"):
+            scaled = a.scale_cols(x).scale_rows(u)
+            square = a.gram().shift(4.0)
+            return a.mv(x), a.rmv(u), scaled, square.solve(x), square.mv(whole)
+
+    results = compute(low, x, u)
+    assert {leaf.dtype for leaf in jax.tree.leaves(results)} == {np.dtype(dtype)}
+    expected = jax.tree.leaves(jax.jvp(residual, (POINT,), (POINT,))[1])
+    for found, wanted in zip(jax.tree.leaves(results[0]), expected, strict=True):
+        tolerance = 8 * float(jnp.finfo(dtype).eps) * np.abs(wanted).max()
+        np.testing.assert_allclose(found.astype(float), wanted, rtol=0, atol=tolerance)
