@@ -20,7 +20,6 @@ def solve_flat(
     b: Num[Array, " n"],
     *,
     solver: SolverName = "auto",
-    symmetric: bool = False,
 ) -> tuple[Inexact[Array, " n"], Bool[Array, ""]]:
     """`x` with `A x = b`, where `A` has the values `data`, and whether `A` is singular.
 
@@ -37,8 +36,6 @@ def solve_flat(
     **Arguments:**
 
     - `solver`: by default chosen by the pattern, see `choose`.
-    - `symmetric`: promises that `A` equals its transpose, so that derivatives take no
-        transposed solve. Second derivatives then hold for symmetric changes of `A`.
 
     **Raises:** `ValueError` if the matrix is not square, the shapes do not fit, or the
     solver is unknown or does not suit the pattern; `ImportError` if it is not installed.
@@ -62,8 +59,7 @@ def solve_flat(
         partial(multiply, pattern, data),
         b,
         partial(solve, transposed=False),
-        partial(solve, transposed=not symmetric),
-        symmetric=symmetric,
+        partial(solve, transposed=True),
         has_aux=True,
     )
     return lax.convert_element_type(x, dtype), jnp.asarray(singular)

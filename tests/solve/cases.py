@@ -237,10 +237,10 @@ needs_klu = pytest.mark.skipif(not HAS_KLU, reason="klujax is not installed")
 
 
 def solver_for(
-    a: Case, solver: SolverName, *, symmetric: bool = False
+    a: Case, solver: SolverName
 ) -> Callable[[Array, Array], Inexact[Array, " n"]]:
     """Solves with the pattern of a case, without telling whether it is singular."""
-    solve = partial(solve_flat, a.pattern, solver=solver, symmetric=symmetric)
+    solve = partial(solve_flat, a.pattern, solver=solver)
     return lambda data, b: solve(data, b)[0]
 
 

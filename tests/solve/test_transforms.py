@@ -127,20 +127,6 @@ def test_transform(solver: SolverName, name: str):
     check_close(got, reference(case_name, name), 1e-9)
 
 
-def test_symmetric_matrices_need_no_transpose():
-    a = from_mask(np.ones((3, 3)))
-    mirrored = jnp.array([0, 1, 2, 1, 3, 4, 2, 4, 5])
-
-    def solve(symmetric: bool) -> Solve:
-        of_entries = solver_for(a, "superlu", symmetric=symmetric)
-        return lambda triangle, b: of_entries(triangle[mirrored], b)
-
-    args = jnp.asarray(a.data[:6]), jnp.asarray(a.rhs())
-    for name in ("jacobians", "reverse_over_reverse"):
-        got, expected = (jax.jit(TRANSFORMS[name](solve(s)))(*args) for s in (True, False))
-        check_close(got, expected, 1e-9)
-
-
 def test_solves_of_sequences():
     a = SMALL["random"]
     data, b = jnp.asarray(a.data), jnp.asarray(a.rhs())
