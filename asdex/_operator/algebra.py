@@ -120,6 +120,7 @@ def product(a: "SparseJacobian", b: "SparseJacobian") -> "SparseJacobian":
             f"takes {a.in_structure}, B of shape {b.shape} returns {b.out_structure}. If "
             "their order is the same, use A.flat @ B.flat."
         )
+    _check_batches(a, b)
     pattern, lengths, left, right = plan_product(a.sparsity, b.sparsity)
 
     def values(a_data: Num[Array, " k"], b_data: Num[Array, " l"]) -> Num[Array, " m"]:
@@ -146,6 +147,7 @@ def add(a: "SparseJacobian", b: "SparseJacobian") -> "SparseJacobian":
             f"{b.in_structure} to {b.out_structure}.\n"
             "If their order is the same, use A.flat + B.flat."
         )
+    _check_batches(a, b)
     left, right = promoted(a.data, b.data)
     union = plan_union(a.sparsity, b.sparsity)
     data = spread(left, union.left) + spread(right, union.right)
@@ -163,7 +165,8 @@ def shift(a: "SparseJacobian", alpha: ArrayLike) -> "SparseJacobian":
     alpha = _as_array(alpha, "alpha must be a number or an array")
     if alpha.ndim and alpha.shape[-1] != n:
         raise ValueError(
-            f"alpha must be a number or of shape (..., {n}). Got {alpha.shape}."
+            f"alpha must be a number or of shape (..., {n}). Got {alpha.shape}. For a "
+            "number for each matrix of a batch use jax.vmap."
         )
     return _shift(a, alpha)
 
@@ -295,6 +298,16 @@ def promoted(*arrays: Num[Array, "..."]) -> list[Num[Array, "..."]]:
     """The arrays in the dtype that JAX promotes them to."""
     dtype = jnp.result_type(*arrays)
     return [array.astype(dtype) for array in arrays]
+
+
+def _check_batches(a: "SparseJacobian", b: "SparseJacobian") -> None:
+    try:
+        np.broadcast_shapes(a.batch_shape, b.batch_shape)
+    except ValueError:
+        raise ValueError(
+            "Batches of operators must have equal shapes, or shapes that NumPy can "
+            f"broadcast. Got {a.batch_shape} and {b.batch_shape}."
+        ) from None
 
 
 def _as_array(

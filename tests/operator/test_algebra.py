@@ -245,3 +245,14 @@ def test_batches_of_other_patterns(name: str) -> None:
 @pytest.mark.parametrize(("batch", "dtype"), [((2,), np.complex128), ((0,), np.float64)])
 def test_symmetric(batch: tuple[int, ...], dtype: Any) -> None:
     check_operations(symmetric_operator(SYMMETRIC, batch, dtype))
+
+
+def test_batches_are_broadcast() -> None:
+    one, three, many = (operator(PATTERNS["square"], b) for b in ((), (3,), (2, 3)))
+    x = numbers((6,))
+    for a, b in ((one, three), (three, many), (many, one)):
+        batch = np.broadcast_shapes(a.batch_shape, b.batch_shape)
+        total, product = a + 2 * b.T, a @ b
+        assert total.batch_shape == product.batch_shape == batch
+        check_close(dense(total), dense(a) + 2 * t(dense(b)), a.dtype, "sum")
+        check_close(product.mv(x), dense(a) @ dense(b) @ x, a.dtype, "product")

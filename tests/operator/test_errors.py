@@ -153,6 +153,18 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         ["must have equal shapes", "(4, 9) and (9, 4)"],
     ),
     (
+        "+ another batch",
+        lambda: BATCH + operator(PATTERNS["wide"], (2,)),
+        ValueError,
+        ["broadcast", "(3,) and (2,)"],
+    ),
+    (
+        "@ another batch",
+        lambda: BATCH.T @ operator(PATTERNS["wide"], (2, 2)),
+        ValueError,
+        ["broadcast", "(3,) and (2, 2)"],
+    ),
+    (
         "- another structure",
         lambda: SQUARE - DICT,
         ValueError,
@@ -198,7 +210,7 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         "shift by another size",
         lambda: SQUARE.shift(np.ones(5)),
         ValueError,
-        ["alpha must be a number or of shape (..., 6)", "Got (5,)"],
+        ["alpha must be a number or of shape (..., 6)", "Got (5,)", "jax.vmap"],
     ),
     ("shift by text", lambda: SQUARE.shift("1"), TypeError, ["alpha", "Got str"]),
     ("congruence", lambda: WIDE.congruence(TALL), ValueError, ["square A", "(4, 9)"]),
