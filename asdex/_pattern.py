@@ -71,6 +71,7 @@ class SparsityPattern(eqx.Module):
     knows_dtypes: bool = eqx.field(static=True)
     _is_sorted: Derived[bool] = eqx.field(static=True)
     _is_symmetric: Derived[bool] = eqx.field(static=True)
+    _entries_only: "Derived[SparsityPattern]" = eqx.field(static=True)
 
     def __init__(
         self,
@@ -95,6 +96,9 @@ class SparsityPattern(eqx.Module):
         self._is_sorted = Derived(is_sorted)
         self._is_symmetric = Deferred(
             partial(is_symmetric, row_index, col_index, self.shape)
+        )
+        self._entries_only = Deferred(
+            partial(SparsityPattern, row_index, col_index, self.shape)
         )
         self.is_local = is_local
 
@@ -264,6 +268,14 @@ class SparsityPattern(eqx.Module):
     def is_symmetric(self) -> bool:
         """Whether each entry `(i, j)` has its mirror `(j, i)`. Sorts at first access."""
         return self._is_symmetric.value
+
+    @property
+    def entries_only(self) -> "SparsityPattern":
+        """The pattern without what it remembers about where it came from."""
+        is_bare = self.output_shapes == ((self.m,),) and not (
+            self.knows_dtypes or self.is_local
+        )
+        return self if is_bare else self._entries_only.value
 
     @property
     def m(self) -> int:

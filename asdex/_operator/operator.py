@@ -35,7 +35,8 @@ class SparseJacobian(eqx.Module):
 
     - `data`: one value per entry of the pattern, in its order, perhaps behind axes of a
         batch: shape `(*batch, nnz)`. Methods then work on all matrices of the batch.
-    - `sparsity`: the pattern, of shape `(m, n)`.
+    - `sparsity`: the pattern, of shape `(m, n)`. Only its entries are kept, so operators
+        of different functions have equal structures if they map alike.
     - `domain`, `codomain`: what the matrix takes and returns, as pytrees of arrays or of
         `jax.ShapeDtypeStruct`, with `n` and `m` elements in all. By default those of the
         function that the pattern was detected for, or flat vectors.
@@ -63,7 +64,7 @@ class SparseJacobian(eqx.Module):
         symmetric: bool = False,
     ):
         self.data = jnp.asarray(data)
-        self.sparsity = sparsity
+        self.sparsity = sparsity.entries_only
         if domain is None:
             domain = Space.into(sparsity, self.data.dtype)
         if codomain is None:
