@@ -5,14 +5,15 @@ ever, since the program that called it occupies the threads.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Bool, Inexact
 
 from .._types import PyTree
@@ -45,18 +46,32 @@ class Host:
         self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
     ) -> Solution:
         shapes = jax.ShapeDtypeStruct(b.shape, b.dtype), jax.ShapeDtypeStruct((), bool)
-        solution = jax.pure_callback(
-            partial(_solve_batch, self.solver, transposed),
-            shapes,
+        run = partial(_solve_batch, self.solver, transposed)
+        # `pure_callback` copies its arguments by computations of JAX, which never end on a
+        # CPU whose threads are all busy, perhaps with this very program.
+        solution = jax.lax.platform_dependent(
             factors,
             b,
-            vmap_method="expand_dims",
+            cpu=buffer_callback(partial(_fill, run), shapes, vmap_method="expand_dims"),
+            default=partial(jax.pure_callback, run, shapes, vmap_method="expand_dims"),
         )
         # Inside of `jax.shard_map` the results of a callback count as equal on all devices.
         # This, which XLA removes, lets them vary as the arguments do.
         varying = jnp.isnan(factors).any() | jnp.isnan(b).any()
         x, singular = (jnp.where(False, varying.astype(y.dtype), y) for y in solution)
         return x, singular
+
+
+def _fill(
+    run: Callable[..., tuple[np.ndarray, np.ndarray]],
+    context: Any,
+    results: Sequence[Any],
+    *arguments: Any,
+) -> None:
+    """Write what `run` returns into the memory of the results."""
+    del context
+    for result, found in zip(results, run(*map(np.asarray, arguments)), strict=True):
+        np.asarray(result)[...] = found
 
 
 def _solve_batch(

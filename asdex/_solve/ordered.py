@@ -49,15 +49,19 @@ class Ordered(NamedTuple):
     def is_backward_stable(
         self, matrix: Any, x: Vectors, rhs: Vectors, transposed: bool, limit: float
     ) -> bool:
-        """Whether the residuals are within `limit` units of rounding of what they are
-        made of. `matrix` is the matrix in this order."""
+        """Whether each residual is within `limit` units of rounding of the terms that it
+        is the sum of. `matrix` is the matrix in this order.
+
+        Row by row (Oettli and Prager, "Compatibility of approximate solution of linear
+        equations", Numer. Math. 6 (1964)): relative to the largest numbers of the whole
+        matrix, those of a part with small ones could be anything.
+        """
         rows, cols = (self.cols, self.rows) if transposed else (self.rows, self.cols)
         operator = matrix.T if transposed else matrix
-        product = operator @ np.take(x, cols, axis=1).T
-        residual = np.abs(product - np.take(rhs, rows, axis=1).T).max(axis=0)
-        scale = np.abs(matrix.data).max() * np.abs(x).max(axis=1)
-        scale += np.abs(rhs).max(axis=1)
-        return bool((residual <= limit * np.finfo(rhs.dtype).eps * scale).all())
+        ordered, ordered_rhs = np.take(x, cols, axis=1).T, np.take(rhs, rows, axis=1).T
+        residual = np.abs(operator @ ordered - ordered_rhs)
+        terms = np.abs(operator) @ np.abs(ordered) + np.abs(ordered_rhs)
+        return bool((residual <= limit * np.finfo(rhs.dtype).eps * terms).all())
 
 
 def order(

@@ -91,9 +91,10 @@ def choose(pattern: SparsityPattern) -> SolverName:
         return "block_diagonal"
     if n <= _SMALL_SIZE:
         return "block_diagonal" if largest <= n // 2 else "dense"
-    band = narrowest_band(pattern)
-    if band.lower + band.upper <= _MAX_BAND:
-        return "banded"
+    if _fullest_line(pattern) <= _MAX_BAND + 1:  # A band can hold no more in a line.
+        band = narrowest_band(pattern)
+        if band.lower + band.upper <= _MAX_BAND:
+            return "banded"
     if largest <= _LARGE_BLOCK:
         return "block_diagonal"
     row_of_col = match_rows(pattern)
@@ -108,3 +109,7 @@ def choose(pattern: SparsityPattern) -> SolverName:
 def _largest_part(pattern: SparsityPattern) -> int:
     row_part, _, _ = components(pattern)
     return int(np.bincount(row_part).max())
+
+
+def _fullest_line(pattern: SparsityPattern) -> int:
+    return int(max(np.bincount(lines).max() for lines in (pattern.rows, pattern.cols)))

@@ -24,8 +24,8 @@ def solve_flat(
     """`x` with `A x = b`, where `A` has the values `data`, and whether `A` is singular.
 
     `A` counts as singular if a pivot is exactly zero, or if its pattern leaves no other
-    way; then all of `x` is NaN. Values that are not finite give NaN as well, but do not
-    make a matrix singular.
+    way; then all of `x` is NaN. Values that are not finite make some of `x` NaN, but do
+    not make a matrix singular.
 
     Derivatives with respect to `data` and `b` are solves with the same matrix or its
     transpose. They share factors with the first solve if these are arrays; libraries on

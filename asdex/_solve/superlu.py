@@ -37,6 +37,10 @@ _MIN_MIRRORED = 0.8
 """Share of the entries with a mirror from which on pivots on the diagonal are thought of:
 the fill is that of `A + A.T`."""
 
+_MAX_SQUARE = 100
+"""Square of the entries in the fullest column, in multiples of all entries, up to which an
+order by minimum degree is looked for."""
+
 _SLACK = 1e-6
 """Relative error up to which sums and mirrored values count as equal."""
 
@@ -55,12 +59,23 @@ def plan_superlu(pattern: SparsityPattern) -> Backend:
     trial = _Trial(pattern, row_of_col)
     cols = trial.general_order()
     general = order(pattern, row_of_col[cols], cols)
-    if not _is_mostly_mirrored(pattern) or (row_of_col != np.arange(pattern.n)).any():
+    if not _is_mostly_mirrored(pattern) or _has_full_column(pattern):
+        return Host(_Sparse(general, None))
+    if (row_of_col != np.arange(pattern.n)).any():
         return Host(_Sparse(general, None))
     fill, cols = trial.order_for_diagonal()
     if fill > _MAX_FILL * trial.fill(general):
         return Host(_Sparse(general, None))
     return Host(_Sparse(general, _diagonal_order(pattern, cols)))
+
+
+def _has_full_column(pattern: SparsityPattern) -> bool:
+    """Whether minimum degree would take time that is quadratic in the size.
+
+    It takes 4 s for an arrow of 100 000 unknowns, and finds no less fill than COLAMD does
+    in 0.05 s.
+    """
+    return bool(np.bincount(pattern.cols).max() ** 2 > _MAX_SQUARE * pattern.nnz)
 
 
 def _is_mostly_mirrored(pattern: SparsityPattern) -> bool:
