@@ -1,0 +1,94 @@
+"""Matrices and machines on which solves once went wrong."""
+
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from asdex import SparseJacobian, SparsityPattern
+from asdex._solve.orders import match_rows
+from asdex._solve.plan import choose
+
+from .cases import grid_mask
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_large_part_does_not_hide_a_small_one(dtype: type):
+    """Symmetric with a positive diagonal, but not definite where the numbers are small."""
+    laplacian = np.where(grid_mask(30), -1.0, 0.0) * 1e6
+    np.fill_diagonal(laplacian, 4e6)
+    dense = np.zeros((920, 920))
+    dense[:900, :900] = laplacian
+    for k in range(900, 920, 2):
+        dense[k : k + 2, k : k + 2] = [[1e-8, 1.0], [1.0, 1e-8]]
+    dense[900:, :20] = dense[:20, 900:] = 1e-3 * np.eye(20)
+    pattern = SparsityPattern.from_dense(dense)
+    data = jnp.asarray(dense[pattern.rows, pattern.cols], dtype)
+    x = np.asarray(SparseJacobian(data, pattern).solve(jnp.ones(920, dtype)), float)
+    matrix = np.asarray(data.astype(float))
+    product = np.bincount(pattern.rows, matrix * x[pattern.cols], 920)
+    terms = np.bincount(pattern.rows, np.abs(matrix * x[pattern.cols]), 920) + 1
+    assert (np.abs(product - 1) <= 200 * np.finfo(dtype).eps * terms).all()
+
+
+def test_a_renumbered_grid_is_matched():
+    """SciPy's matching takes minutes here."""
+    side, n = 100, 10_000
+    place = np.arange(n).reshape(side, side)
+    right = np.stack([place[:, :-1].ravel(), place[:, 1:].ravel()])
+    down = np.stack([place[:-1].ravel(), place[1:].ravel()])
+    rows, cols = np.concatenate([right, right[::-1], down, down[::-1]], axis=1)
+    order = np.random.default_rng(0).permutation(n)
+    pattern = SparsityPattern(
+        np.append(order[rows], order), np.append(cols, place.ravel()), (n, n)
+    )
+    row_of_col = match_rows(pattern)
+    assert row_of_col is not None
+    np.testing.assert_array_equal(np.sort(row_of_col), np.arange(n))
+    entries = set(zip(pattern.rows.tolist(), pattern.cols.tolist(), strict=True))
+    assert all((row, col) in entries for col, row in enumerate(row_of_col.tolist()))
+
+
+def test_one_full_row_leaves_planning_linear():
+    """An order for a narrow band, which there cannot be, takes minutes here."""
+    n = 300_000
+    places = np.arange(n)
+    other = np.random.default_rng(0).permutation(n)
+    rows = np.concatenate([places, np.zeros(n, int), places])
+    pattern = SparsityPattern(rows, np.concatenate([places, places, other]), (n, n))
+    assert choose(pattern) in ("superlu", "triangular")
+
+
+PROGRAM = """
+import threading
+import jax, jax.numpy as jnp, numpy as np, asdex
+
+n = 12_000
+places = np.arange(n)
+cols = np.concatenate([(places + k) % n for k in (0, 2, 5, 7, 9)])
+pattern = asdex.SparsityPattern(np.tile(places, 5), cols, (n, n))
+values = jnp.where(jnp.arange(5 * n) < n, 8.0, 1.0)
+A, b = asdex.SparseJacobian(values, pattern), jnp.full(n, 12.0)
+solve = jax.jit(lambda A, b: A.solve(b))
+
+def work():
+    for k in range(20):
+        x = solve(A * (1.0 + k), b).block_until_ready()
+    np.testing.assert_allclose(x, 0.05, rtol=1e-4)
+    finished.append(True)
+
+finished = []
+threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(finished) == 8
+"""
+
+
+def test_solves_on_many_threads_do_not_wait_for_each_other():
+    """Each begins before its arguments are there, and must not keep them from it."""
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=240)
