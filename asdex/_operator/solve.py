@@ -48,7 +48,7 @@ def solve(
         once for all right-hand sides, also for those under `jax.vmap`.
     - `solver`: by default chosen from the pattern. In pure JAX: `"diagonal"`,
         `"tridiagonal"`, `"block_diagonal"`, for rows and columns that fall into small
-        independent sets, and `"dense"`. On the host through `jax.pure_callback`:
+        independent sets, and `"dense"`. On the host, called back from the program:
         `"banded"` (LAPACK), `"triangular"`, also after a permutation, `"superlu"`
         (SciPy), and `"klu"`, which needs `pip install 'asdex[klu]'`. `"cusolver"` is for
         NVIDIA GPUs.
