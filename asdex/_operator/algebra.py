@@ -233,6 +233,11 @@ def gram_diagonal(a: "SparseJacobian") -> PyTree:
 def congruence(a: "SparseJacobian", p: "SparseJacobian") -> "SparseJacobian":
     if a.shape[0] != a.shape[1]:
         raise ValueError(f"P^T A P needs a square A. The operator has shape {a.shape}.")
+    if not isinstance(p, type(a)):
+        raise TypeError(
+            f"P^T A P needs an operator P. Got {type(p).__name__}. For a dense one use "
+            "P.T @ (A @ P)."
+        )
     return replace(product(transpose(p), product(a, p)), symmetric=a.symmetric)
 
 

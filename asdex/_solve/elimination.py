@@ -99,6 +99,8 @@ def _substitute(
         k = i if is_forward else size - 1 - i
         known = x[k] if lower else x[k] / a[k, k]
         is_left = row > k if is_forward else row < k
-        return jnp.where(is_left, x - a[:, k] * known, jnp.where(row == k, known, x))
+        return jnp.where(
+            is_left, x - a[:, k] * known[None], jnp.where(row == k, known[None], x)
+        )
 
     return lax.fori_loop(0, size, step, b, unroll=size <= _UNROLLED)

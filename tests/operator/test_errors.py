@@ -387,3 +387,8 @@ def test_repr() -> None:
     shapes = jax.eval_shape(lambda a: a * 2, BATCH)
     assert repr(shapes) == repr(BATCH)
     assert "dtype=None" in repr(jax.tree.map(lambda _: None, WIDE))
+
+
+def test_congruence_with_an_array() -> None:
+    with pytest.raises(TypeError, match=r"needs an operator P. Got ndarray. .* use P\.T @"):
+        SQUARE.congruence(np.eye(6))

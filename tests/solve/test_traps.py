@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from asdex import SparseJacobian, SparsityPattern
+from asdex._solve.host import Host
 from asdex._solve.orders import match_rows
 from asdex._solve.plan import choose
+from asdex._solve.superlu import _Sparse, plan_superlu
 
 from .cases import grid_mask
 
@@ -59,6 +61,17 @@ def test_one_full_row_leaves_planning_linear():
     rows = np.concatenate([places, np.zeros(n, int), places])
     pattern = SparsityPattern(rows, np.concatenate([places, places, other]), (n, n))
     assert choose(pattern) in ("superlu", "triangular")
+
+
+def test_an_arrow_is_not_ordered_by_degree():
+    """Minimum degree takes a time here that grows with the square of the size."""
+    n = 200_000
+    places, first = np.arange(n), np.zeros(n, int)
+    rows, cols = np.array([[places, first, places], [places, places, first]]).reshape(2, -1)
+    backend = plan_superlu(SparsityPattern(rows, cols, (n, n)))
+    assert isinstance(backend, Host)
+    assert isinstance(backend.solver, _Sparse)
+    assert backend.solver.for_diagonal is None
 
 
 PROGRAM = """
