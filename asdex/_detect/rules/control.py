@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import ShapedArray
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
+from jax.extend.core import ClosedJaxpr, JaxprEqn, Var
 from jax.extend.core import primitives as p
 
+from ..._base.compat import CALLS, with_constants
 from ..dependence import nothing, union
 from ..interpret import active, conservative, inactive, interpret
 from ..known import UNKNOWN, constant, results
@@ -27,16 +28,13 @@ def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[
 
 
 @register_control(
-    *(p.jit_p, p.closed_call_p, p.call_p, p.remat_p),
+    *(*CALLS, p.jit_p, p.remat_p),
     *(p.custom_jvp_call_p, p.custom_vjp_call_p, "custom_vmap_call"),
 )
 def inline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
     """The program, as if it stood here."""
     (name,) = {"jaxpr", "call_jaxpr", "call"} & eqn.params.keys()
-    program = eqn.params[name]
-    if isinstance(program, Jaxpr):
-        program = ClosedJaxpr(program, ())
-    return call(program, operands, scope.called_by(eqn))
+    return call(with_constants(eqn.params[name]), operands, scope.called_by(eqn))
 
 
 def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:

@@ -7,6 +7,8 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.extend.core import primitives as p
 
+from ..._base.compat import OLD_SINKS
+
 _NO_ARRAY = "It has no array operand, or only integers, keys and tokens."
 _FACTORS = (
     "Linearized, a factorization is made of products and triangular solves; itself it is "
@@ -20,7 +22,7 @@ NEVER_ACTIVE: dict[Primitive, str] = {
         *(lax.iota_p, lax.axis_index_p, lax.after_all_p, lax.create_token_p, p.empty2_p),
         *(p.random_seed_p, p.random_split_p, p.random_fold_in_p, p.random_bits_p),
         *(lax.rng_bit_generator_p, lax.rng_uniform_p, p.threefry2x32_p, p.random_gamma_p),
-        *(lax.dce_sink_p, lax.stage_p),
+        *(*OLD_SINKS, lax.stage_p),
     )
 }
 """Primitives through which no tangent passes."""

@@ -17,6 +17,7 @@ from jax.extend.core import primitives as p
 from jax.interpreters.partial_eval import dce_jaxpr
 from scipy.sparse import csr_array
 
+from ..._base.compat import scan_lengths
 from ..dependence import Dependence, combine, from_matrix, nothing, stack, union
 from ..interpret import active, conservative, inactive
 from ..known import (
@@ -117,7 +118,7 @@ def scan(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
     """A loop over the leading axis of some operands, which writes outputs along it."""
     if all(operand.dependence is None for operand in operands):
         return inactive(eqn, results(eqn, [operand.known for operand in operands]))
-    num_consts, num_carry = eqn.params["num_consts"], eqn.params["num_carry"]
+    num_consts, num_carry = scan_lengths(eqn)
     steps = eqn.params["length"]
     if steps == 0:
         init = operands[num_consts : num_consts + num_carry]
@@ -136,7 +137,7 @@ def _scan_by_pattern(
     eqn: JaxprEqn, operands: Sequence[Value], scope: Scope, *, follow: bool
 ) -> list[Value]:
     program, steps, reverse = (eqn.params[k] for k in ("jaxpr", "length", "reverse"))
-    num_consts, num_carry = eqn.params["num_consts"], eqn.params["num_carry"]
+    num_consts, num_carry = scan_lengths(eqn)
     sliced = num_consts + num_carry
     at_step = list(operands[:sliced])
     for var, op in zip(program.jaxpr.invars[sliced:], operands[sliced:], strict=True):
@@ -202,7 +203,7 @@ def _scan_step_by_step(
     eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
 ) -> list[Value]:
     program, steps = eqn.params["jaxpr"], eqn.params["length"]
-    num_consts, num_carry = eqn.params["num_consts"], eqn.params["num_carry"]
+    num_consts, num_carry = scan_lengths(eqn)
     sliced = num_consts + num_carry
     consts, carry = list(operands[:num_consts]), list(operands[num_consts:sliced])
     avals = [var.aval for var in program.jaxpr.invars[sliced:]]

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from jax import lax
-from jax.extend.core import ClosedJaxpr, JaxprEqn
+from jax.extend.core import JaxprEqn
 from jax.extend.core import primitives as p
 
+from ..._base.compat import with_constants
 from ..dependence import Dependence, nothing
 from ..interpret import active, conservative, inactive
 from ..known import UNKNOWN
@@ -20,7 +21,7 @@ def shard_map(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Va
         return inactive(eqn, [UNKNOWN] * len(eqn.outvars))
     if eqn.params["mesh"].size > 1:
         return active(eqn, conservative(eqn, operands, scope))
-    return call(ClosedJaxpr(eqn.params["jaxpr"], ()), operands, scope)
+    return call(with_constants(eqn.params["jaxpr"]), operands, scope)
 
 
 @register(

@@ -8,6 +8,8 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.extend.core import primitives as p
 
+from asdex._base.compat import NEW_ELEMENTWISE
+
 from .frame import (
     Equation,
     Exact,
@@ -33,6 +35,12 @@ def unit(*shape: int) -> Operand:
 def above_one(*shape: int) -> Operand:
     """Numbers larger than 1."""
     return between(1.1, 3.0, *shape)
+
+
+def scalar(*shape: int) -> Operand:
+    """One number for the whole array."""
+    del shape
+    return real()
 
 
 def small_integers(*shape: int) -> Operand:
@@ -83,6 +91,12 @@ for name in ("eq_to", "le_to", "lt_to"):
     _row(primitive, primitive.bind, real, real, exact="no")
 for name in ("igamma", "igammac", "igamma_grad_a"):
     _row(getattr(lax, name + "_p"), getattr(lax, name), unit, unit)
+
+for primitive in NEW_ELEMENTWISE:
+    if primitive.name == "polynomial":  # A zero removes dependence.
+        _row(primitive, primitive.bind, real, real, real, scalar, exact="unknown")
+    else:
+        _row(primitive, getattr(lax, primitive.name), unit)
 
 _row(lax.nextafter_p, lax.nextafter, unit, unit, exact="no")
 _row(lax.acosh_p, lax.acosh, above_one)

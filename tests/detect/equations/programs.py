@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from equinox.internal import noinline, select_if_vmap_p
 from jax import lax
-from jax._src.lax.parallel import all_gather_invariant  # It is not public.
 from jax.extend.core import primitives as p
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -194,7 +193,7 @@ _collective(
     PartitionSpec(reduced=frozenset({"i"})),
     AxisType.Explicit,
 )
-_collective("all_gather_invariant", lambda x: all_gather_invariant(x, "i"), _SAME)
+_collective("all_gather_invariant", lambda x: lax.all_gather(x, "i", to="invarying"), _SAME)
 
 
 @equation("reshard")

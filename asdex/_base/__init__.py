@@ -1,0 +1,1 @@
+"""What every folder builds on, and what imports nothing of asdex."""
