@@ -1,36 +1,16 @@
 """Automatic sparse differentiation in JAX."""
 
 from . import dense as dense
-from ._api import hessian as hessian
-from ._api import hessian_from_coloring as hessian_from_coloring
-from ._api import jacobian as jacobian
-from ._api import jacobian_from_coloring as jacobian_from_coloring
-from ._api import value_and_hessian as value_and_hessian
-from ._api import value_and_hessian_from_coloring as value_and_hessian_from_coloring
-from ._api import value_and_jacobian as value_and_jacobian
-from ._api import value_and_jacobian_from_coloring as value_and_jacobian_from_coloring
-from ._api_coloring import hessian_coloring as hessian_coloring
-from ._api_coloring import hessian_sparsity as hessian_sparsity
-from ._api_coloring import jacobian_coloring as jacobian_coloring
-from ._api_coloring import jacobian_sparsity as jacobian_sparsity
-from ._api_compressed import compressed_hessian as compressed_hessian
-from ._api_compressed import (
-    compressed_hessian_from_coloring as compressed_hessian_from_coloring,
-)
-from ._api_compressed import compressed_jacobian as compressed_jacobian
-from ._api_compressed import (
-    compressed_jacobian_from_coloring as compressed_jacobian_from_coloring,
-)
-from ._api_compressed import value_and_compressed_hessian as value_and_compressed_hessian
-from ._api_compressed import (
-    value_and_compressed_hessian_from_coloring as value_and_compressed_hessian_from_coloring,  # noqa: E501
-)
-from ._api_compressed import value_and_compressed_jacobian as value_and_compressed_jacobian
-from ._api_compressed import (
-    value_and_compressed_jacobian_from_coloring as value_and_compressed_jacobian_from_coloring,  # noqa: E501
-)
-from ._check import check_hessian_correctness as check_hessian_correctness
-from ._check import check_jacobian_correctness as check_jacobian_correctness
+from ._base.errors import ConservativePatternWarning as ConservativePatternWarning
+from ._base.errors import DenseColoringWarning as DenseColoringWarning
+from ._base.errors import InvalidColoringError as InvalidColoringError
+from ._base.errors import PatternTooLargeError as PatternTooLargeError
+from ._base.errors import SingularMatrixError as SingularMatrixError
+from ._base.errors import VerificationError as VerificationError
+from ._base.types import ColoringMode as ColoringMode
+from ._base.types import HessianMode as HessianMode
+from ._base.types import JacobianMode as JacobianMode
+from ._base.types import OutputFormat as OutputFormat
 from ._color import DynamicLargestFirst as DynamicLargestFirst
 from ._color import Greedy as Greedy
 from ._color import IncidenceDegree as IncidenceDegree
@@ -53,36 +33,62 @@ from ._color import color_symmetric as color_symmetric
 from ._color import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
 from ._color import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
 from ._color import lift_coloring as lift_coloring
-from ._coloring import ColoredPattern as ColoredPattern
-from ._decompress import decompress as decompress
-from ._decompress import decompress_data as decompress_data
 from ._detect import Dependence as Dependence
 from ._detect import register_rule as register_rule
-from ._errors import ConservativePatternWarning as ConservativePatternWarning
-from ._errors import DenseColoringWarning as DenseColoringWarning
-from ._errors import InvalidColoringError as InvalidColoringError
-from ._errors import PatternTooLargeError as PatternTooLargeError
-from ._errors import SingularMatrixError as SingularMatrixError
-from ._errors import VerificationError as VerificationError
-from ._explain import SparsityReport as SparsityReport
-from ._explain import SparsityStep as SparsityStep
-from ._explain import explain_sparsity as explain_sparsity
+from ._evaluate.decompress import decompress as decompress
+from ._evaluate.decompress import decompress_data as decompress_data
+from ._linalg.solvers import SolverName as SolverName
 from ._operator import BlockSparse as BlockSparse
 from ._operator import SparseJacobian as SparseJacobian
 from ._operator import solve as solve
-from ._pattern import SparsityPattern as SparsityPattern
-from ._plot import spy as spy
-from ._solve import SolverName as SolverName
-from ._stars import StarSet as StarSet
-from ._structure import CompressedStructure as CompressedStructure
-from ._structure import TriangleStructure as TriangleStructure
-from ._structure import csc_structure as csc_structure
-from ._structure import csr_structure as csr_structure
-from ._structure import lower_triangle as lower_triangle
-from ._structure import transpose_map as transpose_map
-from ._types import ColoringMode as ColoringMode
-from ._types import HessianMode as HessianMode
-from ._types import JacobianMode as JacobianMode
-from ._types import OutputFormat as OutputFormat
+from ._show.plot import spy as spy
+from ._structure.coloring import ColoredPattern as ColoredPattern
+from ._structure.layouts import CompressedStructure as CompressedStructure
+from ._structure.layouts import TriangleStructure as TriangleStructure
+from ._structure.layouts import csc_structure as csc_structure
+from ._structure.layouts import csr_structure as csr_structure
+from ._structure.layouts import lower_triangle as lower_triangle
+from ._structure.layouts import transpose_map as transpose_map
+from ._structure.pattern import SparsityPattern as SparsityPattern
+from ._structure.stars import StarSet as StarSet
+from ._verbs.check import check_hessian_correctness as check_hessian_correctness
+from ._verbs.check import check_jacobian_correctness as check_jacobian_correctness
+from ._verbs.colorings import hessian_coloring as hessian_coloring
+from ._verbs.colorings import hessian_sparsity as hessian_sparsity
+from ._verbs.colorings import jacobian_coloring as jacobian_coloring
+from ._verbs.colorings import jacobian_sparsity as jacobian_sparsity
+from ._verbs.compressed import compressed_hessian as compressed_hessian
+from ._verbs.compressed import (
+    compressed_hessian_from_coloring as compressed_hessian_from_coloring,
+)
+from ._verbs.compressed import compressed_jacobian as compressed_jacobian
+from ._verbs.compressed import (
+    compressed_jacobian_from_coloring as compressed_jacobian_from_coloring,
+)
+from ._verbs.compressed import value_and_compressed_hessian as value_and_compressed_hessian
+from ._verbs.compressed import (
+    value_and_compressed_hessian_from_coloring as value_and_compressed_hessian_from_coloring,  # noqa: E501
+)
+from ._verbs.compressed import (
+    value_and_compressed_jacobian as value_and_compressed_jacobian,
+)
+from ._verbs.compressed import (
+    value_and_compressed_jacobian_from_coloring as value_and_compressed_jacobian_from_coloring,  # noqa: E501
+)
+from ._verbs.derivatives import hessian as hessian
+from ._verbs.derivatives import hessian_from_coloring as hessian_from_coloring
+from ._verbs.derivatives import jacobian as jacobian
+from ._verbs.derivatives import jacobian_from_coloring as jacobian_from_coloring
+from ._verbs.derivatives import value_and_hessian as value_and_hessian
+from ._verbs.derivatives import (
+    value_and_hessian_from_coloring as value_and_hessian_from_coloring,
+)
+from ._verbs.derivatives import value_and_jacobian as value_and_jacobian
+from ._verbs.derivatives import (
+    value_and_jacobian_from_coloring as value_and_jacobian_from_coloring,
+)
+from ._verbs.explain import SparsityReport as SparsityReport
+from ._verbs.explain import SparsityStep as SparsityStep
+from ._verbs.explain import explain_sparsity as explain_sparsity
 
 __version__ = "0.1.0"

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Inexact, Shaped
 
-from ._types import PyTree
+from ._base.types import PyTree
 
 Flat = Inexact[Array, " n"]
 Unflatten = Callable[[Array], PyTree]

@@ -17,8 +17,8 @@ from .helpers import (
 )
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::asdex._errors.DenseColoringWarning",
-    "ignore::asdex._errors.ConservativePatternWarning",
+    "ignore::asdex._base.errors.DenseColoringWarning",
+    "ignore::asdex._base.errors.ConservativePatternWarning",
 )
 CORE = cases(scalar=True, core=True)
 CASES = cases(scalar=True)

@@ -14,7 +14,7 @@ import asdex
 
 from .helpers import todense
 
-pytestmark = pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning")
 N = 5
 X = jnp.linspace(0.5, 1.5, N) ** 2
 V = jnp.cos(jnp.arange(N))
@@ -132,7 +132,7 @@ CLOSURES: list[Callable[[Array, Array, Array], Array]] = [
 INDEX = jnp.array([2, 0, 2, 4, 1])
 
 
-@pytest.mark.filterwarnings("ignore::asdex._errors.ConservativePatternWarning")
+@pytest.mark.filterwarnings("ignore::asdex._base.errors.ConservativePatternWarning")
 @pytest.mark.parametrize("closure", CLOSURES)
 def test_closed_over_tracers(closure: Callable) -> None:
     """Detection and coloring run while the constants of the function are traced."""

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import asdex
-from asdex._types import HESSIAN_MODES
+from asdex._base.types import HESSIAN_MODES
+from asdex._verbs import compressed, derivatives
 
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
-    pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning"),
+    pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning"),
 ]
 X = jnp.linspace(1.0, 2.0, 5)
 TREE = {"a": jnp.linspace(0.5, 1.0, 6).reshape(2, 3), "b": (jnp.asarray(2.0), X[:3])}
@@ -58,8 +59,8 @@ def assert_same(found: Any, expected: Any) -> None:
 
 
 NAMES = [
-    f"{value}{compressed}{matrix}{source}"
-    for value, compressed, matrix, source in itertools.product(
+    f"{value}{kind}{matrix}{source}"
+    for value, kind, matrix, source in itertools.product(
         ("", "value_and_"),
         ("", "compressed_"),
         ("jacobian", "hessian"),
@@ -117,7 +118,7 @@ def test_every_verb_is_a_door_of_one_engine(
         seen.append(args)
         return f
 
-    for module in (asdex._api, asdex._api_compressed):
+    for module in (derivatives, compressed):
         monkeypatch.setattr(module, "evaluator", evaluator)
     build(name, subject(name), X)
     ((fun, coloring, order, options),) = seen

@@ -12,7 +12,7 @@ import asdex
 
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
-    pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning"),
+    pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning"),
 ]
 X = jnp.linspace(1.0, 2.0, 7)
 

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asdex._coloring import ColoredPattern
-from asdex._errors import InvalidColoringError
-from asdex._pattern import SparsityPattern
-from asdex._stars import StarSet
-from asdex._types import ColoringMode
+from asdex._base.errors import InvalidColoringError
+from asdex._base.types import ColoringMode
+from asdex._structure.coloring import ColoredPattern
+from asdex._structure.pattern import SparsityPattern
+from asdex._structure.stars import StarSet
 
 ALL_MODES = ["fwd", "rev", "fwd_over_rev", "rev_over_fwd", "rev_over_rev"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import asdex
-from asdex._coloring import ColoredPattern
-from asdex._pattern import SparsityPattern
+from asdex._structure.coloring import ColoredPattern
+from asdex._structure.pattern import SparsityPattern
 
 TUTORIAL = """\
 ColoredPattern(49×50, nnz=98, sparsity=96.0%, JVP, 2 colors)

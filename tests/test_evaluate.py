@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import asdex
-from asdex._compress import resolve_chunk_size
-from asdex._types import HESSIAN_MODES, HOST_FORMATS
+from asdex._base.types import HESSIAN_MODES, HOST_FORMATS
+from asdex._evaluate.compress import resolve_chunk_size
 from tests.helpers import constants
 
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
-    pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning"),
+    pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning"),
 ]
 X = jnp.linspace(1.0, 2.0, 8)
 WEIGHTS = jnp.asarray(1.5 * (np.random.default_rng(0).random((9, 8)) < 0.4))

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asdex._coloring import ColoredPattern
-from asdex._io import write_file
-from asdex._pattern import SparsityPattern
-from asdex._stars import StarSet
+from asdex._structure.coloring import ColoredPattern
+from asdex._structure.files import write_file
+from asdex._structure.pattern import SparsityPattern
+from asdex._structure.stars import StarSet
 
 
 class State(NamedTuple):
@@ -250,7 +250,7 @@ def test_a_missing_file_is_an_os_error(tmp_path):
 
 
 def test_a_newer_version_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("asdex._io._VERSION", 2)
+    monkeypatch.setattr("asdex._structure.files._VERSION", 2)
     plain_pattern().save(tmp_path / "file.npz")
     monkeypatch.undo()
     with pytest.raises(
@@ -297,7 +297,7 @@ def test_contents_that_do_not_fit_together_are_refused(changes, message, tmp_pat
         arrays.update(saved_arrays)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("asdex._coloring.write_file", capture)
+        patch.setattr("asdex._structure.coloring.write_file", capture)
         plain_coloring().save(path)
     for name, value in changes.items():
         (arrays if name in arrays else fields)[name] = value

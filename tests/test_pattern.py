@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax.experimental.sparse import BCOO
 
-from asdex._pattern import SparsityPattern
+from asdex._structure.pattern import SparsityPattern
 
 F32 = np.dtype(np.float32)
 

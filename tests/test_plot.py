@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from asdex._coloring import ColoredPattern
-from asdex._pattern import SparsityPattern
-from asdex._plot import spy
-from asdex._stars import StarSet
-from asdex._types import ColoringMode
+from asdex._base.types import ColoringMode
+from asdex._show.plot import spy
+from asdex._structure.coloring import ColoredPattern
+from asdex._structure.pattern import SparsityPattern
+from asdex._structure.stars import StarSet
 
 matplotlib.use("Agg")
 

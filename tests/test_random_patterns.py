@@ -17,7 +17,7 @@ import asdex
 
 from .helpers import HESSIAN_MODES, JACOBIAN_MODES
 
-pytestmark = pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning")
 few = partial(
     settings,
     derandomize=True,

@@ -18,7 +18,7 @@ import asdex
 from .helpers import allclose, check_contains
 from .helpers.programs import program
 
-pytestmark = pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning")
 POINTS = 6
 
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 import asdex
-from asdex import _read
-from asdex._read import Reading, plan_chunked_reading, plan_reading, read
+from asdex._evaluate import read as reading
+from asdex._evaluate.read import Reading, plan_chunked_reading, plan_reading, read
 
-pytestmark = pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning")
 
 
 @pytest.fixture(autouse=True)
 def windows_for_few_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_read, "_MIN_ENTRIES", 1)
-    monkeypatch.setattr(_read, "_interleaves_well", lambda length: True)
+    monkeypatch.setattr(reading, "_MIN_ENTRIES", 1)
+    monkeypatch.setattr(reading, "_interleaves_well", lambda length: True)
 
 
 def banded(n: int, *offsets: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 import asdex
-from asdex._snapshot import take_snapshot
+from asdex._evaluate.snapshot import take_snapshot
 
 from .helpers import constants
 

@@ -19,7 +19,7 @@ from asdex._detect.table import RULES, Scope, Value
 
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion", "wrong_rule"),
-    pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning"),
+    pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning"),
 ]
 
 X = jnp.linspace(1.0, 2.0, 6)
@@ -233,7 +233,7 @@ def test_nothing_is_said_without_a_reason(monkeypatch: pytest.MonkeyPatch) -> No
     def no_suspicion(*args: Any, **options: Any) -> str:
         raise RuntimeError
 
-    monkeypatch.setattr("asdex._check.suspicion", no_suspicion)
+    monkeypatch.setattr("asdex._verbs.check.suspicion", no_suspicion)
     coloring = asdex.jacobian_coloring(straight, X)
     message = failure(asdex.check_jacobian_correctness, straight, X, coloring)
     assert "Detection" not in message

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Shaped
 
-from .._pattern import SparsityPattern
-from .._sparse import BCOO
+from .._base.sparse import BCOO
+from .._structure.pattern import SparsityPattern
 from .graph import (
     Adjacency,
     adjacency,
@@ -14,7 +14,7 @@ from .graph import (
     without_vertices,
 )
 from .loops import compiled, for_range, full, read, while_loop, write
-from .order import AbstractOrder, LargestFirst, Permutation
+from .orders import AbstractOrder, LargestFirst, Permutation
 
 
 def color_acyclic(

@@ -5,12 +5,12 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Int32, Shaped
 
-from .._pattern import SparsityPattern
-from .._sparse import BCOO
+from .._base.sparse import BCOO
+from .._structure.pattern import SparsityPattern
 from .bounds import fewest_colors
 from .graph import Adjacency, adjacency, as_pattern, column_graph, hubs, row_graph
 from .greedy import color_in_order
-from .order import AbstractOrder, LargestFirst, Permutation
+from .orders import AbstractOrder, LargestFirst, Permutation
 from .star import color_stars, neutralize
 
 Sides: TypeAlias = tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " m"]]

@@ -14,10 +14,10 @@ import jax
 import numpy as np
 from jaxtyping import Int32
 
-from .._coloring import ColoredPattern
-from .._pattern import SparsityPattern
-from .._stars import StarSet
-from .._types import BIDIRECTIONAL
+from .._base.types import BIDIRECTIONAL
+from .._structure.coloring import ColoredPattern
+from .._structure.pattern import SparsityPattern
+from .._structure.stars import StarSet
 from .bounds import fewest_acyclic_colors, fewest_colors, fewest_passes
 from .graph import column_graph, row_graph
 from .substitution import plan_substitution

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int64
 
-from .._pattern import SparsityPattern
+from .._structure.pattern import SparsityPattern
 from .graph import Adjacency, Bipartite
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Int, Int32, Integer, Shaped
 
-from .._errors import InvalidColoringError
-from .._pattern import SparsityPattern
-from .._sparse import BCOO
+from .._base.errors import InvalidColoringError
+from .._base.sparse import BCOO
+from .._structure.pattern import SparsityPattern
 from .graph import adjacency, as_pattern, mirror
 
 

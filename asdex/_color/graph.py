@@ -6,8 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Int32, Integer, Shaped
 
-from .._pattern import SparsityPattern
-from .._sparse import BCOO
+from .._base.sparse import BCOO
+from .._structure.pattern import SparsityPattern
 
 _WALK_BUDGET = 2e8
 """Squared degrees, about a second of work, above which vertices may be costly."""

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Shaped
 
-from .._pattern import SparsityPattern
-from .._sparse import BCOO
+from .._base.sparse import BCOO
+from .._structure.pattern import SparsityPattern
 from .graph import Bipartite, as_pattern, column_graph, dense_lines, row_graph
 from .loops import (
     add_to_set,
@@ -17,7 +17,7 @@ from .loops import (
     words_for,
     write,
 )
-from .order import AbstractOrder, LargestFirst, Permutation
+from .orders import AbstractOrder, LargestFirst, Permutation
 
 Colors = Int32[np.ndarray, " vertices"]
 

@@ -21,8 +21,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Int32, Int64
 
 from .graph import Bipartite
+from .lattice_table import search_table
 from .loops import compiled, for_range, full, read, while_loop, write
-from .table import search_table
 
 _MOST_PAIRS = 2e8
 """Pairs of vertices on common lines that are looked at, about half a second of work."""

@@ -28,7 +28,7 @@ from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Bool, Int32, Integer
 
-from .._types import PyTree
+from .._base.types import PyTree
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 import equinox as eqx
 import numpy as np
 
-from .._types import check_choice
-from .order import (
+from .._base.types import check_choice
+from .orders import (
     AbstractOrder,
     DynamicLargestFirst,
     IncidenceDegree,

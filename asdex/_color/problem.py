@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from .._pattern import SparsityPattern
+from .._structure.pattern import SparsityPattern
 from .acyclic import color_trees
 from .bidirectional import TwoSided
 from .bounds import (
@@ -18,7 +18,7 @@ from .bounds import (
 from .graph import Bipartite, adjacency, column_graph, hubs, row_graph
 from .greedy import color_in_order
 from .lattice import color_by_lattice
-from .order import Permutation
+from .orders import Permutation
 from .star import Stars, color_stars
 
 Colors = Int32[np.ndarray, " vertices"]

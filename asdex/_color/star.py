@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Integer, Shaped
 
-from .._pattern import SparsityPattern
-from .._sparse import BCOO
-from .._stars import StarSet
+from .._base.sparse import BCOO
+from .._structure.pattern import SparsityPattern
+from .._structure.stars import StarSet
 from .check import check_coloring_symmetric
 from .graph import (
     Adjacency,
@@ -19,7 +19,7 @@ from .graph import (
     without_vertices,
 )
 from .loops import compiled, for_range, full, read, while_loop, write
-from .order import AbstractOrder, LargestFirst, Permutation
+from .orders import AbstractOrder, LargestFirst, Permutation
 
 
 class Stars(NamedTuple):

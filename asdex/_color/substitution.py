@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32
 
-from .._errors import InvalidColoringError
-from .._pattern import SparsityPattern
-from .._substitute import Substitution
+from .._base.errors import InvalidColoringError
+from .._structure.pattern import SparsityPattern
+from .._structure.recovery import Substitution
 from .graph import adjacency, edge_numbers
 from .loops import compiled, for_range, full, read, while_loop, write
 
@@ -94,7 +94,7 @@ def _cut_trees(
         head, tail, queue, degrees, left, height, node, level = state
         v = read(queue, head)
 
-        # All that is read comes out of one loop, as in `order._take_largest`. The last
+        # All that is read comes out of one loop, as in `orders._take_largest`. The last
         # node of a tree has no edge left, and what it would cut is nowhere.
         def look(_, state):
             e = read(left, v)

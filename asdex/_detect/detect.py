@@ -13,8 +13,8 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import Int32
 from scipy.sparse import csr_array
 
-from .._errors import ConservativePatternWarning, PatternTooLargeError
-from .._types import PyTree
+from .._base.errors import ConservativePatternWarning, PatternTooLargeError
+from .._base.types import PyTree
 from .dependence import DEFAULT_MAX_NNZ, TooManyEntries, at_most, identity, nothing
 from .interpret import interpret
 from .known import constant

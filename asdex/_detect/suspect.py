@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Inexact, Shaped
 
-from .._types import PyTree
+from .._base.types import PyTree
 from .dependence import identity
 from .detect import trace
 from .interpret import interpret

@@ -5,10 +5,10 @@ pytrees on both sides, `plans` the static structure of results, `algebra` and `c
 numbers, `solve` the door to the solvers.
 """
 
+from .._call.space import Space as Space
 from . import export
 from .convert import BlockSparse as BlockSparse
 from .operator import SparseJacobian as SparseJacobian
 from .solve import solve as solve
-from .space import Space as Space
 
 export.register()

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Inexact, Int32, Num
 
-from .. import _multiply
-from .._index import IndexArray, as_indices
-from .._multiply import group_sums, sum_lines
-from .._structure import find_entries
-from .._types import PyTree
-from .plans import (
+from .._base.index import IndexArray, as_indices
+from .._base.types import PyTree
+from .._call.space import Space
+from .._linalg import multiply as products
+from .._linalg.multiply import group_sums, sum_lines
+from .._linalg.plans import (
     Map,
     diagonal_entries,
     diagonal_pattern,
@@ -30,7 +30,7 @@ from .plans import (
     plan_triangle,
     plan_union,
 )
-from .space import Space
+from .._structure.layouts import find_entries
 
 if TYPE_CHECKING:
     from .operator import SparseJacobian
@@ -44,13 +44,13 @@ compiled = partial(jax.jit, inline=True)
 @compiled
 def multiply(a: "SparseJacobian", x: PyTree) -> PyTree:
     vector = a.domain.ravel("x", x, a.batch_shape, a.dtype)
-    return a.codomain.unravel(_apply(_multiply.multiply, a, vector))
+    return a.codomain.unravel(_apply(products.multiply, a, vector))
 
 
 @compiled
 def multiply_transposed(a: "SparseJacobian", u: PyTree) -> PyTree:
     vector = a.codomain.ravel("u", u, a.batch_shape, a.dtype)
-    return a.domain.unravel(_apply(_multiply.multiply_transposed, a, vector))
+    return a.domain.unravel(_apply(products.multiply_transposed, a, vector))
 
 
 def multiply_matrix(a: "SparseJacobian", x: ArrayLike) -> Num[Array, "..."]:
@@ -66,9 +66,9 @@ def multiply_matrix(a: "SparseJacobian", x: ArrayLike) -> Num[Array, "..."]:
 @compiled
 def _multiply_matrix(a: "SparseJacobian", x: Num[Array, "..."]) -> Num[Array, "..."]:
     if x.ndim == 1:
-        return _apply(_multiply.multiply, a, x)
+        return _apply(products.multiply, a, x)
     columns = jnp.moveaxis(x, -1, 0)
-    product = jax.vmap(lambda column: _apply(_multiply.multiply, a, column))(columns)
+    product = jax.vmap(lambda column: _apply(products.multiply, a, column))(columns)
     return jnp.moveaxis(product, 0, -1)
 
 

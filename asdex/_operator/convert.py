@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Int64, Num
 
-from .._formats import Block, assembler, block_layout
-from .._sparse import BCOO, BCSR
-from .._structure import compress_lines, csr_structure
-from .._types import OutputFormat, PyTree, check_choice
+from .._base.sparse import BCOO, BCSR
+from .._base.types import OutputFormat, PyTree, check_choice
+from .._call.space import Space
+from .._structure.layouts import compress_lines, csr_structure
 from .algebra import compiled, spread
-from .space import Space
+from .formats import Block, assembler, block_layout
 
 if TYPE_CHECKING:
     from .operator import SparseJacobian

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 from jax import export
 
-from .._io import (
+from .._call.space import Space
+from .._structure.files import (
     building_from,
     decode_structure,
     encode_structure,
@@ -14,9 +15,8 @@ from .._io import (
     take_header,
     unpack,
 )
-from .._pattern import pattern_from_record, pattern_record
+from .._structure.pattern import pattern_from_record, pattern_record
 from .operator import SparseJacobian
-from .space import Space
 
 _KIND = "operator"
 _SOURCE = "the exported function"

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num
 
-from .._display import one_line
-from .._pattern import SparsityPattern
-from .._solve import SolverName
-from .._sparse import BCOO, BCSR
-from .._structure import check_symmetric
-from .._types import PyTree
+from .._base.sparse import BCOO, BCSR
+from .._base.types import PyTree
+from .._call.space import Space
+from .._linalg.solvers import SolverName
+from .._show.text import one_line
+from .._structure.layouts import check_symmetric
+from .._structure.pattern import SparsityPattern
 from . import algebra, convert
 from .solve import solve
-from .space import Space
 
 NormOrder = Literal["fro", 1, "inf"]
 Indices = Integer[np.ndarray, " _"] | Bool[np.ndarray, " _"] | Sequence[int]

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Num
 
-from .._errors import SingularMatrixError
-from .._solve import SOLVERS, SolverName, solve_flat
-from .._types import PyTree, check_choice
+from .._base.errors import SingularMatrixError
+from .._base.types import PyTree, check_choice
+from .._linalg.solvers import SOLVERS, SolverName, solve_flat
 from .algebra import compiled
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 
 import asdex
 from asdex import InvalidColoringError, SparsityPattern
-from asdex._color.order import AbstractOrder
+from asdex._color.orders import AbstractOrder
 
 from . import patterns
 from .orders import ORDERS

@@ -8,7 +8,7 @@ import pytest
 
 import asdex
 from asdex import Lattice, SparsityPattern
-from asdex._color.table import search_table
+from asdex._color.lattice_table import search_table
 
 from . import patterns
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from asdex._color import acyclic, greedy, lattice, order, star, substitution
+from asdex._color import acyclic, greedy, lattice, orders, star, substitution
 
 SCALAR, ARRAY = (), (1024,)
 
@@ -17,7 +17,7 @@ KERNELS = {
     "acyclic": (acyclic._acyclic_coloring, [*6 * [ARRAY], SCALAR, SCALAR]),
     "trees": (substitution._cut_trees, [*4 * [ARRAY], *3 * [SCALAR]]),
     "close stars": (star._close_stars, [*3 * [ARRAY], SCALAR]),
-    "bucket queue": (order._take_largest, [*7 * [ARRAY], *3 * [SCALAR]]),
+    "bucket queue": (orders._take_largest, [*7 * [ARRAY], *3 * [SCALAR]]),
     "differences": (lattice._mark_differences, [*4 * [ARRAY], SCALAR]),
     "check of a lattice": (lattice._is_valid, [*3 * [ARRAY], SCALAR]),
 }

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int
 import asdex
 from asdex import SparsityPattern
 from asdex._color.graph import column_graph
-from asdex._color.order import AbstractOrder
+from asdex._color.orders import AbstractOrder
 
 from . import patterns
 from .orders import ORDERS

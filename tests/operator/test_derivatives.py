@@ -18,7 +18,7 @@ from .problems import MODEL, NAMES, Model, X, dense_model, operator_of_model, pr
 
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
-    pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning"),
+    pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning"),
 ]
 # Derivatives of these are taken once more.
 TWICE = ("linalg-laplacian", "pytrees-nested_dict", "scalars-structured")

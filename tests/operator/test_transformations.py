@@ -28,7 +28,7 @@ from .problems import (
 
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
-    pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning"),
+    pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning"),
 ]
 
 

@@ -25,8 +25,8 @@ from .problems import Problem
 
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
-    pytest.mark.filterwarnings("ignore::asdex._errors.DenseColoringWarning"),
-    pytest.mark.filterwarnings("ignore::asdex._errors.ConservativePatternWarning"),
+    pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning"),
+    pytest.mark.filterwarnings("ignore::asdex._base.errors.ConservativePatternWarning"),
 ]
 F64 = np.dtype(np.float64)
 PYTREES = (

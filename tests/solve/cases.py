@@ -12,7 +12,7 @@ import pytest
 from jaxtyping import Array, Inexact
 
 from asdex import SparsityPattern
-from asdex._solve import SolverName, solve_flat
+from asdex._linalg.solvers import SolverName, solve_flat
 
 HAS_KLU = find_spec("klujax") is not None
 

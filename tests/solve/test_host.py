@@ -11,10 +11,10 @@ import scipy.sparse.linalg
 from scipy.linalg import lapack
 
 from asdex import SparsityPattern
-from asdex._solve import SolverName, solve_flat
-from asdex._solve.host import Host, _solve_batch
-from asdex._solve.ordered import order
-from asdex._solve.superlu import _Sparse, plan_superlu
+from asdex._linalg.solvers import SolverName, solve_flat
+from asdex._linalg.solvers.host import Host, _solve_batch
+from asdex._linalg.solvers.permuted import order
+from asdex._linalg.solvers.superlu import _Sparse, plan_superlu
 
 from .cases import CASES, check_close, from_mask, grid_mask, scatter, solver_for
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asdex import SparsityPattern
-from asdex._solve import SOLVERS, SolverName, solve_flat
-from asdex._solve.banded import narrowest_band
-from asdex._solve.orders import block_triangle, components, match_rows
-from asdex._solve.plan import choose
+from asdex._linalg.solvers import SOLVERS, SolverName, solve_flat
+from asdex._linalg.solvers.banded import narrowest_band
+from asdex._linalg.solvers.choose import choose
+from asdex._linalg.solvers.matching import block_triangle, components, match_rows
 
 from .cases import (
     CASES,
@@ -177,7 +177,7 @@ import importlib.util
 import jax
 import jax.numpy as jnp
 from asdex import SparsityPattern
-from asdex._solve import SOLVERS, solve_flat
+from asdex._linalg.solvers import SOLVERS, solve_flat
 
 names = "jax_enable_x64", "jax_platform_name"
 settings = {name: jax.config.values[name] for name in names}

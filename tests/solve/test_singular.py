@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asdex import SparsityPattern
-from asdex._solve import SolverName, solve_flat
+from asdex._linalg.solvers import SolverName, solve_flat
 
 from .cases import (
     CASES,

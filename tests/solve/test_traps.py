@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from asdex import SparseJacobian, SparsityPattern
-from asdex._solve.host import Host
-from asdex._solve.orders import match_rows
-from asdex._solve.plan import choose
-from asdex._solve.superlu import _Sparse, plan_superlu
+from asdex._linalg.solvers.choose import choose
+from asdex._linalg.solvers.host import Host
+from asdex._linalg.solvers.matching import match_rows
+from asdex._linalg.solvers.superlu import _Sparse, plan_superlu
 
 from .cases import grid_mask
 

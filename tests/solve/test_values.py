@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asdex._solve import SolverName, solve_flat
+from asdex._linalg.solvers import SolverName, solve_flat
 
 from .cases import CASES, EACH_SOLVER, check_close
 

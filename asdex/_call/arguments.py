@@ -1,0 +1,412 @@
+"""The arguments of the user's function: bound by its signature, held against samples.
+
+Arguments are numbered in the order of the signature, whether passed by position or by
+keyword; a parameter that is skipped in between stands with its default. Leaves of the
+arguments are either *arrays* (also Python floats and complex numbers), which may change
+from call to call, or *static* (bool, int, str, enums, callables and all else), which may
+not, because the sparsity pattern can depend on them.
+"""
+
+import inspect
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, PyTree
+from .._structure.pattern import SparsityPattern
+
+
+class Slot(NamedTuple):
+    """The parameter that an argument was bound to."""
+
+    kind: Any
+    name: str
+
+
+class Bound(NamedTuple):
+    """Arguments in the order of the signature, and how to call the function with them."""
+
+    arguments: tuple[Any, ...]
+    slots: tuple[Slot, ...]
+    call: Callable[[Sequence[Any]], Any]
+    surplus: tuple[Any, ...] = ()  # Arguments without a sample, which `call` passes on.
+
+
+class Inputs(NamedTuple):
+    """Structure of the arguments of a function, and which of them are differentiated."""
+
+    avals: tuple[PyTree, ...]
+    argnums: int | tuple[int, ...]
+
+    @classmethod
+    def of(cls, pattern: SparsityPattern) -> "Inputs":
+        """The inputs that the pattern was detected with."""
+        return cls(pattern.input_avals, pattern.argnums)
+
+    @property
+    def trees(self) -> tuple[PyTree, ...]:
+        """The selected arguments, in the order of `argnums`."""
+        argnums = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
+        return tuple(self.avals[argnum] for argnum in argnums)
+
+    @property
+    def selected(self) -> list[int]:
+        """Positions of the differentiated arrays among the leaves, in order of columns."""
+        argnums = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
+        leaves = [jax.tree.leaves(aval) for aval in self.avals]
+        first = np.cumsum([0, *map(len, leaves)])
+        return [
+            int(first[argnum]) + k
+            for argnum in argnums
+            for k, leaf in enumerate(leaves[argnum])
+            if is_aval(leaf)
+        ]
+
+    @property
+    def example(self) -> PyTree:
+        """The differentiated arrays as a derivative mirrors them; see `unflatten`."""
+        return self.unflatten([a for a in jax.tree.leaves(self.trees) if is_aval(a)])
+
+    @property
+    def has_integers(self) -> bool:
+        """Whether some differentiated array does not hold floating point numbers."""
+        leaves = jax.tree.leaves(self.avals)
+        return not all(is_inexact(leaves[k].dtype) for k in self.selected)
+
+    def unflatten(self, blocks: Sequence[Any]) -> PyTree:
+        """Nest one block for each differentiated array as JAX nests a derivative.
+
+        Static leaves of the selected arguments get `None`.
+        """
+        remaining = iter(blocks)
+        nested = jax.tree.map(
+            lambda leaf: next(remaining) if is_aval(leaf) else None, self.trees
+        )
+        return nested[0] if isinstance(self.argnums, int) else nested
+
+
+def bind_samples(
+    f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> Bound:
+    """The samples, each array as its `jax.ShapeDtypeStruct`, bound to `f`.
+
+    The keyword `input_shape` (an int or a tuple) stands for one sample array, unless
+    `f` has a parameter of that name.
+
+    **Raises:** `TypeError` if `f` cannot be called with the samples.
+    """
+    if not callable(f):
+        raise TypeError(f"f must be callable. Got {f!r}.")
+    if "input_shape" in kwargs and "input_shape" not in _signature(f).parameters:
+        args, kwargs = _sample_of_shape(args, **kwargs)
+    bound = _bind(f, args, kwargs)
+    return bound._replace(arguments=jax.tree.map(_as_aval, bound.arguments))
+
+
+def bind_values(
+    f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> Bound:
+    """The samples with their values, bound to `f`.
+
+    **Raises:** `ValueError` if one has no value.
+    """
+    bound = _bind(f, args, kwargs)
+    for leaf in jax.tree.leaves(bound.arguments):
+        if is_aval(leaf) or isinstance(leaf, Tracer):
+            raise ValueError(
+                "local=True needs sample arguments with values, because the pattern holds "
+                f"at these values only. Got {leaf}. Pass arrays, or detect the pattern "
+                "that holds everywhere with local=False."
+            )
+    return bound
+
+
+def as_inputs(bound: Bound, argnums: int | Sequence[int]) -> Inputs:
+    """The structure of bound samples, with the arguments to differentiate.
+
+    **Raises:** `TypeError` if `argnums` are not integers; `ValueError` if they are out
+    of range, repeated, or select no array.
+    """
+    avals = bound.arguments
+    inputs = Inputs(avals, _check_argnums(argnums, len(avals)))
+    if not inputs.selected:
+        raise ValueError(
+            f"argnums={argnums} selects no array to differentiate with respect to, only "
+            f"{inputs.trees!r}. bool, int, str and None are static. Select an argument "
+            "that holds floats."
+        )
+    return inputs
+
+
+def bind_call(
+    f: Callable[..., Any],
+    inputs: Inputs,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    *,
+    forward_keywords: bool,
+) -> Bound:
+    """The arguments of a call of `f`, held against the samples.
+
+    Keyword arguments beyond the samples are passed to `f` as they are if
+    `forward_keywords`, and refused otherwise.
+
+    **Raises:** `TypeError` if the number of arguments, a static value or the kind of a
+    dtype differs from the samples; `ValueError` if a shape or the pytree structure does.
+    """
+    count = len(inputs.avals)
+    bound = _bind(f, args, kwargs, count=count)
+    surplus = bound.slots[count:]
+    if len(bound.arguments) != count and not (
+        surplus and forward_keywords and len(args) <= count
+    ):
+        names = ", ".join(slot.name for slot in bound.slots)
+        raise TypeError(
+            f"Expected {count} positional argument(s), as in the samples. Got "
+            f"{len(bound.arguments)}: {names}. Pass a sample for every argument that a "
+            "call will pass."
+        )
+    if surplus:
+        call, extra = bound.call, bound.arguments[count:]
+        bound = Bound(
+            bound.arguments[:count],
+            bound.slots[:count],
+            lambda arguments: call((*arguments, *extra)),
+            extra,
+        )
+    _check_leaves(bound, inputs)
+    return bound
+
+
+def check_differentiable(
+    inputs: Inputs, dtypes: Sequence[Any], mode: str, *, holomorphic: bool, allow_int: bool
+) -> None:
+    """Raise `TypeError` unless JAX differentiates inputs of these dtypes in this mode.
+
+    `dtypes` are those that a call passes for the selected arrays.
+    """
+    leaves = jax.tree.leaves(inputs.avals)
+    for k, dtype in zip(inputs.selected, dtypes, strict=True):
+        if is_inexact(dtype):
+            _check_holomorphic(dtype, holomorphic)
+        else:
+            _check_integer(dtype, mode, allow_int)
+        if is_inexact(dtype) != is_inexact(leaves[k].dtype):
+            raise TypeError(
+                f"The dtype {dtype} of a differentiated input does not match expected "
+                f"{leaves[k].dtype} of its sample. Make a new coloring for this dtype."
+            )
+
+
+def _check_holomorphic(dtype: Any, holomorphic: bool) -> None:
+    is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
+    if holomorphic and not is_complex:
+        raise TypeError(f"holomorphic=True needs inputs of complex dtype. Got {dtype}.")
+    if is_complex and not holomorphic:
+        raise TypeError(
+            f"Inputs must be real-valued. Got {dtype}. If the function is holomorphic, "
+            "pass holomorphic=True."
+        )
+
+
+def _check_integer(dtype: Any, mode: str, allow_int: bool) -> None:
+    if mode in HESSIAN_MODES:
+        raise TypeError(f"Integer inputs are not supported for Hessians. Got {dtype}.")
+    if not allow_int:
+        raise TypeError(
+            "Inputs must be real- or complex-valued (a sub-dtype of np.inexact). Got "
+            f"{dtype}. Pass allow_int=True for zero blocks in place of an error."
+        )
+    if mode in ("fwd", BIDIRECTIONAL):
+        raise TypeError(
+            f"Integer inputs are not supported in forward mode. Got {dtype}. Use a "
+            "coloring of mode 'rev'."
+        )
+
+
+def is_array(leaf: Any) -> bool:
+    """Whether a leaf may change from call to call; any other leaf is static."""
+    return isinstance(leaf, (float, complex)) or (
+        hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+    )
+
+
+def is_aval(leaf: Any) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def is_inexact(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.inexact)
+
+
+def _as_aval(leaf: Any) -> Any:
+    """The shape and dtype of an array; a static leaf stands for itself."""
+    if not is_array(leaf):
+        return leaf
+    if not is_aval(leaf):
+        leaf = jax.typeof(leaf)
+    # Weak types matter to the dtypes inside of `f`, so they are kept. Shardings are not.
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=leaf.weak_type)
+
+
+def _check_leaves(bound: Bound, inputs: Inputs) -> None:
+    treedef = jax.tree.structure(inputs.avals)
+    located, found = jax.tree_util.tree_flatten_with_path(bound.arguments)
+    if found != treedef:
+        raise ValueError(
+            "The pytree structure of the arguments differs from the samples.\n"
+            f"Expected {treedef}\nGot      {found}"
+        )
+    selected = set(inputs.selected)
+    avals = jax.tree.leaves(inputs.avals)
+    for k, ((path, leaf), aval) in enumerate(zip(located, avals, strict=True)):
+        where = bound.slots[path[0].idx].name + jax.tree_util.keystr(path[1:])
+        if is_aval(aval):
+            _check_array(where, leaf, aval, is_selected=k in selected)
+        else:
+            _check_static(where, leaf, aval)
+
+
+def _check_static(where: str, leaf: Any, expected: Any) -> None:
+    if leaf is expected:
+        return
+    if is_array(leaf) or type(leaf) is not type(expected) or leaf != expected:
+        raise TypeError(
+            f"Argument {where} was {expected!r} in the samples and is static, because the "
+            f"sparsity pattern may depend on it. Got {leaf!r}. Make a new coloring for "
+            "this value, or pass an array in the samples if it is data."
+        )
+
+
+def _check_array(
+    where: str, leaf: Any, aval: jax.ShapeDtypeStruct, *, is_selected: bool
+) -> None:
+    try:
+        actual = jax.typeof(leaf)
+    except TypeError:
+        raise TypeError(
+            f"Argument {where} must be an array of shape {aval.shape} and dtype "
+            f"{aval.dtype}, as in the samples. Got {leaf!r}."
+        ) from None
+    if actual.shape != aval.shape:
+        raise ValueError(
+            f"Argument {where}: shape {actual.shape} does not match expected "
+            f"{aval.shape}. A coloring holds for the shapes of its samples only; make a "
+            "new one for these."
+        )
+    if is_selected:
+        return  # `check_differentiable` has the say, after JAX's own rules.
+    # Complex numbers may stand for no real sample: `imag` is known to be zero there.
+    same_kind = any(
+        jnp.issubdtype(actual.dtype, kind) and jnp.issubdtype(aval.dtype, kind)
+        for kind in (jnp.floating, jnp.integer)
+    )
+    narrowed = is_inexact(actual.dtype) and jnp.issubdtype(aval.dtype, jnp.complexfloating)
+    if not (same_kind or narrowed or actual.dtype == aval.dtype):
+        raise TypeError(
+            f"Argument {where}: dtype {actual.dtype} does not match expected "
+            f"{aval.dtype}. A call may change the precision of the samples, not the kind "
+            "of number."
+        )
+
+
+def _signature(f: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(f)
+    except ValueError:  # Some builtins have none.
+        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return inspect.Signature(
+            [
+                inspect.Parameter(n, k)
+                for n, k in zip(("args", "kwargs"), kinds, strict=True)
+            ]
+        )
+
+
+def _bind(
+    f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], count: int = 0
+) -> Bound:
+    """Order the arguments by the signature of `f`.
+
+    Parameters that were not passed stand with their defaults where others follow, up to
+    `count` arguments, and after `*args`, so that the number of arguments tells which
+    parameters they belong to.
+    """
+    parameters = _signature(f).parameters.values()
+    try:
+        given = _signature(f).bind(*args, **kwargs).arguments
+    except TypeError as error:
+        expected = f"Expected {count} positional argument(s): " if count else ""
+        raise TypeError(
+            f"{expected}the function cannot be called with these arguments: {error}."
+        ) from None
+
+    last = max((k for k, p in enumerate(parameters) if p.name in given), default=-1)
+    open_ended = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    slots: list[Slot] = []
+    arguments: list[Any] = []
+    for k, parameter in enumerate(parameters):
+        kind, name = parameter.kind, parameter.name
+        if kind is parameter.VAR_POSITIONAL:
+            rest = given.get(name, ())
+            slots += [Slot(kind, f"{name}[{i}]") for i in range(len(rest))]
+            arguments += rest
+        elif name in given or (
+            parameter.default is not parameter.empty
+            and (k < last or open_ended or len(arguments) < count)
+        ):
+            slots.append(Slot(kind, name))
+            arguments.append(given.get(name, parameter.default))
+
+    def call(arguments: Sequence[Any]) -> Any:
+        positional, named = [], {}
+        for (kind, name), argument in zip(slots, arguments, strict=True):
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                named.update(argument)
+            elif kind is inspect.Parameter.KEYWORD_ONLY:
+                named[name] = argument
+            else:
+                positional.append(argument)
+        return f(*positional, **named)
+
+    return Bound(tuple(arguments), tuple(slots), call)
+
+
+def _sample_of_shape(
+    args: Sequence[Any], input_shape: int | Sequence[int], **kwargs: Any
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    if args:
+        raise TypeError(
+            "Pass either sample arguments or input_shape, not both. Got "
+            f"{len(args)} sample(s) and input_shape={input_shape!r}."
+        )
+    shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+    return (jax.ShapeDtypeStruct(shape, jnp.result_type(float)),), kwargs
+
+
+def _check_argnums(argnums: int | Sequence[int], count: int) -> int | tuple[int, ...]:
+    """`argnums` as nonnegative integers; an int stays one, a sequence becomes a tuple."""
+
+    def resolve(argnum: Any) -> int:
+        if isinstance(argnum, bool) or not hasattr(argnum, "__index__"):
+            raise TypeError(
+                f"argnums must be an int or a sequence of ints. Got {argnums!r}."
+            )
+        if not -count <= (index := operator.index(argnum)) < count:
+            raise ValueError(
+                f"argnums={argnums} is out of range: the function is called with {count} "
+                f"argument(s), numbered 0 to {count - 1} in the order of its signature."
+            )
+        return index % count
+
+    if not isinstance(argnums, Sequence):
+        return resolve(argnums)
+    indices = tuple(map(resolve, argnums))
+    if len(set(indices)) < len(indices):
+        raise ValueError(f"argnums={argnums} names an argument more than once.")
+    return indices

@@ -1,0 +1,1 @@
+"""The values of a sparse derivative: products, compression and decompression."""

@@ -1,0 +1,85 @@
+"""From the compressed matrix to the values of the sparse one, and to a matrix format."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Num
+
+from .._base.types import OPERATOR, OUTPUT_FORMATS, OutputFormat, check_choice
+from .._operator import SparseJacobian
+from .._operator.formats import Block, assembler
+from .._structure.coloring import ColoredPattern
+from .._structure.recovery import substitute
+from .read import Reading, read
+
+
+def decompress_data(
+    compressed: Num[Array, "..."] | tuple[Num[Array, "..."], Num[Array, "..."]],
+    coloring: ColoredPattern,
+) -> Num[Array, " nnz"]:
+    """The values of the sparse matrix, in the order of the entries of its pattern.
+
+    Element `k` is the entry `(sparsity.rows[k], sparsity.cols[k])`. One gather, which can
+    stand inside `jax.jit`, `jax.vmap` and `jax.grad`.
+
+    **Arguments:**
+
+    - `compressed`: the matrix `B` of shape `(num_colors, dim)` that
+        `compressed_jacobian` or `compressed_hessian` returns; in mode `"bidirectional"`
+        the pair `(B_fwd, B_rev)`.
+    - `coloring`: the coloring that `B` was computed with.
+
+    **Raises:** `ValueError` if `compressed` has another shape.
+    """
+    if isinstance(compressed, tuple):
+        compressed = _joined(compressed, coloring)
+    k, d = coloring.num_colors, coloring.dim
+    if compressed.shape != (k, d):
+        raise ValueError(
+            "compressed must have one row for each of the num_colors colors: expected "
+            f"shape (k, d) = ({k}, {d}) for this coloring in mode {coloring.mode!r}. Got "
+            f"{compressed.shape}."
+        )
+    values = read(compressed, Reading(coloring.positions, ()))
+    if coloring.substitution is not None:
+        values = substitute(values, coloring.substitution)
+    return values
+
+
+def _joined(
+    pair: tuple[Num[Array, "..."], Num[Array, "..."]], coloring: ColoredPattern
+) -> Num[Array, "..."]:
+    """The two parts of a bidirectional compressed matrix, filled up to equal length."""
+    (m, n), num_jvps = coloring.sparsity.shape, coloring.num_jvps
+    expected = (num_jvps, m), (coloring.num_colors - num_jvps, n)
+    shapes = pair[0].shape, pair[1].shape
+    if coloring.mode != "bidirectional" or shapes != expected:
+        raise ValueError(
+            "A pair of compressed matrices belongs to a coloring of mode 'bidirectional' "
+            f"and has shapes {expected} for this one of mode {coloring.mode!r}. Got "
+            f"{shapes}."
+        )
+    return jnp.concatenate(
+        [jnp.pad(part, ((0, 0), (0, coloring.dim - part.shape[1]))) for part in pair]
+    )
+
+
+def decompress(
+    compressed: Num[Array, "..."] | tuple[Num[Array, "..."], Num[Array, "..."]],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+) -> Any:
+    """The sparse matrix of shape `(m, n)`, flat whatever the pytrees of the function.
+
+    See `decompress_data` for the arguments, and `jacobian` for `output_format`.
+
+    **Raises:** `ValueError` if `compressed` has the wrong shape or the format is unknown.
+    """
+    check_choice("output_format", output_format, OUTPUT_FORMATS)
+    pattern, data = coloring.sparsity, decompress_data(compressed, coloring)
+    if output_format == OPERATOR:
+        return SparseJacobian(data, pattern, symmetric=coloring.symmetric).flat
+    matrix = Block(
+        pattern.rows, pattern.cols, (pattern.m,), (pattern.n,), pattern.is_sorted
+    )
+    return assembler(matrix, output_format)(data)

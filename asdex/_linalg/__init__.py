@@ -1,0 +1,1 @@
+"""Products, algebra and solves on patterns and vectors of values."""

@@ -1,0 +1,141 @@
+"""Patterns of sums, products and parts of matrices, and where their values come from.
+
+NumPy only, on the static structure: each plan is worked out while tracing, so once for each
+pattern, and then used by one gather.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int32, Int64, Integer
+
+from .._structure.layouts import csr_structure, find_entries
+from .._structure.pattern import SparsityPattern
+
+Map = Int32[np.ndarray, " nnz"]
+"""Where each value comes from; -1 for a value that is zero."""
+
+
+class Union(NamedTuple):
+    """The pattern of a sum, and the entry of either term that each entry comes from."""
+
+    pattern: SparsityPattern
+    left: Map
+    right: Map
+
+
+class Product(NamedTuple):
+    """The pattern of a product, and what its entries are sums of.
+
+    Entry `k` is the sum of the next `lengths[k]` products of an entry `left` of one factor
+    and an entry `right` of the other.
+    """
+
+    pattern: SparsityPattern
+    lengths: Int64[np.ndarray, " nnz"]
+    left: Int32[np.ndarray, " products"]
+    right: Int32[np.ndarray, " products"]
+
+
+class Part(NamedTuple):
+    """The pattern of a part of a matrix, and which of its entries they are."""
+
+    pattern: SparsityPattern
+    entries: Map
+
+
+def plan_union(left: SparsityPattern, right: SparsityPattern) -> Union:
+    """Entries of either pattern; if one holds all of them it is that one, as it is.
+
+    Cost: a sort of all entries.
+    """
+    for pattern, other in ((left, right), (right, left)):
+        if (find_entries(pattern, other.rows, other.cols) >= 0).all():
+            union = pattern
+            break
+    else:
+        rows = np.concatenate([left.rows, right.rows])
+        cols = np.concatenate([left.cols, right.cols])
+        union = in_row_major_order(rows, cols, left.shape)
+    maps = [find_entries(p, union.rows, union.cols) for p in (left, right)]
+    return Union(union, *maps)
+
+
+def plan_product(left: SparsityPattern, right: SparsityPattern) -> Product:
+    """The product of an `m x k` and a `k x n` matrix, entries in row-major order.
+
+    Cost: a sort of the scalar products, of which there are as many as a sparse matrix
+    product computes.
+    """
+    indptr, indices, permutation = csr_structure(right)
+    count = np.diff(indptr)[left.cols]
+    from_left = np.repeat(np.arange(left.nnz, dtype=np.int32), count)
+    first = np.repeat(indptr[left.cols] - (np.cumsum(count) - count), count)
+    places = first + np.arange(from_left.size)
+    keys = left.rows[from_left].astype(np.int64) * right.n + indices[places]
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    is_first = np.append(True, keys[1:] != keys[:-1])[: keys.size]
+    starts = np.flatnonzero(is_first)
+    rows, cols = np.divmod(keys[starts], max(1, right.n))
+    return Product(
+        SparsityPattern(rows, cols, (left.m, right.n)),
+        np.diff(starts, append=keys.size),
+        from_left[order],
+        permutation[places[order]],
+    )
+
+
+def plan_transpose(pattern: SparsityPattern) -> SparsityPattern:
+    """The transposed pattern, its entries in the same order."""
+    return SparsityPattern(pattern.cols, pattern.rows, (pattern.n, pattern.m))
+
+
+def plan_part(
+    pattern: SparsityPattern,
+    rows: Integer[np.ndarray, " part_rows"],
+    cols: Integer[np.ndarray, " part_cols"],
+) -> Part:
+    """The matrix of some rows and columns, each named once, in the order they are named.
+
+    Entries that are left keep their order. Cost: O(m + n + nnz).
+    """
+    new_row, new_col = np.full(pattern.m, -1, np.int32), np.full(pattern.n, -1, np.int32)
+    new_row[rows] = np.arange(rows.size)
+    new_col[cols] = np.arange(cols.size)
+    entries = np.flatnonzero((new_row[pattern.rows] >= 0) & (new_col[pattern.cols] >= 0))
+    part_rows, part_cols = new_row[pattern.rows[entries]], new_col[pattern.cols[entries]]
+    part = SparsityPattern(part_rows, part_cols, (rows.size, cols.size))
+    return Part(part, entries.astype(np.int32))
+
+
+def plan_triangle(pattern: SparsityPattern, k: int, *, upper: bool) -> Part:
+    """The entries on one side of diagonal `k`, and on it."""
+    offset = pattern.cols.astype(np.int64) - pattern.rows
+    entries = np.flatnonzero(offset >= k if upper else offset <= k).astype(np.int32)
+    return Part(
+        SparsityPattern(pattern.rows[entries], pattern.cols[entries], pattern.shape),
+        entries,
+    )
+
+
+def diagonal_entries(pattern: SparsityPattern) -> Map:
+    """The entry at each place of the diagonal."""
+    places = np.arange(min(pattern.shape))
+    return find_entries(pattern, places, places)
+
+
+def diagonal_pattern(size: int) -> SparsityPattern:
+    """The pattern of the identity."""
+    places = np.arange(size)
+    return SparsityPattern(places, places, (size, size))
+
+
+def in_row_major_order(
+    rows: Integer[np.ndarray, " entries"],
+    cols: Integer[np.ndarray, " entries"],
+    shape: tuple[int, int],
+) -> SparsityPattern:
+    """The pattern with these entries, some of which may be named twice."""
+    order = np.lexsort((cols, rows))
+    return SparsityPattern(rows[order], cols[order], shape)

@@ -1,0 +1,157 @@
+"""Dense matrices, and matrices that consist of small dense blocks, in pure JAX."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Inexact, Int32, Int64, Integer
+
+from ..._base.types import PyTree
+from ..._structure.pattern import SparsityPattern
+from .backend import Backend, Solution, is_finite, pad_values, take
+from .elimination import LU, factor_lu, is_singular, solve_lu
+from .matching import components
+
+_MAX_STORAGE = 2**28
+"""Elements of the blocks above which they are refused: 2 GiB in float64."""
+
+_MAX_SIZES = 2
+"""Different block sizes that are told apart: each adds up to a second of compilation."""
+
+
+def plan_dense(pattern: SparsityPattern) -> Backend:
+    """LU decomposition of the dense matrix, with partial pivoting. Cost: O(n^3).
+
+    Raises `ValueError` if the matrix would fill gigabytes.
+    """
+    _check_storage("dense", np.asarray([pattern.n]))
+    part, rank = np.zeros(pattern.n, np.int32), np.arange(pattern.n)
+    return _plan(pattern, np.asarray([pattern.n]), part, rank, part, rank)
+
+
+def plan_block_diagonal(pattern: SparsityPattern) -> Backend:
+    """LU decompositions of the parts that have no entry in common, as dense matrices.
+
+    Rows and columns of a part may stand anywhere in the matrix. Cost: O(size^3) for each,
+    vectorized over those of equal size. Raises `ValueError` if they would fill gigabytes.
+    """
+    row_part, col_part, count = components(pattern)
+    sizes = np.bincount(row_part, minlength=count)
+    _check_storage("block_diagonal", _padded_sizes(sizes))
+    return _plan(pattern, sizes, row_part, _ranks(row_part), col_part, _ranks(col_part))
+
+
+@dataclass(frozen=True, eq=False)
+class DenseBlocks:
+    """Dense blocks, side by side in groups of equal size.
+
+    `sources[g][i, j, k]` says which entry of the matrix is element `(i, j)` of the block
+    `k` of group `g`, where `nnz` stands for zero and `nnz + 1` for one, on the diagonal of
+    blocks that were filled up to the size of the group. The rows and columns of all
+    groups, one after another, are slots: `row_slot` and `col_slot` say where those of the
+    matrix went, `rows` and `cols` what came there, `n` for nothing.
+    """
+
+    sources: tuple[Int32[np.ndarray, "_ _ _"], ...]
+    row_slot: Int32[np.ndarray, " n"]
+    col_slot: Int32[np.ndarray, " n"]
+    rows: Int32[np.ndarray, " slots"]
+    cols: Int32[np.ndarray, " slots"]
+
+    def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
+        padded = pad_values(data, 0.0, 1.0)
+        groups = [factor_lu(take(padded, source)) for source in self.sources]
+        # LAPACK may take what is not finite for a zero pivot, or leave it alone.
+        is_known = is_finite(data)
+        singular = is_known & jnp.stack([is_singular(group) for group in groups]).any()
+        return groups, singular, singular | ~is_known
+
+    def solve(
+        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
+    ) -> Solution:
+        groups, singular, has_no_solution = factors
+        inside, outside = self.rows, self.col_slot
+        if transposed:
+            inside, outside = self.cols, self.row_slot
+        slots, solved = take(pad_values(b, 0.0), inside), []
+        start = 0
+        for source, group in zip(self.sources, groups, strict=True):
+            size, _, count = source.shape
+            piece = slots[start : start + size * count].reshape(size, count)
+            solved.append(solve_lu(LU(*group), piece, transposed).reshape(-1))
+            start += size * count
+        x = take(jnp.concatenate(solved), outside)
+        return jnp.where(has_no_solution, jnp.full_like(x, jnp.nan), x), singular
+
+
+def _plan(
+    pattern: SparsityPattern,
+    sizes: Integer[np.ndarray, " parts"],
+    row_part: Integer[np.ndarray, " n"],
+    row_rank: Integer[np.ndarray, " n"],
+    col_part: Integer[np.ndarray, " n"],
+    col_rank: Integer[np.ndarray, " n"],
+) -> DenseBlocks:
+    """Blocks from the part that each row and column belongs to, and its place in there."""
+    padded = _padded_sizes(sizes)
+    counts = np.bincount(padded)
+    starts = np.cumsum(np.arange(counts.size) * counts) - np.arange(counts.size) * counts
+    place = np.empty(sizes.size, np.int64)
+    order = np.argsort(padded, kind="stable")
+    place[order] = np.arange(order.size) - (np.cumsum(counts) - counts)[padded[order]]
+
+    def slots(
+        part: Integer[np.ndarray, " n"], rank: Integer[np.ndarray, " n"]
+    ) -> Int64[np.ndarray, " n"]:
+        size = padded[part]
+        return starts[size] + rank * counts[size] + place[part]
+
+    part, row, col = row_part[pattern.rows], row_rank[pattern.rows], col_rank[pattern.cols]
+    sources = []
+    for size in np.flatnonzero(counts).tolist():
+        source = np.full((size, size, counts[size]), pattern.nnz, np.int32)
+        filler = np.arange(size)[:, None] >= sizes[padded == size]
+        source[np.arange(size), np.arange(size)] += filler
+        (here,) = np.nonzero(padded[part] == size)
+        source[row[here], col[here], place[part[here]]] = here
+        sources.append(source)
+    row_slot, col_slot = slots(row_part, row_rank), slots(col_part, col_rank)
+    total = int(padded.sum())
+    return DenseBlocks(
+        tuple(sources),
+        row_slot.astype(np.int32),
+        col_slot.astype(np.int32),
+        _inverse(row_slot, total),
+        _inverse(col_slot, total),
+    )
+
+
+def _check_storage(solver: str, sizes: Integer[np.ndarray, " parts"]) -> None:
+    if (sizes.astype(np.int64) ** 2).sum() > _MAX_STORAGE:
+        raise ValueError(
+            f"solver={solver!r} would fill gigabytes: it makes dense blocks, the largest "
+            f"of size {sizes.max()}. Use solver='superlu'."
+        )
+
+
+def _padded_sizes(sizes: Integer[np.ndarray, " parts"]) -> Int64[np.ndarray, " parts"]:
+    """The sizes themselves, or the next of 4, 8, 16, ... if there are many of them."""
+    if np.unique(sizes).size <= _MAX_SIZES:
+        return sizes.astype(np.int64)
+    powers = 4 * 2 ** np.arange(int(sizes.max()).bit_length())
+    return powers[np.searchsorted(powers, sizes)]
+
+
+def _ranks(part: Integer[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    """How many of the same part come before each."""
+    order = np.argsort(part, kind="stable")
+    counts = np.bincount(part)
+    ranks = np.empty(part.size, np.int64)
+    ranks[order] = np.arange(part.size) - (np.cumsum(counts) - counts)[part[order]]
+    return ranks
+
+
+def _inverse(slot: Int64[np.ndarray, " n"], total: int) -> Int32[np.ndarray, " slots"]:
+    inverse = np.full(total, slot.size, np.int32)
+    inverse[slot] = np.arange(slot.size)
+    return inverse

@@ -1,0 +1,115 @@
+"""Which solver suits a pattern."""
+
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from ..._structure.pattern import SparsityPattern
+from .backend import Backend, Planner, Singular
+from .banded import narrowest_band, plan_banded
+from .blocks import plan_block_diagonal, plan_dense
+from .cusolver import on_device, plan_cusolver
+from .diagonal import plan_diagonal, plan_tridiagonal
+from .klu import plan_klu
+from .matching import block_triangle, components, match_rows
+from .superlu import plan_superlu
+from .triangular import plan_triangular
+
+SolverName: TypeAlias = Literal[
+    "auto",
+    "diagonal",
+    "tridiagonal",
+    "banded",
+    "block_diagonal",
+    "triangular",
+    "dense",
+    "superlu",
+    "klu",
+    "cusolver",
+]
+"""How to solve; `"auto"` chooses by the pattern."""
+
+SOLVERS: tuple[str, ...] = get_args(SolverName)
+
+_PLANNERS: dict[str, Planner] = {
+    "diagonal": plan_diagonal,
+    "tridiagonal": plan_tridiagonal,
+    "banded": plan_banded,
+    "block_diagonal": plan_block_diagonal,
+    "triangular": plan_triangular,
+    "dense": plan_dense,
+    "superlu": plan_superlu,
+    "klu": plan_klu,
+    "cusolver": plan_cusolver,
+}
+
+_ON_HOST = ("banded", "triangular", "superlu")
+
+# Measured on two cores, in float64. A call to the host costs 200 us before it solves
+# anything, one to LAPACK by JAX 5 us.
+
+_SMALL_BLOCK, _LARGE_BLOCK = 16, 64
+"""Largest parts that become dense blocks: the smaller ones always, the larger ones if there
+is no band. 1000 dense blocks of 3 x 3 take 84 us (SuperLU 610), 300 of 16 x 16 645 us
+(1920), 50 of 64 x 64 1.3 ms (5.3). Nearly empty ones of 64 take half of SuperLU's time."""
+
+_MAX_BAND = 48
+"""Diagonals beside the main one up to which a band is solved as such. Full bands of 1000
+unknowns with 4, 20, 80 diagonals take 0.3, 0.3, 0.9 ms (SuperLU 0.6, 1.0, 3.5), strips of a
+grid with 20, 40, 80 diagonals and 10 000 unknowns 2.0, 3.2, 12.7 ms (7.8, 14, 18.7)."""
+
+_SMALL_SIZE = 128
+"""Unknowns up to which the dense matrix is factored: 16, 64, 100 take 10, 57, 80 us."""
+
+_DENSE, _LARGE_SIZE = 0.2, 2000
+"""Density from which on the dense matrix is factored, up to a size: with 300 unknowns in
+half of SuperLU's time, with 1000 in two thirds; beyond, the matrix would fill memory."""
+
+
+def plan(pattern: SparsityPattern, solver: SolverName) -> Backend:
+    """The back end for a square pattern.
+
+    Raises `ValueError` if the solver does not suit the pattern, and `ImportError` if it
+    is not installed.
+    """
+    if match_rows(pattern) is None:
+        return Singular()
+    name = choose(pattern) if solver == "auto" else solver
+    backend = _PLANNERS[name](pattern)
+    if solver == "auto" and name in _ON_HOST:
+        return on_device(pattern, backend)
+    return backend
+
+
+def choose(pattern: SparsityPattern) -> SolverName:
+    """The solver that is quickest for a square pattern that can be nonsingular."""
+    n, distance = pattern.n, np.abs(pattern.rows - pattern.cols).max(initial=0)
+    if distance <= 1:
+        return "tridiagonal" if distance else "diagonal"
+    largest = _largest_part(pattern)
+    if largest <= _SMALL_BLOCK < n:
+        return "block_diagonal"
+    if n <= _SMALL_SIZE:
+        return "block_diagonal" if largest <= n // 2 else "dense"
+    if _fullest_line(pattern) <= _MAX_BAND + 1:  # A band can hold no more in a line.
+        band = narrowest_band(pattern)
+        if band.lower + band.upper <= _MAX_BAND:
+            return "banded"
+    if largest <= _LARGE_BLOCK:
+        return "block_diagonal"
+    row_of_col = match_rows(pattern)
+    assert row_of_col is not None
+    if block_triangle(pattern, row_of_col).num_blocks == n:
+        return "triangular"
+    if pattern.density >= _DENSE and n <= _LARGE_SIZE:
+        return "dense"
+    return "superlu"
+
+
+def _largest_part(pattern: SparsityPattern) -> int:
+    row_part, _, _ = components(pattern)
+    return int(np.bincount(row_part).max())
+
+
+def _fullest_line(pattern: SparsityPattern) -> int:
+    return int(max(np.bincount(lines).max() for lines in (pattern.rows, pattern.cols)))

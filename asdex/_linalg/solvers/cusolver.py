@@ -1,0 +1,56 @@
+"""General sparse matrices on NVIDIA GPUs, by cuSOLVER."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Inexact
+
+from ..._base.types import PyTree
+from ..._structure.layouts import CompressedStructure, csc_structure, csr_structure
+from ..._structure.pattern import SparsityPattern
+from .backend import Backend, ByPlatform, Solution, is_finite, nan_where, take
+from .superlu import plan_superlu
+
+
+def plan_cusolver(pattern: SparsityPattern) -> Backend:
+    """QR decomposition by cuSOLVER on CUDA, SuperLU elsewhere."""
+    return on_device(pattern, plan_superlu(pattern))
+
+
+def on_device(pattern: SparsityPattern, host: Backend) -> Backend:
+    """Solve by cuSOLVER on CUDA, so that no numbers travel, and on the host elsewhere."""
+    device = CuSolver(csr_structure(pattern), csc_structure(pattern))
+    return ByPlatform(("cuda",), device, host)
+
+
+@dataclass(frozen=True, eq=False)
+class CuSolver:
+    """Solves by `csrlsvqr`, one system after another: it keeps no factors."""
+
+    rows: CompressedStructure
+    cols: CompressedStructure
+
+    def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
+        return data
+
+    def solve(
+        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
+    ) -> Solution:
+        structure = self.cols if transposed else self.rows
+        # Columns of the matrix are rows of its transpose.
+        data = take(factors, structure.permutation)
+
+        @jax.custom_batching.sequential_vmap
+        def solve_one(
+            data: Inexact[Array, " nnz"], b: Inexact[Array, " n"]
+        ) -> Inexact[Array, " n"]:
+            from jax.experimental.sparse.linalg import spsolve
+
+            indices, pointers = map(jnp.asarray, (structure.indices, structure.indptr))
+            # A positive tolerance would end the program when a matrix is singular.
+            return spsolve(data, indices, pointers, b, tol=0.0)
+
+        x = solve_one(data, b)
+        singular = ~is_finite(x) & is_finite(data) & is_finite(b)
+        return nan_where(singular, x)

@@ -1,0 +1,108 @@
+"""Diagonal and tridiagonal matrices, in pure JAX."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Inexact, Int32
+
+from ..._base.types import PyTree
+from ..._structure.pattern import SparsityPattern
+from .backend import (
+    Backend,
+    ByPlatform,
+    Solution,
+    is_finite,
+    nan_where,
+    pad_values,
+    refuse,
+    take,
+)
+from .banded import plan_banded
+
+_PIVOTING_PLATFORMS = ("cpu", "cuda", "rocm")
+"""Where JAX calls `gtsv` of LAPACK or cuSPARSE; elsewhere it does without pivoting."""
+
+
+def plan_diagonal(pattern: SparsityPattern) -> Backend:
+    """Division by the diagonal.
+
+    Raises `ValueError` if there is an entry beside it.
+    """
+    wrong = np.flatnonzero(pattern.rows != pattern.cols)
+    if wrong.size:
+        refuse("diagonal", pattern, wrong, "a diagonal matrix", "solver='triangular'")
+    source = np.empty(pattern.n, np.int32)
+    source[pattern.rows] = np.arange(pattern.nnz)
+    return Diagonal(source)
+
+
+@dataclass(frozen=True, eq=False)
+class Diagonal:
+    """Solves by dividing. `source` says which entry is in each row."""
+
+    source: Int32[np.ndarray, " n"]
+
+    def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
+        diagonal = take(data, self.source)
+        return diagonal, (diagonal == 0).any()
+
+    def solve(
+        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
+    ) -> Solution:
+        del transposed
+        diagonal, singular = factors
+        return nan_where(singular, b / diagonal)
+
+
+def plan_tridiagonal(pattern: SparsityPattern) -> Backend:
+    """Gaussian elimination with partial pivoting on three diagonals.
+
+    Raises `ValueError` if there is an entry beside them.
+    """
+    distance = pattern.cols - pattern.rows
+    wrong = np.flatnonzero(np.abs(distance) > 1)
+    if wrong.size:
+        refuse(
+            "tridiagonal",
+            pattern,
+            wrong,
+            "entries (i, j) with |i - j| <= 1 only",
+            "solver='banded'",
+        )
+    # cuSPARSE takes no fewer than three unknowns, so there may be some that are zero.
+    source = np.full((3, max(pattern.n, 3)), pattern.nnz, np.int32)
+    source[1, pattern.n :] = pattern.nnz + 1
+    source[distance + 1, pattern.rows] = np.arange(pattern.nnz)
+    native = Tridiagonal(source)
+    return ByPlatform(_PIVOTING_PLATFORMS, native, plan_banded(pattern))
+
+
+@dataclass(frozen=True, eq=False)
+class Tridiagonal:
+    """Solves by `gtsv`.
+
+    `source` says which entry is in each row below, on and above the diagonal, where `nnz`
+    stands for zero and `nnz + 1` for one.
+    """
+
+    source: Int32[np.ndarray, "3 size"]
+
+    def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
+        return take(pad_values(data, 0.0, 1.0), self.source)
+
+    def solve(
+        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
+    ) -> Solution:
+        lower, diagonal, upper = factors
+        if transposed:
+            lower, upper = jnp.roll(upper, 1), jnp.roll(lower, -1)
+        # From finite numbers, NaN can only come by a zero pivot.
+        is_known = is_finite(factors) & is_finite(b)
+        padded = jnp.where(is_known, b, jnp.zeros_like(b))
+        padded = jnp.pad(padded, (0, diagonal.size - b.size))
+        x = lax.linalg.tridiagonal_solve(lower, diagonal, upper, padded[:, None])
+        x = x[: b.size, 0]
+        singular = jnp.isnan(x).any() & is_finite(factors)
+        return jnp.where(singular | ~is_known, jnp.full_like(x, jnp.nan), x), singular

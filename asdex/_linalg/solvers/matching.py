@@ -1,0 +1,105 @@
+"""Structure that shows after rows and columns are renumbered.
+
+A nonsingular matrix has a nonzero product along some permutation, so its pattern has a
+perfect matching of rows and columns. With the matched entries on the diagonal, the strong
+components of its graph are the blocks of its block triangular form (Duff and Reid, "An
+implementation of Tarjan's algorithm for the block triangularization of a matrix", ACM
+TOMS 4 (1978)).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int32, Integer
+
+from ..._structure.pattern import SparsityPattern
+
+
+class BlockTriangle(NamedTuple):
+    """An order of rows and columns in which no entry lies below the diagonal blocks.
+
+    Row `rows[k]` and column `cols[k]` come at place `k`, where they meet in an entry of
+    the matching. `block` numbers the blocks in order: that of each column, as numbered
+    in the matrix.
+    """
+
+    rows: Int32[np.ndarray, " n"]
+    cols: Int32[np.ndarray, " n"]
+    block: Int32[np.ndarray, " n"]
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of diagonal blocks."""
+        return int(self.block.max(initial=-1)) + 1
+
+
+def match_rows(pattern: SparsityPattern) -> Int32[np.ndarray, " n"] | None:
+    """A row for each column such that they meet in an entry, all rows different.
+
+    `None` if there is no such choice: all matrices of this pattern are singular. Cost:
+    O(nnz) if the diagonal is full, otherwise a maximum flow by Dinic's algorithm, which is
+    a matching by that of Hopcroft and Karp: O(sqrt(n) nnz). SciPy's own matching takes
+    minutes on a renumbered grid of 20 000 unknowns, this one 0.04 s.
+    """
+    n, nnz = pattern.n, pattern.nnz
+    if np.count_nonzero(pattern.rows == pattern.cols) == n:
+        return np.arange(n, dtype=np.int32)
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_flow
+
+    # From a source to each column, along the entries to the rows, and on to a sink.
+    source, sink, places = 2 * n, 2 * n + 1, np.arange(n)
+    tails = np.concatenate([np.full(n, source), pattern.cols, n + places])
+    heads = np.concatenate([places, n + pattern.rows, np.full(n, sink)])
+    capacities = np.ones(2 * n + nnz, np.int32)
+    network = csr_array((capacities, (tails, heads)), shape=(2 * n + 2, 2 * n + 2))
+    result = maximum_flow(network, source, sink)
+    if result.flow_value < n:
+        return None
+    flow = result.flow.tocoo()
+    chosen = (flow.data > 0) & (flow.row < n)
+    row_of_col = np.empty(n, np.int32)
+    row_of_col[flow.row[chosen]] = flow.col[chosen] - n
+    return row_of_col
+
+
+def block_triangle(
+    pattern: SparsityPattern, row_of_col: Int32[np.ndarray, " n"]
+) -> BlockTriangle:
+    """The block triangular form with these rows on the diagonal. Cost: O(nnz), a sort."""
+    n = pattern.n
+    col_of_row = np.empty(n, np.int32)
+    col_of_row[row_of_col] = np.arange(n)
+    tails, heads = col_of_row[pattern.rows], pattern.cols
+    from scipy.sparse.csgraph import connected_components
+
+    count, block = connected_components(_graph(tails, heads, n), connection="strong")
+    # Pearce's algorithm numbers a component once it has left it, so in the order of the
+    # edges, from either end. SciPy does not promise which, or that it will stay.
+    if (block[tails] > block[heads]).any():
+        block = count - 1 - block
+    assert (block[tails] <= block[heads]).all(), "SciPy numbers components otherwise"
+    cols = np.argsort(block, kind="stable").astype(np.int32)
+    return BlockTriangle(row_of_col[cols], cols, block.astype(np.int32))
+
+
+def components(
+    pattern: SparsityPattern,
+) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"], int]:
+    """The parts that have no entry in common: that of each row, of each column, and how
+    many there are. Rows and columns need not be numbered alike."""
+    from scipy.sparse.csgraph import connected_components
+
+    n = pattern.n
+    count, part = connected_components(
+        _graph(pattern.rows, pattern.cols + n, 2 * n), directed=False
+    )
+    return part[:n], part[n:], count
+
+
+def _graph(
+    tails: Integer[np.ndarray, " edges"], heads: Integer[np.ndarray, " edges"], n: int
+) -> Any:
+    from scipy.sparse import csr_array
+
+    return csr_array((np.ones(tails.size, np.int8), (tails, heads)), shape=(n, n))

@@ -1,0 +1,86 @@
+"""Linear solves that can be differentiated and batched."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Inexact, Num
+
+from ..._base.types import check_choice
+from ..._structure.pattern import SparsityPattern
+from ..multiply import multiply
+from .backend import Solution
+from .choose import SOLVERS, SolverName, plan
+
+
+def solve_flat(
+    pattern: SparsityPattern,
+    data: Num[Array, " nnz"],
+    b: Num[Array, " n"],
+    *,
+    solver: SolverName = "auto",
+) -> tuple[Inexact[Array, " n"], Bool[Array, ""]]:
+    """`x` with `A x = b`, where `A` has the values `data`, and whether `A` is singular.
+
+    `A` counts as singular if a pivot is exactly zero, or if its pattern leaves no other
+    way; then all of `x` is NaN. Values that are not finite make some of `x` NaN, but do
+    not make a matrix singular.
+
+    Derivatives with respect to `data` and `b` are solves with the same matrix or its
+    transpose. They share factors with the first solve if these are arrays; libraries on
+    the host factor once for each call. With `jax.vmap` over `b` alone there is one
+    factorization for all right-hand sides, but for `"cusolver"`. What depends on the
+    pattern is worked out while tracing, so call this under `jax.jit`.
+
+    **Arguments:**
+
+    - `solver`: by default chosen by the pattern, see `choose`.
+
+    **Raises:** `ValueError` if the matrix is not square, the shapes do not fit, or the
+    solver is unknown or does not suit the pattern; `ImportError` if it is not installed.
+    """
+    check_choice("solver", solver, SOLVERS)
+    _check_shapes(pattern, data, b)
+    dtype = _common_dtype(data, b)
+    if pattern.n == 0:
+        return jnp.zeros(0, dtype), jnp.zeros((), bool)
+    # LAPACK and its like know no shorter floats.
+    is_short = jnp.finfo(dtype).bits < 32
+    at_work = jnp.dtype(jnp.float32) if is_short else dtype
+    data, b = (lax.convert_element_type(value, at_work) for value in (data, b))
+    backend = plan(pattern, solver)
+    factors = backend.factor(lax.stop_gradient(data))
+
+    def solve(_: object, b: Inexact[Array, " n"], transposed: bool) -> Solution:
+        return backend.solve(factors, b, transposed)
+
+    x, singular = lax.custom_linear_solve(
+        partial(multiply, pattern, data),
+        b,
+        partial(solve, transposed=False),
+        partial(solve, transposed=True),
+        has_aux=True,
+    )
+    return lax.convert_element_type(x, dtype), jnp.asarray(singular)
+
+
+def _check_shapes(
+    pattern: SparsityPattern, data: Num[Array, "..."], b: Num[Array, "..."]
+) -> None:
+    if pattern.m != pattern.n:
+        raise ValueError(
+            f"Only square matrices can be solved with. Got shape {pattern.shape}. For "
+            "least squares, solve with A.T A."
+        )
+    if data.shape != (pattern.nnz,) or b.shape != (pattern.n,):
+        raise ValueError(
+            f"data and b must have shapes ({pattern.nnz},) and ({pattern.n},) for this "
+            f"pattern. Got {data.shape} and {b.shape}. Use jax.vmap for batches."
+        )
+
+
+def _common_dtype(data: Num[Array, " nnz"], b: Num[Array, " n"]) -> jnp.dtype:
+    """The inexact dtype that both are converted to, as `data * b` has it."""
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.result_type(data.dtype, b.dtype, float)

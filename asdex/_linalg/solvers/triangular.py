@@ -1,0 +1,59 @@
+"""Triangular matrices, also after renumbering, by SuperLU on the host."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int32
+
+from ..._structure.pattern import SparsityPattern
+from .backend import Backend, refuse
+from .host import Host, HostSolution, Values, Vectors
+from .matching import block_triangle, match_rows
+from .permuted import Ordered, decompose, order
+
+
+def plan_triangular(pattern: SparsityPattern) -> Backend:
+    """Substitution. Rows and columns may come in any order. Cost: O(nnz).
+
+    Raises `ValueError` if no order makes the pattern triangular.
+    """
+    row_of_col = match_rows(pattern)
+    assert row_of_col is not None
+    triangle = block_triangle(pattern, row_of_col)
+    if triangle.num_blocks < pattern.n:
+        block_of_row = np.empty_like(triangle.block)
+        block_of_row[row_of_col] = triangle.block
+        is_matched = row_of_col[pattern.cols] == pattern.rows
+        in_cycle = block_of_row[pattern.rows] == triangle.block[pattern.cols]
+        refuse(
+            "triangular",
+            pattern,
+            np.flatnonzero(in_cycle & ~is_matched),
+            "rows and columns that can be ordered so that the matrix is triangular",
+            "solver='superlu'",
+        )
+    ordered = order(pattern, triangle.rows, triangle.cols)
+    # Nothing lies below the diagonal, so it comes last in each column.
+    return Host(_Triangle(ordered, ordered.indptr[1:] - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Triangle:
+    """Solves in an order in which the matrix is upper triangular.
+
+    `diagonal` says where the diagonal is among its ordered values.
+    """
+
+    ordered: Ordered
+    diagonal: Int32[np.ndarray, " n"]
+
+    def __call__(self, values: Values, rhs: Vectors, transposed: bool) -> HostSolution:
+        matrix = self.ordered.matrix(values)
+        if (matrix.data[self.diagonal] == 0).any():
+            return rhs, True
+        # There is nothing to eliminate, so neither pivots nor groups of columns are looked
+        # for: 1.7 ms against 3.0 ms for 10 000 unknowns.
+        lu = decompose(matrix, diag_pivot_thresh=0.0, relax=1, panel_size=1)
+        if lu is None:
+            return rhs, True
+        return self.ordered.solve(lu, rhs, transposed), False

@@ -1,0 +1,1 @@
+"""Text, notebook and plot views of patterns, colorings and operators."""

@@ -1,0 +1,1 @@
+"""Patterns, colorings and the layouts of their entries: static structure only."""

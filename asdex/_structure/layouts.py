@@ -1,0 +1,126 @@
+"""Static index maps of a pattern: what consumers of values need to know beside them.
+
+All of them are NumPy arrays of int32. A matrix in another layout is then `data[map]`,
+inside or outside of `jax.jit`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int32, Integer
+
+from .pattern import SparsityPattern
+
+
+class CompressedStructure(NamedTuple):
+    """The structure of compressed sparse rows (CSR) or columns (CSC).
+
+    Line `i`, a row of CSR or a column of CSC, has the entries
+    `indptr[i]:indptr[i + 1]`; they stand in columns (rows) `indices`, in ascending order,
+    and have the values `data[permutation]`.
+    """
+
+    indptr: Int32[np.ndarray, " pointers"]
+    indices: Int32[np.ndarray, " nnz"]
+    permutation: Int32[np.ndarray, " nnz"]
+
+
+class TriangleStructure(NamedTuple):
+    """The lower triangle of a symmetric matrix: entries `(rows[k], cols[k])` with
+    `rows[k] >= cols[k]`, row-major, of values `data[selection]`."""
+
+    rows: Int32[np.ndarray, " lower"]
+    cols: Int32[np.ndarray, " lower"]
+    selection: Int32[np.ndarray, " lower"]
+
+
+def csr_structure(pattern: SparsityPattern) -> CompressedStructure:
+    """Row pointers, columns and order of the values of a matrix in CSR format.
+
+    Cost: O(nnz), or a sort unless the entries are in row-major order.
+    """
+    return compress_lines(pattern.rows, pattern.cols, pattern.m, in_order=pattern.is_sorted)
+
+
+def csc_structure(pattern: SparsityPattern) -> CompressedStructure:
+    """Column pointers, rows and order of the values in CSC format. Cost: a sort."""
+    return compress_lines(pattern.cols, pattern.rows, pattern.n)
+
+
+def transpose_map(pattern: SparsityPattern) -> Int32[np.ndarray, " nnz"]:
+    """The order that turns values into those of the transpose in row-major order.
+
+    The transpose of the matrix with values `data` has the values `data[transpose_map]`.
+    Cost: a sort.
+    """
+    return csc_structure(pattern).permutation
+
+
+def lower_triangle(pattern: SparsityPattern) -> TriangleStructure:
+    """The lower triangle, as optimizers like IPOPT want a symmetric matrix.
+
+    **Raises:** `ValueError` if the pattern is not symmetric, naming an entry without its
+    mirror.
+    """
+    check_symmetric(pattern, "Its lower triangle does not say all about it.")
+    selection = np.flatnonzero(pattern.rows >= pattern.cols)
+    if not pattern.is_sorted:
+        rows, cols = pattern.rows[selection], pattern.cols[selection]
+        selection = selection[np.lexsort((cols, rows))]
+    rows, cols = pattern.rows[selection], pattern.cols[selection]
+    return TriangleStructure(rows, cols, selection.astype(np.int32))
+
+
+def check_symmetric(pattern: SparsityPattern, consequence: str) -> None:
+    """Raise `ValueError` unless each entry `(i, j)` has its mirror `(j, i)`."""
+    if pattern.m != pattern.n:
+        raise ValueError(
+            f"The operator has shape {pattern.shape}, so it is not symmetric. {consequence}"
+        )
+    if not pattern.is_symmetric:
+        k = np.argmin(find_entries(pattern, pattern.cols, pattern.rows) >= 0)
+        i, j = pattern.rows[k], pattern.cols[k]
+        raise ValueError(
+            f"The pattern is not symmetric: it has the entry ({i}, {j}), but not ({j}, "
+            f"{i}). {consequence}"
+        )
+
+
+def compress_lines(
+    major: Int32[np.ndarray, " nnz"],
+    minor: Int32[np.ndarray, " nnz"],
+    count: int,
+    *,
+    in_order: bool = False,
+) -> CompressedStructure:
+    """CSR of `count` lines from the line of each entry and its place in there."""
+    if in_order:
+        order, indices = np.arange(major.size, dtype=np.int32), minor
+    else:
+        order = np.lexsort((minor, major)).astype(np.int32)
+        indices = minor[order]
+    pointers = np.zeros(count + 1, np.int32)
+    np.cumsum(np.bincount(major, minlength=count), out=pointers[1:])
+    return CompressedStructure(pointers, indices, order)
+
+
+def find_entries(
+    pattern: SparsityPattern,
+    rows: Integer[np.ndarray, " queries"],
+    cols: Integer[np.ndarray, " queries"],
+) -> Int32[np.ndarray, " queries"]:
+    """Which entry of the pattern each `(rows[k], cols[k])` is, -1 if it is none.
+
+    Cost: a search for each query, and a sort unless the entries are in row-major order.
+    """
+    if pattern.nnz == 0:
+        return np.full(rows.size, -1, np.int32)
+    entries = pattern.rows.astype(np.int64) * pattern.n + pattern.cols
+    order = None if pattern.is_sorted else np.argsort(entries)
+    entries = entries if order is None else entries[order]
+    queries = rows.astype(np.int64) * pattern.n + cols
+    place = np.searchsorted(entries, queries)
+    found = place < entries.size
+    found[found] = entries[place[found]] == queries[found]
+    place = place if order is None else order[np.minimum(place, entries.size - 1)]
+    return np.where(found, place, -1).astype(np.int32)

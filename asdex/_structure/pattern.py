@@ -1,0 +1,438 @@
+"""`SparsityPattern`: which entries of a matrix can be nonzero."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32, Integer, Num, Shaped
+
+from .._base.index import INT32, Deferred, Derived, IndexArray, as_indices
+from .._base.sparse import BCOO
+from .._base.types import PyTree
+from .._show.notebook import pattern_html
+from .._show.text import one_line, pattern_text
+from .entries import group, is_symmetric, merge_duplicates
+from .files import (
+    FilePath,
+    building_from,
+    check_present,
+    decode_structure,
+    encode_structure,
+    read_arrays,
+    take_header,
+    write_file,
+)
+
+
+class SparsityPattern(eqx.Module):
+    """The structure of a sparse matrix of shape `(m, n)`, without its values.
+
+    An immutable pytree without leaves: equal patterns hash and compare equal, so they
+    can be closed over or passed through `jax.jit` without compiling anew, and no
+    transformation ever touches an index. Entries keep the order they are given in;
+    detection gives them in row-major order. An entry that occurs more than once is kept
+    where it stands first.
+
+    Beside the entries a pattern remembers where it came from: `input_avals`, one pytree
+    of `jax.ShapeDtypeStruct` per positional argument of the function (a static argument
+    stands as its value), which of them were differentiated (`argnums`), and the shapes
+    of the function's output leaves (`output_shapes`). `knows_dtypes` tells whether the
+    avals were given, so that a call with another dtype is held against the pattern.
+
+    **Arguments:**
+
+    - `rows`, `cols`: integers of shape `(nnz,)`, stored as int32.
+    - `shape`: `(m, n)`; either may be zero.
+    - `input_avals`: defaults to one 1-D argument of size `n`.
+    - `argnums`: an `int` stays one, a sequence becomes a tuple.
+    - `output_shapes`: defaults to one 1-D output of size `m`.
+    - `is_local`: whether the pattern holds only at the values it was detected with.
+
+    **Raises:** `TypeError` if indices or dimensions are not integers; `ValueError` if
+    they are out of range or of unequal length, if `argnums` are out of range, or if the
+    sizes of the selected inputs do not add up to `n` (of the outputs to `m`).
+
+    Cost: O(nnz) for entries in row-major order, otherwise one sort.
+    """
+
+    _rows: IndexArray = eqx.field(static=True)
+    _cols: IndexArray = eqx.field(static=True)
+    shape: tuple[int, int] = eqx.field(static=True)
+    argnums: int | tuple[int, ...] = eqx.field(static=True)
+    output_shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+    is_local: bool = eqx.field(static=True)
+    _input_leaves: tuple[Any, ...] = eqx.field(static=True)
+    _input_treedef: Any = eqx.field(static=True)
+    knows_dtypes: bool = eqx.field(static=True)
+    _is_sorted: Derived[bool] = eqx.field(static=True)
+    _is_symmetric: Derived[bool] = eqx.field(static=True)
+    _entries_only: "Derived[SparsityPattern]" = eqx.field(static=True)
+
+    def __init__(
+        self,
+        rows: Integer[np.ndarray, " entries"] | Sequence[int],
+        cols: Integer[np.ndarray, " entries"] | Sequence[int],
+        shape: Sequence[int],
+        input_avals: tuple[PyTree, ...] = (),
+        argnums: int | Sequence[int] = 0,
+        output_shapes: Sequence[Sequence[int]] | None = None,
+        is_local: bool = False,
+    ):
+        m, n = self.shape = _as_shape(shape)
+        row_index = as_indices("rows", rows, 0, m - 1, f"for a matrix with {m} rows")
+        col_index = as_indices("cols", cols, 0, n - 1, f"for a matrix with {n} cols")
+        if row_index.shape != col_index.shape:
+            raise ValueError(
+                "rows and cols must have equal lengths, one of each per entry. Got "
+                f"{row_index.size} rows and {col_index.size} cols."
+            )
+        row_index, col_index, is_sorted = merge_duplicates(row_index, col_index, n)
+        self._rows, self._cols = IndexArray(row_index), IndexArray(col_index)
+        self._is_sorted = Derived(is_sorted)
+        self._is_symmetric = Deferred(
+            partial(is_symmetric, row_index, col_index, self.shape)
+        )
+        self._entries_only = Deferred(
+            partial(SparsityPattern, row_index, col_index, self.shape)
+        )
+        self.is_local = is_local
+
+        self.knows_dtypes = bool(input_avals)
+        if not input_avals:
+            input_avals = (jax.ShapeDtypeStruct((n,), np.dtype(np.float32)),)
+        self.argnums = _as_argnums(argnums, len(input_avals))
+        leaves, self._input_treedef = jax.tree.flatten(tuple(input_avals))
+        self._input_leaves = tuple(map(_without_values, leaves))
+        self.output_shapes = (
+            ((m,),) if output_shapes is None else tuple(map(tuple, output_shapes))
+        )
+        if (size := sum(self.leaf_sizes)) != n:
+            raise ValueError(
+                f"The inputs selected by argnums={self.argnums} have {size} elements in "
+                f"all, but the pattern has n={n} columns. Pass the input_avals and "
+                "argnums of the function that the pattern belongs to."
+            )
+        if (size := sum(map(math.prod, self.output_shapes))) != m:
+            raise ValueError(
+                f"output_shapes have {size} elements in all, but the pattern has "
+                f"m={m} rows."
+            )
+
+    @classmethod
+    def from_coo(
+        cls,
+        rows: Integer[np.ndarray, " entries"] | Sequence[int],
+        cols: Integer[np.ndarray, " entries"] | Sequence[int],
+        shape: Sequence[int],
+        *,
+        input_avals: tuple[PyTree, ...] = (),
+        argnums: int | Sequence[int] = 0,
+    ) -> "SparsityPattern":
+        """The pattern with entries `(rows[k], cols[k])`, in the given order.
+
+        Arguments and errors are those of `SparsityPattern`.
+        """
+        return cls(rows, cols, shape, input_avals, argnums)
+
+    @classmethod
+    def from_bcoo(cls, bcoo: BCOO) -> "SparsityPattern":
+        """The pattern of a 2-D `BCOO` matrix: its stored entries, whatever their values.
+
+        Padding entries, whose index lies outside the matrix, are dropped. Raises
+        `ValueError` unless the matrix has two sparse dimensions and no batch.
+        """
+        if bcoo.n_sparse != 2 or bcoo.n_batch or bcoo.n_dense:
+            raise ValueError(
+                "from_bcoo expects a BCOO matrix with n_sparse=2, n_batch=0 and "
+                f"n_dense=0. Got n_sparse={bcoo.n_sparse}, n_batch={bcoo.n_batch}, "
+                f"n_dense={bcoo.n_dense}."
+            )
+        indices = np.asarray(bcoo.indices)
+        inside = (indices < np.asarray(bcoo.shape)).all(axis=1)
+        rows, cols = indices[inside].T
+        return cls(rows, cols, bcoo.shape)
+
+    @classmethod
+    def from_dense(cls, dense: Shaped[np.ndarray, "m n"] | Array) -> "SparsityPattern":
+        """The pattern of the nonzero entries of a boolean or numeric matrix, row-major.
+
+        Raises `ValueError` unless `dense` has two dimensions.
+        """
+        dense = np.asarray(dense)
+        if dense.ndim != 2:
+            raise ValueError(f"dense must be a matrix. Got shape {dense.shape}.")
+        rows, cols = np.nonzero(dense)
+        return cls(rows, cols, dense.shape)
+
+    def to_bcoo(self, data: Num[Array | np.ndarray, " nnz"] | None = None) -> BCOO:
+        """The matrix with values `data`, in the order of the entries (default: ones).
+
+        Raises `ValueError` if `data` does not have shape `(nnz,)`.
+        """
+        if data is None:
+            data = np.ones(self.nnz, np.float32)
+        if data.shape != (self.nnz,):
+            raise ValueError(
+                f"data must have one value per entry, shape ({self.nnz},). "
+                f"Got {data.shape}."
+            )
+        indices = np.stack([self.rows, self.cols], axis=1)
+        return BCOO(
+            (jnp.asarray(data), jnp.asarray(indices)),
+            shape=self.shape,
+            indices_sorted=self.is_sorted,
+            unique_indices=True,
+        )
+
+    def todense(self) -> Integer[np.ndarray, "m n"]:
+        """The dense matrix with 1 where there is an entry and 0 elsewhere (int8)."""
+        dense = np.zeros(self.shape, np.int8)
+        dense[self.rows, self.cols] = 1
+        return dense
+
+    def kron(self, block_shape: Sequence[int]) -> "SparsityPattern":
+        """The pattern in which each entry is a dense block of shape `block_shape`.
+
+        The Kronecker product with a matrix of ones: entry `(i, j)` becomes the entries
+        `(r i + k, c j + l)` of a block of shape `(r, c)`. If the pattern knows its inputs,
+        the selected arrays get a trailing axis of size `c`, and the outputs one of size
+        `r`. `lift_coloring` does the same to a coloring.
+
+        Raises `ValueError` unless `block_shape` holds two positive integers.
+        """
+        r, c = _as_shape(block_shape)
+        if not (r and c):
+            raise ValueError(f"block_shape must be positive. Got ({r}, {c}).")
+        shape = _as_shape((self.m * r, self.n * c))
+        places = np.indices((r, c), np.int32).reshape(2, -1)
+        rows = (self.rows[:, None] * np.int32(r) + places[0]).reshape(-1)
+        cols = (self.cols[:, None] * np.int32(c) + places[1]).reshape(-1)
+        if self.is_sorted:
+            order = np.lexsort((cols, rows))
+            rows, cols = rows[order], cols[order]
+        if not self.knows_dtypes:
+            return SparsityPattern(rows, cols, shape, is_local=self.is_local)
+        avals = list(self.input_avals)
+        for argnum in {k % len(avals) for k in np.atleast_1d(self.argnums).tolist()}:
+            avals[argnum] = jax.tree.map(partial(_with_axis, size=c), avals[argnum])
+        output_shapes = [(*shape, r) for shape in self.output_shapes]
+        return SparsityPattern(
+            rows, cols, shape, tuple(avals), self.argnums, output_shapes, self.is_local
+        )
+
+    def save(self, path: FilePath) -> None:
+        """Write the pattern and the structure of its inputs to an `.npz` file.
+
+        An older file is replaced at once or not at all. Raises `TypeError` if the inputs
+        hold nodes other than dicts, lists, tuples, named tuples and `None`, or static
+        values other than bool, int, float and str.
+        """
+        write_file(path, "pattern", *pattern_record(self))
+
+    @classmethod
+    def load(cls, path: FilePath) -> "SparsityPattern":
+        """The pattern that `save` wrote to a file, equal to the one that was saved.
+
+        Files of an older layout, which hold the arrays `rows`, `cols`, `shape` and
+        `input_shape`, are read as well. Raises `ValueError` if the file is damaged, is
+        none of these, or needs a newer asdex; `OSError` if it cannot be read.
+        """
+        arrays = read_arrays(path)
+        if "header" not in arrays and "input_shape" in arrays:
+            return _from_older_layout(path, arrays)
+        fields = take_header(path, "pattern", arrays)
+        with building_from(path):
+            return pattern_from_record(fields, arrays)
+
+    @property
+    def rows(self) -> Int32[np.ndarray, " nnz"]:
+        """Row of each entry, read-only."""
+        return self._rows.array
+
+    @property
+    def cols(self) -> Int32[np.ndarray, " nnz"]:
+        """Column of each entry, read-only."""
+        return self._cols.array
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the entries stand in row-major order."""
+        return self._is_sorted.value
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether each entry `(i, j)` has its mirror `(j, i)`. Sorts at first access."""
+        return self._is_symmetric.value
+
+    @property
+    def entries_only(self) -> "SparsityPattern":
+        """The pattern without what it remembers about where it came from."""
+        is_bare = self.output_shapes == ((self.m,),) and not (
+            self.knows_dtypes or self.is_local
+        )
+        return self if is_bare else self._entries_only.value
+
+    @property
+    def m(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    @property
+    def n(self) -> int:
+        """Number of columns."""
+        return self.shape[1]
+
+    @property
+    def nnz(self) -> int:
+        """Number of entries."""
+        return self.rows.size
+
+    @property
+    def density(self) -> float:
+        """Fraction of the matrix that the entries fill; 0.0 for a matrix of size zero."""
+        size = self.m * self.n
+        return self.nnz / size if size else 0.0
+
+    @property
+    def row_to_cols(self) -> dict[int, list[int]]:
+        """Columns of the entries in each row that has some. Built at every access."""
+        return group(self.rows, self.cols)
+
+    @property
+    def col_to_rows(self) -> dict[int, list[int]]:
+        """Rows of the entries in each column that has some. Built at every access."""
+        return group(self.cols, self.rows)
+
+    @property
+    def input_avals(self) -> tuple[PyTree, ...]:
+        """One pytree of `jax.ShapeDtypeStruct` per positional argument."""
+        return jax.tree.unflatten(self._input_treedef, self._input_leaves)
+
+    @property
+    def dyn_avals(self) -> tuple[PyTree, ...]:
+        """The elements of `input_avals` that `argnums` selects, in its order."""
+        argnums = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
+        avals = self.input_avals
+        return tuple(avals[argnum] for argnum in argnums)
+
+    @property
+    def example_input(self) -> PyTree:
+        """`dyn_avals` as the result mirrors them: not a tuple if `argnums` is an int."""
+        return self.dyn_avals[0] if isinstance(self.argnums, int) else self.dyn_avals
+
+    @property
+    def input_treedef(self) -> Any:
+        """Pytree structure of `dyn_avals`."""
+        return jax.tree.structure(self.dyn_avals)
+
+    @property
+    def leaf_shapes(self) -> list[tuple[int, ...]]:
+        """Shape of each array among the leaves of the selected inputs."""
+        leaves = jax.tree.leaves(self.dyn_avals)
+        return [leaf.shape for leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)]
+
+    @property
+    def leaf_sizes(self) -> list[int]:
+        """Number of elements of each of those arrays; they add up to `n`."""
+        return [math.prod(shape) for shape in self.leaf_shapes]
+
+    def __hash__(self) -> int:
+        return hash((self._rows, self._cols, self.shape))
+
+    def __pdoc__(self, **options: Any) -> Any:
+        return one_line(self)
+
+    def __repr__(self) -> str:
+        local = ", local" if self.is_local else ""
+        return f"SparsityPattern(shape={self.shape}, nnz={self.nnz}{local})"
+
+    def __str__(self) -> str:
+        return pattern_text(self.rows, self.cols, self.shape, is_local=self.is_local)
+
+    def _repr_html_(self) -> str:
+        return pattern_html(self.rows, self.cols, self.shape, is_local=self.is_local)
+
+
+def pattern_record(
+    pattern: SparsityPattern,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Fields and arrays that say all about a pattern, for a file."""
+    fields = {
+        "shape": pattern.shape,
+        "inputs": encode_structure(pattern.input_avals if pattern.knows_dtypes else ()),
+        "argnums": pattern.argnums,
+        "output_shapes": pattern.output_shapes,
+        "is_local": pattern.is_local,
+    }
+    return fields, {"rows": pattern.rows, "cols": pattern.cols}
+
+
+def pattern_from_record(
+    fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> SparsityPattern:
+    """The pattern that `pattern_record` describes."""
+    return SparsityPattern(
+        arrays["rows"],
+        arrays["cols"],
+        fields["shape"],
+        decode_structure(fields["inputs"]),
+        fields["argnums"],
+        fields["output_shapes"],
+        fields["is_local"],
+    )
+
+
+def _from_older_layout(path: FilePath, arrays: Mapping[str, np.ndarray]) -> SparsityPattern:
+    check_present(path, ["rows", "cols", "shape"], arrays)
+    with building_from(path):
+        input_shape = tuple(np.atleast_1d(arrays["input_shape"]).tolist())
+        aval = jax.ShapeDtypeStruct(input_shape, np.float32)
+        return SparsityPattern(
+            arrays["rows"], arrays["cols"], arrays["shape"].tolist(), (aval,)
+        )
+
+
+def _as_shape(shape: Sequence[int]) -> tuple[int, int]:
+    try:
+        m, n = (int(dim.__index__()) for dim in shape)
+    except AttributeError:
+        raise TypeError(f"shape must hold two integers. Got {shape!r}.") from None
+    except ValueError:
+        raise ValueError(f"shape must be a pair (m, n). Got {shape!r}.") from None
+    if not (0 <= m <= INT32.max and 0 <= n <= INT32.max):
+        raise ValueError(
+            f"Dimensions must lie between 0 and {INT32.max}, the range of an int32 index. "
+            f"Got shape ({m}, {n})."
+        )
+    return m, n
+
+
+def _as_argnums(argnums: int | Sequence[int], num_args: int) -> int | tuple[int, ...]:
+    single = not isinstance(argnums, Sequence)
+    indices = (argnums,) if single else argnums
+    for argnum in indices:
+        if not -num_args <= argnum < num_args:
+            raise ValueError(
+                f"argnums={argnums} selects argument {argnum}, but there are only "
+                f"{num_args} input_avals."
+            )
+    return int(indices[0]) if single else tuple(map(int, indices))
+
+
+def _with_axis(leaf: Any, *, size: int) -> Any:
+    """An array with one more axis; anything else stays what it is."""
+    if not isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf
+    return jax.ShapeDtypeStruct((*leaf.shape, size), leaf.dtype)
+
+
+def _without_values(leaf: Any) -> Any:
+    """The shape and dtype of an array; anything else stays what it is."""
+    if isinstance(leaf, np.ndarray | jax.Array):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+    return leaf

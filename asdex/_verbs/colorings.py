@@ -1,0 +1,202 @@
+"""The verbs that detect patterns and color them, before anything is differentiated.
+
+`jacobian_sparsity` explains the arguments that all of them share.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .._base.types import (
+    HESSIAN_MODES,
+    JACOBIAN_MODES,
+    HessianMode,
+    JacobianMode,
+    check_choice,
+    check_jacobian_mode,
+)
+from .._color import (
+    Algorithm,
+    Decompression,
+    as_algorithm,
+    color_jacobian,
+    hessian_coloring_from_sparsity,
+)
+from .._detect import DEFAULT_MAX_NNZ
+from .._structure.coloring import ColoredPattern
+from .._structure.pattern import SparsityPattern
+from .sparsity import detect_sparsity
+
+
+def jacobian_sparsity(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    local: bool = False,
+    max_nnz: int = DEFAULT_MAX_NNZ,
+    **kwargs: Any,
+) -> SparsityPattern:
+    """Which entries of the Jacobian of `f` can be nonzero, for any values of the arrays.
+
+    `f` is traced, not evaluated; the pattern holds for all arguments that have the
+    shapes, and the static values, of the samples. It may hold entries that are always
+    zero, but lacks none that is not.
+
+    **Arguments:**
+
+    - `f`: a function of arrays and pytrees that returns an array or a pytree of arrays.
+    - `*args`, `**kwargs`: sample arguments of `f`: arrays, `jax.ShapeDtypeStruct`, Python
+        numbers, and pytrees of them, of which only shapes and dtypes are used. bool, int,
+        str, None and other objects that are no arrays are static: the pattern holds for
+        their values. In place of all samples, `input_shape=` gives the shape (an int or
+        a tuple) of a single array.
+    - `argnums`: which arguments to differentiate with respect to, an int or a sequence;
+        they are numbered in the order of the signature of `f`, and may be negative.
+    - `has_aux`: whether `f` returns a pair `(output, aux)`; `aux` is ignored.
+    - `local`: use the values of the samples too. The pattern is tighter, but holds at
+        these values only (`pattern.is_local`): do not use it anywhere else.
+    - `max_nnz`: give up rather than follow a pattern, also of an intermediate array, with
+        more entries.
+
+    **Returns:** a pattern of shape `(m, n)` with `m` elements in the output of `f` and
+    `n` in the selected arguments, raveled and joined in the order of their leaves.
+
+    **Raises:** `TypeError` if `f` cannot be called with the samples or is not traceable;
+    `ValueError` if `argnums` is out of range or selects no array, or if `local` and a
+    sample has no value; `PatternTooLargeError`, naming the line of `f`, if the pattern
+    outgrows `max_nnz`.
+    """
+    return detect_sparsity(
+        f,
+        args,
+        kwargs,
+        order=1,
+        argnums=argnums,
+        has_aux=has_aux,
+        local=local,
+        max_nnz=max_nnz,
+    ).pattern
+
+
+def hessian_sparsity(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    local: bool = False,
+    max_nnz: int = DEFAULT_MAX_NNZ,
+    **kwargs: Any,
+) -> SparsityPattern:
+    """Which entries of the Hessian of a scalar function `f` can be nonzero.
+
+    The pattern is that of the Jacobian of the gradient, made symmetric. Outputs of shape
+    `(1,)`, `(1, 1)` and so on count as scalars. See `jacobian_sparsity` for the
+    arguments.
+
+    **Returns:** a symmetric pattern of shape `(n, n)`.
+
+    **Raises:** what `jacobian_sparsity` raises; `ValueError` if `f` does not return a
+    scalar; `TypeError` if a selected argument holds integers.
+    """
+    return detect_sparsity(
+        f,
+        args,
+        kwargs,
+        order=2,
+        argnums=argnums,
+        has_aux=has_aux,
+        local=local,
+        max_nnz=max_nnz,
+    ).pattern
+
+
+def jacobian_coloring(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    mode: JacobianMode | None = None,
+    symmetric: bool = False,
+    postprocess: bool = False,
+    algorithm: Algorithm = "auto",
+    **kwargs: Any,
+) -> ColoredPattern:
+    """Detect the pattern of the Jacobian of `f` and color it.
+
+    The coloring can be used for any values of the arguments, and with
+    `jacobian_from_coloring` as often as wanted. See `jacobian_sparsity` for `f`, the
+    samples, `argnums` and `has_aux`, and `jacobian_coloring_from_sparsity` for the rest;
+    without a `mode`, those that JAX cannot use on `f` are left out.
+
+    **Raises:** what those two raise; `ValueError` if JAX cannot differentiate `f` in
+    `mode`.
+    """
+    return color_jacobian_of(
+        f,
+        args,
+        kwargs,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        postprocess=postprocess,
+        algorithm=algorithm,
+    )
+
+
+def hessian_coloring(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    mode: HessianMode | None = None,
+    symmetric: bool = True,
+    postprocess: bool = False,
+    algorithm: Algorithm = "auto",
+    decompression: Decompression = "direct",
+    **kwargs: Any,
+) -> ColoredPattern:
+    """Detect the pattern of the Hessian of a scalar function `f` and color it.
+
+    See `hessian_sparsity` for `f` and the samples, and `hessian_coloring_from_sparsity`
+    for the other arguments and the errors. Without a `mode`, `"fwd_over_rev"` is taken
+    if JAX can use it on `f`.
+    """
+    if mode is not None:
+        check_choice("mode", mode, HESSIAN_MODES)
+    detected = detect_sparsity(f, args, kwargs, order=2, argnums=argnums, has_aux=has_aux)
+    if mode is not None:
+        detected.require(mode)
+    return hessian_coloring_from_sparsity(
+        detected.pattern,
+        mode=mode or detected.modes[0],
+        symmetric=symmetric,
+        postprocess=postprocess,
+        algorithm=algorithm,
+        decompression=decompression,
+    )
+
+
+def color_jacobian_of(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    *,
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    mode: JacobianMode | None,
+    symmetric: bool,
+    postprocess: bool = False,
+    algorithm: Algorithm = "auto",
+    choices: Sequence[JacobianMode] = JACOBIAN_MODES,
+) -> ColoredPattern:
+    """`jacobian_coloring`, choosing among fewer modes if none is given."""
+    if mode is not None:
+        check_jacobian_mode(mode)
+    chosen = as_algorithm(algorithm)
+    detected = detect_sparsity(f, args, kwargs, order=1, argnums=argnums, has_aux=has_aux)
+    if mode is not None:
+        detected.require(mode)
+        choices = (mode,)
+    modes = [mode for mode in detected.modes if mode in choices]
+    return color_jacobian(detected.pattern, modes, symmetric, postprocess, chosen)

@@ -1,0 +1,303 @@
+"""The verbs that stop at the compressed matrix, for those who decompress on their own."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .._base.types import ONE_SIDED_MODES, ChunkSize, HessianMode, JacobianMode
+from .._color import Algorithm
+from .._evaluate.evaluate import Options, evaluator
+from .._structure.coloring import ColoredPattern
+from .colorings import color_jacobian_of, hessian_coloring
+
+
+def compressed_jacobian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: JacobianMode | None = None,
+    symmetric: bool = False,
+    algorithm: Algorithm = "auto",
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the compressed Jacobian of `f`.
+
+    It stops before decompression, at the matrix `B` of shape `(num_colors, dim)`: in mode
+    `"fwd"` row `c` of it is the sum of the columns of color `c` and `dim` is `m`, the
+    size of the output; in mode `"rev"` row `c` is the sum of the rows of color `c` and
+    `dim` is `n`, the size of the selected arguments. `decompress` and `decompress_data`
+    take it from there. See `jacobian` for the arguments and errors; the mode is
+    `"bidirectional"`, which makes a pair of matrices, only if that is asked for.
+
+    **Returns:** a function that returns `B`, a `jax.Array`, or with `has_aux` a pair
+    `(B, aux)`.
+    """
+    coloring = color_jacobian_of(
+        f,
+        sample_args,
+        sample_kwargs,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        algorithm=algorithm,
+        choices=ONE_SIDED_MODES,
+    )
+    options = Options(
+        output_format=None,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def compressed_jacobian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+) -> Callable[..., Any]:
+    """`compressed_jacobian` by a given coloring; see `jacobian_from_coloring`."""
+    options = Options(
+        output_format=None,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def value_and_compressed_jacobian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: JacobianMode | None = None,
+    symmetric: bool = False,
+    algorithm: Algorithm = "auto",
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the value of `f` and its compressed Jacobian.
+
+    See `compressed_jacobian` for the arguments.
+
+    **Returns:** a function that returns `(value, B)`, or with `has_aux`
+    `((value, aux), B)`.
+    """
+    coloring = color_jacobian_of(
+        f,
+        sample_args,
+        sample_kwargs,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        algorithm=algorithm,
+        choices=ONE_SIDED_MODES,
+    )
+    options = Options(
+        output_format=None,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def value_and_compressed_jacobian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+) -> Callable[..., Any]:
+    """`value_and_compressed_jacobian` by a given coloring."""
+    options = Options(
+        output_format=None,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def compressed_hessian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: HessianMode | None = None,
+    symmetric: bool = True,
+    algorithm: Algorithm = "auto",
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the compressed Hessian of a scalar function `f`.
+
+    Row `c` of the matrix `B` of shape `(num_colors, n)` is the sum of the columns of
+    color `c`: one Hessian-vector product. See `compressed_jacobian` for what to do with
+    it, and `hessian` for the arguments and errors.
+
+    **Returns:** a function that returns `B`, a `jax.Array`, or with `has_aux` a pair
+    `(B, aux)`.
+    """
+    coloring = hessian_coloring(
+        f,
+        *sample_args,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        algorithm=algorithm,
+        **sample_kwargs,
+    )
+    options = Options(
+        output_format=None,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 2, options)
+
+
+def compressed_hessian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+) -> Callable[..., Any]:
+    """`compressed_hessian` by a given coloring; see `hessian_from_coloring`."""
+    options = Options(
+        output_format=None,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+    )
+    return evaluator(f, coloring, 2, options)
+
+
+def value_and_compressed_hessian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: HessianMode | None = None,
+    symmetric: bool = True,
+    algorithm: Algorithm = "auto",
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the value of `f` and its compressed Hessian.
+
+    See `compressed_hessian` for the arguments.
+
+    **Returns:** a function that returns `(value, B)`, or with `has_aux`
+    `((value, aux), B)`.
+    """
+    coloring = hessian_coloring(
+        f,
+        *sample_args,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        algorithm=algorithm,
+        **sample_kwargs,
+    )
+    options = Options(
+        output_format=None,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 2, options)
+
+
+def value_and_compressed_hessian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+) -> Callable[..., Any]:
+    """`value_and_compressed_hessian` by a given coloring."""
+    options = Options(
+        output_format=None,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+    )
+    return evaluator(f, coloring, 2, options)

@@ -1,0 +1,378 @@
+"""The verbs that differentiate: sparse Jacobians and Hessians, with or without the value.
+
+Each is a door of one engine, `evaluator`, and only translates its arguments. `jacobian`
+explains those that all of them share.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .._base.types import ChunkSize, HessianMode, JacobianMode, OutputFormat
+from .._color import Algorithm, Decompression
+from .._evaluate.evaluate import Options, evaluator
+from .._structure.coloring import ColoredPattern
+from .colorings import hessian_coloring, jacobian_coloring
+
+
+def jacobian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: JacobianMode | None = None,
+    symmetric: bool = False,
+    algorithm: Algorithm = "auto",
+    output_format: OutputFormat = "bcoo",
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the sparse Jacobian of `f`.
+
+    Detects the pattern and colors it, from samples, once; each call of the result then
+    takes one JVP or VJP of `f` per color. It accepts the arguments of `f`, with values of
+    its own, and works under `jax.jit`, `jax.vmap` and `jax.grad`. Wrap it in `jax.jit`
+    where it is called often: like those of `jax.jacobian`, calls outside of `jit` trace
+    `f` anew, and see what `f` sees at that time.
+
+    **Arguments:**
+
+    - `f`, `*sample_args`, `**sample_kwargs`, `argnums`: see `jacobian_sparsity`.
+    - `has_aux`: whether `f` returns a pair `(output, aux)`. `aux` may hold anything, and
+        is returned beside the Jacobian.
+    - `holomorphic`: a promise that `f` is holomorphic, which complex inputs need.
+    - `allow_int`: whether selected arguments may hold integers. Their blocks are zero,
+        and the mode is `"rev"`.
+    - `mode`: `"fwd"` for one JVP per color of the columns, `"rev"` for one VJP per color
+        of the rows, `"bidirectional"` for some of both. By default the one with the fewest
+        colors, `"fwd"` if equal or symmetric, `"bidirectional"` only if it halves their
+        number.
+    - `symmetric`: whether the Jacobian is known to be symmetric, which saves colors.
+    - `algorithm`: how to search the coloring; see `jacobian_coloring_from_sparsity`.
+    - `output_format`: `"bcoo"` and `"bcsr"` for the sparse arrays of JAX, `"dense"` for
+        `jax.Array`, `"operator"` for one `SparseJacobian`, `"numpy_dense"` for
+        `numpy.ndarray`, `"scipy_coo"`, `"scipy_csr"` and `"scipy_csc"` for SciPy's sparse
+        arrays. Entries of the pattern are stored also where they are zero. `"bcsr"` needs
+        flat arrays, SciPy's formats one flat input and one flat output. The last four
+        cannot be made under `jit`, so asdex compiles `f` itself, and calls trace it anew
+        only if something that it reads has changed, or if asdex cannot tell, as for a
+        function that reads a clock.
+    - `chunk_size`: how many colors to process at a time; all by default. Memory grows with
+        the chunk, not with the number of colors. `"auto"` takes as many as fit into 1 GiB.
+    - `checkpoint`: whether to keep nothing of `f` between its forward and its reverse pass
+        but its arguments, and to compute the rest twice, as `jax.checkpoint` does.
+    - `checked`: whether each call compares the result with JAX's product with one random
+        vector, which takes one more pass; an error is raised if they differ.
+
+    **Returns:** a function that returns the Jacobian nested as `jax.jacobian` nests it:
+    a block of shape `(*out_shape, *in_shape)` for each leaf of the output and of the
+    selected arguments. An operator is one matrix instead. With `has_aux`, it returns a
+    pair `(jacobian, aux)`.
+
+    **Raises:** what `jacobian_coloring` raises; `ValueError` for an unknown format or a
+    `chunk_size` that is not positive. Calls raise `TypeError` or `ValueError` if their
+    arguments differ from the samples in structure, shape, kind of dtype or static value.
+    """
+    coloring = jacobian_coloring(
+        f,
+        *sample_args,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        algorithm=algorithm,
+        **sample_kwargs,
+    )
+    options = Options(
+        output_format=output_format,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def jacobian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+) -> Callable[..., Any]:
+    """A function that computes the sparse Jacobian of `f` by a given coloring.
+
+    The coloring, from `jacobian_coloring` or made by hand, must hold every entry of the
+    Jacobian of `f` that can be nonzero: it is taken at its word. Keyword arguments of a
+    call that have no sample are passed on to `f`, under the same condition. See
+    `jacobian` for the other arguments, what is returned, and errors.
+    """
+    options = Options(
+        output_format=output_format,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def value_and_jacobian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: JacobianMode | None = None,
+    symmetric: bool = False,
+    algorithm: Algorithm = "auto",
+    output_format: OutputFormat = "bcoo",
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the value of `f` and its sparse Jacobian.
+
+    The value comes out of the pass that the Jacobian needs anyway. See `jacobian` for the
+    arguments.
+
+    **Returns:** a function that returns `(value, jacobian)`, or with `has_aux`
+    `((value, aux), jacobian)`, ordered like `jax.value_and_grad`.
+    """
+    coloring = jacobian_coloring(
+        f,
+        *sample_args,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        algorithm=algorithm,
+        **sample_kwargs,
+    )
+    options = Options(
+        output_format=output_format,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def value_and_jacobian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+) -> Callable[..., Any]:
+    """`value_and_jacobian` by a given coloring; see `jacobian_from_coloring`."""
+    options = Options(
+        output_format=output_format,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+    )
+    return evaluator(f, coloring, 1, options)
+
+
+def hessian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: HessianMode | None = None,
+    symmetric: bool = True,
+    algorithm: Algorithm = "auto",
+    decompression: Decompression = "direct",
+    output_format: OutputFormat = "bcoo",
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the sparse Hessian of a scalar function `f`.
+
+    Detects the pattern and colors it, from samples, once; each call of the result then
+    takes one Hessian-vector product per color. Outputs of shape `(1,)`, `(1, 1)` and so
+    on are squeezed. See `jacobian` for the arguments that are not listed.
+
+    **Arguments:**
+
+    - `allow_int`: there for symmetry with `jacobian`; must be false.
+    - `mode`: how a Hessian-vector product is composed: `"fwd_over_rev"` (the default)
+        is the JVP of the gradient, `"rev_over_fwd"` the gradient of the directional
+        derivative, `"rev_over_rev"` the VJP of the gradient.
+    - `symmetric`: whether to color as a symmetric matrix, which needs fewer colors. Pass
+        false if custom derivative rules make the Hessian unsymmetric.
+    - `decompression`: `"substitution"` takes fewer colors than `"direct"`, but rounding
+        errors add up; see `hessian_coloring_from_sparsity`.
+
+    **Returns:** a function that returns the Hessian nested as `jax.hessian` nests it: a
+    block of shape `(*in_shape_1, *in_shape_2)` for each pair of leaves of the selected
+    arguments. With `has_aux`, it returns a pair `(hessian, aux)`.
+
+    **Raises:** what `hessian_coloring` and `jacobian` raise; `TypeError` with
+    `allow_int`.
+    """
+    coloring = hessian_coloring(
+        f,
+        *sample_args,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        algorithm=algorithm,
+        decompression=decompression,
+        **sample_kwargs,
+    )
+    options = Options(
+        output_format=output_format,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 2, options)
+
+
+def hessian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+) -> Callable[..., Any]:
+    """A function that computes the sparse Hessian of `f` by a given coloring.
+
+    The coloring, from `hessian_coloring` or made by hand, is taken at its word, as in
+    `jacobian_from_coloring`. See `hessian` for the arguments.
+    """
+    options = Options(
+        output_format=output_format,
+        with_value=False,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+    )
+    return evaluator(f, coloring, 2, options)
+
+
+def value_and_hessian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    mode: HessianMode | None = None,
+    symmetric: bool = True,
+    algorithm: Algorithm = "auto",
+    decompression: Decompression = "direct",
+    output_format: OutputFormat = "bcoo",
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+    **sample_kwargs: Any,
+) -> Callable[..., Any]:
+    """A function that computes the value of `f` and its sparse Hessian.
+
+    The value, squeezed to a scalar, comes out of a pass that the Hessian needs anyway.
+    See `hessian` for the arguments.
+
+    **Returns:** a function that returns `(value, hessian)`, or with `has_aux`
+    `((value, aux), hessian)`, ordered like `jax.value_and_grad`.
+    """
+    coloring = hessian_coloring(
+        f,
+        *sample_args,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
+        symmetric=symmetric,
+        algorithm=algorithm,
+        decompression=decompression,
+        **sample_kwargs,
+    )
+    options = Options(
+        output_format=output_format,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+        forward_keywords=False,
+    )
+    return evaluator(f, coloring, 2, options)
+
+
+def value_and_hessian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    chunk_size: ChunkSize = None,
+    checkpoint: bool = False,
+    checked: bool = False,
+) -> Callable[..., Any]:
+    """`value_and_hessian` by a given coloring; see `hessian_from_coloring`."""
+    options = Options(
+        output_format=output_format,
+        with_value=True,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        allow_int=allow_int,
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        checked=checked,
+    )
+    return evaluator(f, coloring, 2, options)

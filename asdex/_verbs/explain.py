@@ -1,0 +1,141 @@
+"""Why a pattern is as it is: a report on the steps of its detection."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from .._base.errors import ConservativePatternWarning
+from .._detect import Step, Trail, chain, density_gain, has_rule, source_line
+from .._structure.pattern import SparsityPattern
+from .sparsity import detect_sparsity
+
+
+class SparsityStep(eqx.Module):
+    """One equation of the linearized function, and what it does to the pattern."""
+
+    primitive: str = eqx.field(static=True)
+    line: str = eqx.field(static=True)
+    """`file:line (function)` in the user's program."""
+    entries: int = eqx.field(static=True)
+    """Dependences of its results."""
+    added: int = eqx.field(static=True)
+    """How many more these are than those of the operand with the most."""
+    gain: float = eqx.field(static=True)
+    """By how many inputs an element of its results depends on more, on average, than one
+    of the operand that depends on the most."""
+    conservative: bool = eqx.field(static=True)
+    """Whether it has no rule, so that all `entries` are an assumption."""
+
+    def __str__(self) -> str:
+        note = "  (no rule: assumed dense)" if self.conservative else ""
+        return (
+            f"{self.entries:>12,} entries  {self.gain:>+10.1f} per element  "
+            f"{self.primitive:<22} {self.line}{note}"
+        )
+
+
+class SparsityReport(eqx.Module):
+    """What `explain_sparsity` found; `str` of it is meant to be read.
+
+    - `pattern`: the detected pattern.
+    - `steps`: every equation that passes dependence on, in the order of execution.
+    """
+
+    pattern: SparsityPattern
+    steps: tuple[SparsityStep, ...]
+    _trail: Trail = eqx.field(static=True)
+
+    @property
+    def culprits(self) -> list[SparsityStep]:
+        """The steps that make the pattern denser, the worst first."""
+        dense = [step for step in self.steps if step.gain > 0]
+        return sorted(dense, key=lambda step: -step.gain)
+
+    @property
+    def densest_rows(self) -> list[tuple[int, int]]:
+        """The ten rows with the most entries, as `(row, entries)`."""
+        return _most_frequent(self.pattern.rows, self.pattern.m)
+
+    @property
+    def densest_cols(self) -> list[tuple[int, int]]:
+        """The ten columns with the most entries, as `(col, entries)`."""
+        return _most_frequent(self.pattern.cols, self.pattern.n)
+
+    def chain(self, row: int, col: int) -> list[SparsityStep]:
+        """The steps that carry input `col` to output `row`, first to last.
+
+        For a Hessian that is entry `(row, col)` of the Jacobian of the gradient. Raises
+        `KeyError` if the pattern has no such entry. Cost: that of the rules on the way.
+        """
+        if not (0 <= row < self.pattern.m and 0 <= col < self.pattern.n):
+            raise KeyError((row, col))
+        return [_report(step) for step in chain(self._trail, row, col)]
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"{row} ({count})" for row, count in self.densest_rows[:5])
+        cols = ", ".join(f"{col} ({count})" for col, count in self.densest_cols[:5])
+        lines = [
+            repr(self.pattern),
+            f"{len(self.steps)} steps; those that make it denser, the worst first:",
+            *map(str, self.culprits[:10]),
+            f"densest rows (entries): {rows}",
+            f"densest columns (entries): {cols}",
+        ]
+        return "\n".join(lines)
+
+
+def explain_sparsity(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    hessian: bool = False,
+    **kwargs: Any,
+) -> SparsityReport:
+    """Why the detected pattern of `f` has the entries that it has.
+
+    Detects like `jacobian_sparsity` (like `hessian_sparsity` with `hessian=True`) and
+    keeps all steps: how much dependence each line of `f` adds, where a primitive without
+    a rule was taken to be dense, which rows and columns are the densest, and, by
+    `report.chain(i, j)`, on which way input `j` reaches output `i`. Arguments and errors
+    are those of `jacobian_sparsity`.
+
+    Cost: that of detection, and the memory of all intermediate patterns at once.
+    """
+    trail = Trail()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConservativePatternWarning)
+        detected = detect_sparsity(
+            f,
+            args,
+            kwargs,
+            order=2 if hessian else 1,
+            argnums=argnums,
+            has_aux=has_aux,
+            trail=trail,
+        )
+    return SparsityReport(detected.pattern, tuple(map(_report, trail.steps)), trail)
+
+
+def _report(step: Step) -> SparsityStep:
+    def most(values: Sequence[Any]) -> int:
+        return max((v.dependence.count() for v in values if v.dependence), default=0)
+
+    entries = most(step.outputs)
+    return SparsityStep(
+        primitive=step.eqn.primitive.name,
+        line=source_line(step.eqn, step.callers),
+        entries=entries,
+        added=entries - most(step.operands),
+        gain=density_gain(step),
+        conservative=not has_rule(step.eqn.primitive),
+    )
+
+
+def _most_frequent(indices: np.ndarray, dim: int) -> list[tuple[int, int]]:
+    counts = np.bincount(indices, minlength=dim)
+    order = np.argsort(-counts, kind="stable")[:10]
+    return [(int(k), int(counts[k])) for k in order if counts[k]]
