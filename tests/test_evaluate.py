@@ -114,7 +114,7 @@ def test_checkpoint(mode: Any) -> None:
     else:
         derivative = asdex.jacobian(f_with_pattern, X, mode=mode, checkpoint=True)
         expected = jax.jacobian(f_with_pattern)(X)
-    np.testing.assert_allclose(derivative(X).todense(), expected)
+    np.testing.assert_allclose(derivative(X).todense(), expected, atol=1e-15)
     assert "checkpoint" in str(jax.make_jaxpr(derivative)(X)) or "remat" in str(
         jax.make_jaxpr(derivative)(X)
     )
