@@ -1,15 +1,41 @@
 """Settings that every test runs under."""
 
+import os
 from collections.abc import Iterator
 
 import jax
 import jaxtyping
 import pytest
 
+from .compiling import FLAGS
+
+# XLA reads them when it compiles for the first time.
+os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
 # Dense reference derivatives are compared in float64; tests of float32 cast explicitly.
 jax.config.update("jax_enable_x64", True)
 # asdex must not rely on implicit promotion between array dtypes: users may forbid it.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+PROGRAMS_IN_MEMORY = 300
+compiled = 0
+
+
+def count_compilations(event: str, duration_secs: float, **kwargs: str | int) -> None:
+    global compiled
+    compiled += event == "/jax/core/compile/backend_compile_duration"
+
+
+jax.monitoring.register_event_duration_secs_listener(count_compilations)
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """JAX keeps every compiled program, of about 1 MB, until its caches are cleared."""
+    global compiled
+    yield
+    if compiled > PROGRAMS_IN_MEMORY:
+        compiled = 0
+        jax.clear_caches()
 
 
 @pytest.fixture

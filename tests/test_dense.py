@@ -11,6 +11,8 @@ from jax.flatten_util import ravel_pytree
 
 from asdex import dense
 
+from .compiling import optimized_jit
+
 X = {"a": jnp.linspace(0.5, 1.0, 6).reshape(2, 3), "b": (jnp.asarray(2.0), jnp.ones(4))}
 
 
@@ -74,7 +76,9 @@ def test_memory_falls_with_the_number_of_blocks(verb: Callable[..., Any]) -> Non
 
     def memory(nbatches: int) -> int:
         compiled = (
-            jax.jit(lambda x: verb(vector, x, nbatches)[0]).lower(jnp.ones(n)).compile()
+            optimized_jit(lambda x: verb(vector, x, nbatches)[0])
+            .lower(jnp.ones(n))
+            .compile()
         )
         return cast(Any, compiled.memory_analysis()).temp_size_in_bytes
 

@@ -1,52 +1,90 @@
 """Comparing what asdex computes for a row of the table with dense JAX."""
 
+from typing import Any
+
+import equinox as eqx
 import jax
 import numpy as np
+from jax import lax
+from jaxtyping import Array, PyTree
 
-from .reference import blocks, check_contains, check_equal, dense, nonzeros, points
-from .sparse import JAX_FORMATS, batched, coloring, derivative, formats, jitted
-from .table import Case
+from .reference import (
+    blocks,
+    check_contains,
+    check_equal,
+    dense_at,
+    is_sparse,
+    nonzeros,
+    points,
+)
+from .sparse import JAX_FORMATS, coloring, derivative, formats
+from .table import Case, is_inexact
 
 
-def check_pattern(case: Case, dtype: np.dtype) -> None:
-    """The detected pattern holds all nonzeros, and no more where that is claimed."""
-    pattern = coloring(case, dtype).sparsity.todense().astype(bool)
-    needed = nonzeros(case, dtype)
-    check_contains(pattern, needed)
-    if case.exact == "yes":
-        assert np.array_equal(pattern, needed), np.argwhere(pattern & ~needed).tolist()
+def check_pattern_and_values(case: Case, dtype: np.dtype, *, every: bool) -> None:
+    """The detected pattern, and the sparse derivative at all points of the case.
 
-
-def check_all_points(case: Case, dtype: np.dtype, mode: str | None) -> None:
-    """The jitted Jacobian at all points of the case."""
-    colored = coloring(case, dtype, mode)
-    assert colored.mode in (mode, *case.modes)
+    One compiled program computes the dense derivative and the sparse one, at one point
+    after the other. With `every`, it does so in all modes and formats of JAX, and once
+    more for two points at once.
+    """
+    modes = (None, *case.modes) if every else (None,)
+    colorings = dict.fromkeys(coloring(case, dtype, mode) for mode in modes)
+    sparse = [
+        derivative(case, colored, output_format)
+        for colored in colorings
+        for output_format in (JAX_FORMATS if every else JAX_FORMATS[:1])
+    ]
     all_points = points(case, dtype)
-    fun = jitted(derivative(case, colored), all_points[0])
-    for args, matrix in zip(all_points, dense(case, dtype), strict=True):
-        if np.isfinite(matrix).all():
-            check_equal(fun(*args), blocks(case, args, matrix), dtype, case.tolerance)
+    parts = [eqx.partition(args, is_inexact) for args in all_points]
+    static = parts[0][1]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[part[0] for part in parts])
+
+    @jax.jit
+    def compute(stacked: PyTree[Array]) -> tuple[Array, Any, Any]:
+        def at_point(arrays: PyTree[Array]) -> tuple[Array, Any]:
+            args = eqx.combine(arrays, static)
+            return dense_at(case, args), _todense([fun(*args) for fun in sparse])
+
+        def at_two_points(fun: Any) -> Any:
+            two = jax.tree.map(lambda leaf: leaf[:2], stacked)
+            return jax.vmap(lambda arrays: fun(*eqx.combine(arrays, static)))(two)
+
+        matrices, one_by_one = lax.map(at_point, stacked)
+        together = _todense([at_two_points(fun) for fun in sparse]) if every else []
+        return matrices, one_by_one, together
+
+    matrices, one_by_one, together = jax.tree.map(np.asarray, compute(stacked))
+    needed = nonzeros(matrices)
+    for colored in colorings:
+        assert colored.mode in case.modes
+        pattern = colored.sparsity.todense().astype(bool)
+        check_contains(pattern, needed)
+        if case.exact == "yes":
+            assert np.array_equal(pattern, needed), np.argwhere(pattern & ~needed).tolist()
+    expected = blocks(case, all_points[0], matrices)
+    for found in one_by_one:
+        for k in np.flatnonzero(np.isfinite(matrices).all(axis=(1, 2))):
+            check_equal(_at(found, k), _at(expected, k), dtype, case.tolerance)
+    for found in together:
+        check_equal(found, _at(expected, slice(2)), dtype, case.tolerance)
 
 
 def check_formats(case: Case, dtype: np.dtype) -> None:
-    """All formats, plain and jitted where the format allows it."""
+    """Calls outside of `jit`, in all formats."""
     args, colored = points(case, dtype)[0], coloring(case, dtype)
-    expected = blocks(case, args, dense(case, dtype)[0])
+    matrix = np.asarray(jax.jit(lambda: dense_at(case, args))())
+    expected = blocks(case, args, matrix)
     for output_format in formats(case, args):
         fun = derivative(case, colored, output_format)
         check_equal(fun(*args), expected, dtype, case.tolerance)
-        if output_format in JAX_FORMATS:
-            check_equal(jitted(fun, args)(*args), expected, dtype, case.tolerance)
 
 
-def check_vmap(case: Case, dtype: np.dtype, mode: str | None) -> None:
-    """Two points at once."""
-    both, colored = points(case, dtype)[:2], coloring(case, dtype, mode)
-    expected = [
-        blocks(case, args, matrix)
-        for args, matrix in zip(both, dense(case, dtype), strict=False)
-    ]
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *expected)
-    for output_format in JAX_FORMATS[: 1 if mode else 2]:
-        fun = derivative(case, colored, output_format)
-        check_equal(batched(fun, both), stacked, dtype, case.tolerance)
+def _todense(tree: PyTree) -> PyTree[Array]:
+    return jax.tree.map(
+        lambda leaf: leaf.todense() if is_sparse(leaf) else leaf, tree, is_leaf=is_sparse
+    )
+
+
+def _at(tree: PyTree[np.ndarray], k: Any) -> PyTree[np.ndarray]:
+    return jax.tree.map(lambda leaf: leaf[k], tree)

@@ -4,15 +4,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import PyTree
 
 import asdex
 
 from .reference import output_avals, points
-from .table import Case, is_inexact
+from .table import Case
 
 JAX_FORMATS = ("bcoo", "dense")
 HOST_FORMATS = ("numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc")
@@ -47,18 +45,3 @@ def formats(case: Case, args: tuple[Any, ...]) -> tuple[str, ...]:
     if all(len(getattr(end, "shape", ())) == 1 for end in ends):
         return JAX_FORMATS + HOST_FORMATS
     return (*JAX_FORMATS, "numpy_dense")
-
-
-def jitted(fun: Callable[..., PyTree], args: tuple[Any, ...]) -> Callable[..., PyTree]:
-    """`jax.jit` of `fun` with everything in `args` static but inexact arrays."""
-    static = eqx.partition(args, is_inexact)[1]
-    compiled = jax.jit(lambda arrays: fun(*eqx.combine(arrays, static)))
-    return lambda *args: compiled(eqx.partition(args, is_inexact)[0])
-
-
-def batched(fun: Callable[..., PyTree], batch: list[tuple[Any, ...]]) -> PyTree:
-    """`jax.vmap` of `fun` over several points, along inexact arrays."""
-    parts = [eqx.partition(args, is_inexact) for args in batch]
-    static = parts[0][1]
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[part[0] for part in parts])
-    return jax.vmap(lambda arrays: fun(*eqx.combine(arrays, static)))(stacked)

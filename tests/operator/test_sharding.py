@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..compiling import FLAGS
+
 
 def test_eight_devices() -> None:
     run = subprocess.run(
@@ -12,7 +14,7 @@ def test_eight_devices() -> None:
         env={
             **os.environ,
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+            "XLA_FLAGS": f"{FLAGS} --xla_force_host_platform_device_count=8",
         },
         cwd=Path(__file__).parents[2],
         capture_output=True,
