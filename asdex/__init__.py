@@ -41,7 +41,6 @@ from ._linalg.solvers import SolverName as SolverName
 from ._operator import BlockSparse as BlockSparse
 from ._operator import SparseJacobian as SparseJacobian
 from ._operator import solve as solve
-from ._show.plot import spy as spy
 from ._structure.coloring import ColoredPattern as ColoredPattern
 from ._structure.layouts import CompressedStructure as CompressedStructure
 from ._structure.layouts import TriangleStructure as TriangleStructure
@@ -50,6 +49,7 @@ from ._structure.layouts import csr_structure as csr_structure
 from ._structure.layouts import lower_triangle as lower_triangle
 from ._structure.layouts import transpose_map as transpose_map
 from ._structure.pattern import SparsityPattern as SparsityPattern
+from ._structure.spy import spy as spy
 from ._structure.stars import StarSet as StarSet
 from ._verbs.check import check_hessian_correctness as check_hessian_correctness
 from ._verbs.check import check_jacobian_correctness as check_jacobian_correctness

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+import asdex
 from asdex._base.types import ColoringMode
-from asdex._show.plot import spy
 from asdex._structure.coloring import ColoredPattern
 from asdex._structure.pattern import SparsityPattern
+from asdex._structure.spy import spy
 from asdex._structure.stars import StarSet
 
 matplotlib.use("Agg")
@@ -219,3 +220,9 @@ def test_html_of_large_and_empty_matrices_is_small():
     assert "(empty)" in SparsityPattern([], [], (0, 3))._repr_html_()
     many = ColoredPattern(tridiagonal(50), np.arange(50), 50, False, "fwd")
     assert set(pictures(many._repr_html_())[0]) == {"currentColor"}
+
+
+def test_what_spy_does_not_draw():
+    operator = asdex.SparseJacobian(np.ones(3), SparsityPattern(range(3), range(3), (3, 3)))
+    with pytest.raises(TypeError, match="SparseJacobian"):
+        spy(operator)  # pyright: ignore[reportArgumentType]

@@ -9,8 +9,8 @@ from .._base.types import OPERATOR, OUTPUT_FORMATS, OutputFormat, check_choice
 from .._operator import SparseJacobian
 from .._operator.formats import Block, assembler
 from .._structure.coloring import ColoredPattern
-from .._structure.recovery import substitute
 from .read import Reading, read
+from .substitute import substitute
 
 
 def decompress_data(

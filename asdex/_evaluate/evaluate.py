@@ -25,8 +25,6 @@ from .._call.flat import Extras, FlatFunction, Structure, cast, flatten
 from .._operator import Space, SparseJacobian
 from .._operator.formats import Assembler, assembler, block_layout, check_shapes_for
 from .._structure.coloring import ColoredPattern
-from .._structure.recovery import substitute
-from .._verbs.check import with_check
 from .._verbs.sparsity import check_still_holds
 from .closure import Watch
 from .compiled import CompiledCalls
@@ -38,6 +36,7 @@ from .compress import (
     rows_of,
 )
 from .decompress import decompress_data
+from .probe import with_check
 from .read import (
     ChunkedReading,
     Reading,
@@ -46,6 +45,7 @@ from .read import (
     read,
     read_in_chunks,
 )
+from .substitute import substitute
 
 Shapes = Sequence[tuple[int, ...]]
 

@@ -1,13 +1,11 @@
 """Plots of patterns and colorings by matplotlib, which is imported only when needed."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Int
 
-from .._structure.coloring import ColoredPattern
-from .._structure.pattern import SparsityPattern
-from .text import blocks, compressed_columns, compressed_rows, count
+from .drawing import Cells, Drawing, count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,48 +15,26 @@ _LARGEST_LEGEND = 10
 _LONGEST_EQUAL = 8  # Longer matrices are stretched to fill the axes.
 
 
-def spy(
-    pattern: SparsityPattern | ColoredPattern,
-    *,
-    ax: "Axes | None" = None,
-    compressed: bool = False,
-    cmap: "str | Colormap | None" = None,
-    **kwargs: Any,
+def plot(
+    drawing: Drawing,
+    ax: "Axes | None",
+    compressed: bool,
+    cmap: "str | Colormap | None",
+    options: dict[str, Any],
 ) -> "Axes":
-    """Plot where the entries of a pattern are.
-
-    A matrix that fits on the pixels of the axes is drawn with one filled cell per entry;
-    with a coloring, the cell has the color from which the entry is recovered, and up to
-    ten colors are named in a legend. Of a larger matrix the number of entries is drawn,
-    counted over blocks of two by two pixels; the matrix is never made dense.
-
-    **Arguments:**
-
-    - `pattern`: a pattern or coloring.
-    - `ax`: the axes to draw on; a new figure by default.
-    - `compressed`: draw the compressed form of a coloring: the sums of columns side by
-        side, or those of rows (in mode `"bidirectional"` both) one below the other. A
-        pattern has none and is drawn as it is.
-    - `cmap`: colormap of the colors (default: `"tab10"`, repeated if there are more
-        than ten) or, for a pattern, of the entries (default: `"Blues"`).
-    - `kwargs`: passed on to `ax.imshow`.
-
-    **Returns:** the axes.
-
-    **Raises:** `ImportError` if matplotlib is not installed.
-
-    Cost: O(nnz + pixels).
-    """
+    """Draw a matrix, or its compressed form, on `ax`; see `spy` for the arguments."""
     ax = _new_axes() if ax is None else ax
-    cells = _cells(pattern, compressed)
+    cells = _cells(drawing, compressed)
     size = _image_size(ax, cells.shape)
     in_color = cells.colors is not None and size == cells.shape
     if in_color:
-        image = _color_image(cells)
-        style = _color_style(cmap, cells.num_colors)
+        image = np.full(cells.shape, np.nan)
+        image[cells.rows, cells.cols] = cells.colors
+        style = _color_style(cmap, drawing.num_colors)
     else:
-        image = _count_image(cells, size)
-        style = _count_style(cmap, image)
+        counts = cells.counts(size)
+        image = np.where(counts > 0, counts, np.nan)
+        style = _count_style(cmap, counts)
     m, n = max(cells.shape[0], 1), max(cells.shape[1], 1)
     style |= {
         "extent": (-0.5, n - 0.5, m - 0.5, -0.5),
@@ -67,21 +43,11 @@ def spy(
     }
     # imshow needs at least one pixel, which an empty matrix does not have.
     image = image if image.size else np.full((1, 1), np.nan)
-    drawn = ax.imshow(image, **{**style, **kwargs})
-    _label(ax, _title(pattern, compressed))
+    drawn = ax.imshow(image, **{**style, **options})
+    _label(ax, _title(drawing, compressed))
     if in_color:
-        _add_legend(ax, drawn, cells.num_colors)
+        _add_legend(ax, drawn, drawing.num_colors)
     return ax
-
-
-class _Cells(NamedTuple):
-    """The entries of the matrix to draw, and their colors in a coloring."""
-
-    shape: tuple[int, int]
-    rows: Integer[np.ndarray, " cells"]
-    cols: Integer[np.ndarray, " cells"]
-    colors: Integer[np.ndarray, " cells"] | None = None
-    num_colors: int = 0
 
 
 def _new_axes() -> "Axes":
@@ -94,24 +60,15 @@ def _new_axes() -> "Axes":
     return plt.subplots(layout="constrained")[1]
 
 
-def _cells(pattern: SparsityPattern | ColoredPattern, compressed: bool) -> _Cells:
-    if isinstance(pattern, SparsityPattern):
-        return _Cells(pattern.shape, pattern.rows, pattern.cols)
-    drawing = pattern.drawing
-    rows, cols, shape, of_columns, of_rows, read_from = drawing[:6]
-    number = drawing.num_colors
-    if not compressed:
-        return _Cells(shape, rows, cols, read_from, number)
-    if of_rows is None:
-        assert of_columns is not None
-        down, across = compressed_columns(rows, cols, of_columns)
-        return _Cells((shape[0], number), down, across, across, number)
-    color, along = compressed_rows(rows, cols, of_rows)
-    if of_columns is not None:
-        row, of_column = compressed_columns(rows, cols, of_columns)
-        color = np.concatenate([of_column, color + of_columns.number])
-        along = np.concatenate([row, along])
-    return _Cells((number, pattern.dim), color, along, color, number)
+def _cells(drawing: Drawing, compressed: bool) -> Cells:
+    columns, rows = drawing.summed_columns, drawing.summed_rows
+    if not compressed or (columns is None and rows is None):
+        return drawing.matrix
+    if columns is None or rows is None:
+        return columns or rows or drawing.matrix
+    colors = np.concatenate([columns.cols, rows.rows + columns.shape[1]])
+    along = np.concatenate([columns.rows, rows.cols])
+    return Cells((drawing.num_colors, max(drawing.shape)), colors, along, colors)
 
 
 def _image_size(ax: "Axes", shape: tuple[int, int]) -> tuple[int, int]:
@@ -132,20 +89,6 @@ def _is_equal(shape: tuple[int, int]) -> bool:
     return max(shape) <= _LONGEST_EQUAL * min(shape)
 
 
-def _color_image(cells: _Cells) -> Float[np.ndarray, "height width"]:
-    """The color of each cell, NaN where there is none."""
-    image = np.full(cells.shape, np.nan)
-    image[cells.rows, cells.cols] = cells.colors
-    return image
-
-
-def _count_image(cells: _Cells, size: tuple[int, int]) -> Float[np.ndarray, "height width"]:
-    """Number of cells in each block of the matrix scaled to `size`, NaN for none."""
-    index = blocks(cells.rows, cells.cols, cells.shape, size)
-    counts = np.bincount(index, minlength=size[0] * size[1])
-    return np.where(counts > 0, counts, np.nan).reshape(size)
-
-
 def _color_style(cmap: "str | Colormap | None", num_colors: int) -> dict[str, Any]:
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
@@ -160,7 +103,7 @@ def _color_style(cmap: "str | Colormap | None", num_colors: int) -> dict[str, An
 
 
 def _count_style(
-    cmap: "str | Colormap | None", counts: Float[np.ndarray, "height width"]
+    cmap: "str | Colormap | None", counts: Int[np.ndarray, "height width"]
 ) -> dict[str, Any]:
     """Colors on a logarithmic scale that gives a single entry a third of the range."""
     from matplotlib.colors import LogNorm
@@ -169,12 +112,12 @@ def _count_style(
     return {"cmap": cmap or "Blues", "norm": LogNorm(vmin=0.5 * most**-0.5, vmax=most)}
 
 
-def _title(pattern: SparsityPattern | ColoredPattern, compressed: bool) -> str:
-    if isinstance(pattern, SparsityPattern):
-        return f"{pattern.m}×{pattern.n}, nnz={pattern.nnz}"
-    sparsity = pattern.sparsity
-    form = "compressed to" if compressed else f"nnz={sparsity.nnz},"
-    return f"{sparsity.m}×{sparsity.n}, {form} {count(pattern.num_colors, 'color')}"
+def _title(drawing: Drawing, compressed: bool) -> str:
+    (m, n), nnz = drawing.shape, drawing.rows.size
+    if not drawing.is_colored:
+        return f"{m}×{n}, nnz={nnz}"
+    form = "compressed to" if compressed else f"nnz={nnz},"
+    return f"{m}×{n}, {form} {count(drawing.num_colors, 'color')}"
 
 
 def _label(ax: "Axes", title: str) -> None:

@@ -15,8 +15,9 @@ from .._base.types import (
     ColoringMode,
     check_choice,
 )
-from .._show.notebook import coloring_html
-from .._show.text import Colors, Drawing, coloring_text, one_line
+from .._show.drawing import Colors, Drawing
+from .._show.notebook import as_html
+from .._show.text import as_text, one_line
 from .files import FilePath, building_from, read_arrays, take_header, write_file
 from .pattern import SparsityPattern, pattern_from_record, pattern_record
 from .recovery import Substitution, recovers
@@ -249,10 +250,10 @@ class ColoredPattern(eqx.Module):
         )
 
     def __str__(self) -> str:
-        return coloring_text(self.drawing)
+        return as_text(self.drawing)
 
     def _repr_html_(self) -> str:
-        return coloring_html(self.drawing)
+        return as_html(self.drawing)
 
     @property
     def drawing(self) -> Drawing:
@@ -264,16 +265,12 @@ class ColoredPattern(eqx.Module):
             row_colors = colors[colors.size - sparsity.m :]
             row_colors = np.where(row_colors < 0, row_colors, row_colors - jvps)
             of_rows = Colors(row_colors, self.num_colors - jvps)
-        return Drawing(
-            sparsity.rows,
-            sparsity.cols,
-            sparsity.shape,
-            of_columns,
-            of_rows,
-            self.read_from,
-            self.mode in HESSIAN_MODES,
-            sparsity.is_local,
-            self.lower_bound,
+        return sparsity.drawing._replace(
+            of_columns=of_columns,
+            of_rows=of_rows,
+            read_from=self.read_from,
+            is_hessian=self.mode in HESSIAN_MODES,
+            lower_bound=self.lower_bound,
         )
 
 

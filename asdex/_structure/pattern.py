@@ -14,8 +14,9 @@ from jaxtyping import Array, Int32, Integer, Num, Shaped
 from .._base.index import INT32, Deferred, Derived, IndexArray, as_indices
 from .._base.sparse import BCOO
 from .._base.types import PyTree
-from .._show.notebook import pattern_html
-from .._show.text import one_line, pattern_text
+from .._show.drawing import Drawing
+from .._show.notebook import as_html
+from .._show.text import as_text, one_line
 from .entries import group, is_symmetric, merge_duplicates
 from .files import (
     FilePath,
@@ -352,10 +353,15 @@ class SparsityPattern(eqx.Module):
         return f"SparsityPattern(shape={self.shape}, nnz={self.nnz}{local})"
 
     def __str__(self) -> str:
-        return pattern_text(self.rows, self.cols, self.shape, is_local=self.is_local)
+        return as_text(self.drawing)
 
     def _repr_html_(self) -> str:
-        return pattern_html(self.rows, self.cols, self.shape, is_local=self.is_local)
+        return as_html(self.drawing)
+
+    @property
+    def drawing(self) -> Drawing:
+        """What views of the pattern show."""
+        return Drawing(self.rows, self.cols, self.shape, self.is_local)
 
 
 def pattern_record(

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Inexact, Int32, Integer, Num
+from jaxtyping import Array, Inexact, Integer
 
 from .._base.errors import VerificationError
 from .._base.types import HESSIAN_MODES, check_choice, check_jacobian_mode
@@ -17,6 +16,7 @@ from .._call.flat import FlatCall, flatten
 from .._detect import suspicion
 from .._evaluate.compress import Linearization, compress, linearize, rows_of
 from .._evaluate.decompress import decompress_data
+from .._evaluate.probe import Product, Sides, Tolerance, compare_products, random_probe
 from .._structure.coloring import ColoredPattern
 
 _METHODS = ("matvec", "dense")
@@ -29,11 +29,6 @@ function has custom derivative rules, or if symmetric=True was promised, check t
 are right. Otherwise this is a bug of asdex, or of a rule given to register_rule: a
 detected pattern lacks no entry that can be nonzero. explain_sparsity lists the lines of
 the function by which it was found; please report them with the function."""
-
-_DIFFERS = (
-    "A sparse derivative differs from JAX's. check_jacobian_correctness or "
-    "check_hessian_correctness, called at this point, says where."
-)
 
 
 def check_jacobian_correctness(
@@ -68,7 +63,7 @@ def check_jacobian_correctness(
     method, a coloring for a Hessian, or arguments that do not fit the coloring.
     """
     check_jacobian_mode(coloring.mode)
-    tolerance = _Tolerance(rtol, atol)
+    tolerance = Tolerance(rtol, atol)
     _check(f, x, coloring, "Jacobian", method, num_probes, seed, tolerance)
 
 
@@ -88,109 +83,8 @@ def check_hessian_correctness(
     See `check_jacobian_correctness` for the arguments and errors.
     """
     check_choice("mode", coloring.mode, HESSIAN_MODES)
-    tolerance = _Tolerance(rtol, atol)
+    tolerance = Tolerance(rtol, atol)
     _check(f, x, coloring, "Hessian", method, num_probes, seed, tolerance)
-
-
-def with_check(
-    result: Num[Array, "..."],
-    values: Num[Array, " nnz"],
-    order: Integer[np.ndarray, " nnz"] | None,
-    linearization: Linearization,
-    coloring: ColoredPattern,
-) -> Num[Array, "..."]:
-    """`result`, once the values of the entries in the given order have been checked.
-
-    Compares the product with one random vector, at every call and also under `jax.jit`;
-    if it differs, the program raises an error when it runs. Cost: one pass more, and
-    O(nnz).
-    """
-    sides = _Sides.of(coloring, order)
-    probe = _probe(np.random.default_rng(0), sides.seeds, linearization.seed_dtype)
-    product = _product(values, probe, linearization, sides)
-    is_wrong = product.is_wrong(_Tolerance(None, None)).any()
-    return eqx.error_if(result, is_wrong, _DIFFERS)
-
-
-class _Tolerance(NamedTuple):
-    rtol: float | None
-    atol: float | None
-
-    def allowed(self, scale: Num[Array, "..."]) -> Num[Array, "..."]:
-        """How far numbers of these magnitudes may be off."""
-        rtol = self.rtol
-        if rtol is None:
-            rtol = float(jnp.finfo(scale.dtype).eps) ** (2 / 3)
-        finite = jnp.where(jnp.isfinite(scale), scale, 0)
-        atol = rtol * finite.max(initial=0) if self.atol is None else self.atol
-        return rtol * scale + atol
-
-
-class _Sides(NamedTuple):
-    """The pattern as the linear map sees it: from what is seeded to what comes out."""
-
-    seeded: Int32[np.ndarray, " nnz"]
-    along: Int32[np.ndarray, " nnz"]
-    seeds: int
-    dim: int
-    by_rows: bool
-
-    @classmethod
-    def of(
-        cls, coloring: ColoredPattern, order: Integer[np.ndarray, " nnz"] | None = None
-    ) -> "_Sides":
-        rows, cols = coloring.sparsity.rows, coloring.sparsity.cols
-        if order is not None:
-            rows, cols = rows[order], cols[order]
-        if coloring.mode == "rev":
-            return cls(rows, cols, *coloring.sparsity.shape, by_rows=True)
-        return cls(cols, rows, *reversed(coloring.sparsity.shape), by_rows=False)
-
-    def has(self, seeded: int, along: int) -> bool:
-        """Whether the pattern has an entry there."""
-        return bool(((self.seeded == seeded) & (self.along == along)).any())
-
-    def entry(self, seeded: int, along: int) -> tuple[int, int]:
-        """The row and the column."""
-        return (seeded, along) if self.by_rows else (along, seeded)
-
-
-class _Product(NamedTuple):
-    """One product of the matrix with a vector, by JAX and from the sparse values."""
-
-    expected: Num[Array, "..."]
-    found: Num[Array, "..."]
-    scale: Num[Array, "..."]  # The sum of the magnitudes of the terms.
-
-    def is_wrong(self, tolerance: _Tolerance) -> Bool[Array, "..."]:
-        off = jnp.abs(self.expected - self.found) > tolerance.allowed(self.scale)
-        return off | (jnp.isfinite(self.expected) != jnp.isfinite(self.found))
-
-
-def _probe(rng: np.random.Generator, size: int, dtype: Any) -> Inexact[Array, " size"]:
-    """A random vector without small elements, so that no entry goes unnoticed.
-
-    It is a constant of the program: random numbers made inside would take longer than
-    the product.
-    """
-    signs = rng.choice([-1.0, 1.0], size)
-    return jnp.asarray(signs * rng.uniform(0.5, 1.5, size), dtype)
-
-
-def _product(
-    values: Num[Array, " nnz"],
-    probe: Inexact[Array, " seeds"],
-    linearization: Linearization,
-    sides: _Sides,
-) -> _Product:
-    expected = linearization.apply(probe)
-    terms = values * probe.astype(values.dtype)[sides.seeded]
-    found = jnp.zeros(sides.dim, values.dtype).at[sides.along].add(terms)
-    magnitude = jnp.abs(expected).at[sides.along].add(jnp.abs(terms))
-    return _Product(expected, found, magnitude)
-
-
-# -- Outside of jit ----------------------------------------------------------------------
 
 
 def _check(
@@ -201,20 +95,20 @@ def _check(
     method: str,
     num_probes: int,
     seed: int,
-    tolerance: _Tolerance,
+    tolerance: Tolerance,
 ) -> None:
     check_choice("method", method, _METHODS)
     if num_probes <= 0:
         raise ValueError(f"num_probes must be positive. Got {num_probes}.")
     call = _flat_call(f, x, coloring)
     compare, dtype = _comparison(call, coloring)
-    sides = _Sides.of(coloring)
+    sides = Sides.of(coloring)
     if method == "dense":
         wrong = _wrong_entries(compare, jnp.eye(sides.seeds, dtype=dtype), tolerance)
     else:
         wrong, rng = [], np.random.default_rng(seed)
         for _ in range(num_probes):
-            probe = _probe(rng, sides.seeds, dtype)
+            probe = random_probe(rng, sides.seeds, dtype)
             wrong = wrong or _wrong_by_probe(compare, probe, sides, tolerance)
     if wrong:
         message = _message(wrong, compare, dtype, coloring, name)
@@ -222,7 +116,7 @@ def _check(
         raise VerificationError(message + _ADVICE.format(verb=f"{name.lower()}_coloring"))
 
 
-Comparison = Callable[[Inexact[Array, " seeds"]], _Product]
+Comparison = Callable[[Inexact[Array, " seeds"]], Product]
 
 
 def _flat_call(f: Callable[..., Any], x: Any, coloring: ColoredPattern) -> FlatCall:
@@ -246,12 +140,12 @@ def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, A
     @jax.jit
     def compare(
         x: Inexact[Array, " n"], others: list[Any], probe: Inexact[Array, " seeds"]
-    ) -> _Product:
+    ) -> Product:
         linearization = linearize_at(x, others)
         rows = rows_of(linearization, coloring)
         compressed = compress(rows, coloring.num_colors, None)
         values = decompress_data(compressed, coloring)
-        return _product(values, probe, linearization, _Sides.of(coloring))
+        return compare_products(values, probe, linearization, Sides.of(coloring))
 
     # In reverse mode the dtype of a probe is that of the output, known by tracing only.
     dtypes: list[Any] = []
@@ -264,7 +158,7 @@ def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, A
 
 
 def _wrong_entries(
-    compare: Comparison, basis: Inexact[Array, "seeds seeds"], tolerance: _Tolerance
+    compare: Comparison, basis: Inexact[Array, "seeds seeds"], tolerance: Tolerance
 ) -> list[tuple[int, int]]:
     """All wrong entries, as pairs of a seed and where it comes out."""
     is_wrong = jax.vmap(compare)(basis).is_wrong(tolerance)
@@ -274,8 +168,8 @@ def _wrong_entries(
 def _wrong_by_probe(
     compare: Comparison,
     probe: Inexact[Array, " seeds"],
-    sides: _Sides,
-    tolerance: _Tolerance,
+    sides: Sides,
+    tolerance: Tolerance,
 ) -> list[tuple[int, int]]:
     """One wrong entry for each of the first elements of the product that are wrong.
 
@@ -284,7 +178,7 @@ def _wrong_by_probe(
     value they spoil.
     """
 
-    def compare_within(seeds: Integer[np.ndarray, " within"]) -> _Product:
+    def compare_within(seeds: Integer[np.ndarray, " within"]) -> Product:
         inside = np.isin(np.arange(probe.size), seeds).astype(probe.dtype)
         return compare(probe * inside)
 
@@ -312,7 +206,7 @@ def _message(
     coloring: ColoredPattern,
     name: str,
 ) -> str:
-    pattern, sides = coloring.sparsity, _Sides.of(coloring)
+    pattern, sides = coloring.sparsity, Sides.of(coloring)
     lines = [f"The sparse {name} differs from JAX's at this point:"]
     for seeded, along in wrong[:_NAMED]:
         product = compare(jnp.zeros(sides.seeds, dtype).at[seeded].set(1))
@@ -332,7 +226,7 @@ def _suspicion(
     wrong: list[tuple[int, int]], call: FlatCall, coloring: ColoredPattern
 ) -> str:
     """What detection has to say of the first entry that the pattern lacks, in a line."""
-    pattern, sides = coloring.sparsity, _Sides.of(coloring)
+    pattern, sides = coloring.sparsity, Sides.of(coloring)
     lacking = [entry for entry in wrong if not sides.has(*entry)]
     if not lacking:
         return ""
