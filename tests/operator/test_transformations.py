@@ -149,7 +149,7 @@ def test_batch_axes_elsewhere() -> None:
 def test_jacobian_of_the_values() -> None:
     """The derivative of an operator is an operator with axes behind its values."""
     found = jax.jit(jax.jacfwd(lambda x: operator_of_model(MODEL, x)))(X)
-    expected = jax.jacfwd(lambda x: dense_model(MODEL, x))(X)
+    expected = jax.jit(jax.jacfwd(lambda x: dense_model(MODEL, x)))(X)
     pattern = found.sparsity
     same(found.data, np.asarray(expected)[pattern.rows, pattern.cols])
 
