@@ -15,7 +15,8 @@ from jaxtyping import Array
 
 import asdex
 from asdex._detect import Dependence, suspicion
-from asdex._detect.table import RULES, Scope, Value
+from asdex._detect.registry import RULES
+from asdex._detect.value import Scope, Value
 
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion", "wrong_rule"),

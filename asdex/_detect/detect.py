@@ -19,8 +19,8 @@ from .dependence import DEFAULT_MAX_NNZ, TooManyEntries, at_most, identity, noth
 from .interpret import interpret
 from .known import constant
 from .source import describe
-from .table import Notes, Scope, Trail, Value
 from .trail import densest
+from .value import Notes, Scope, Trail, Value
 
 
 @dataclass(frozen=True, slots=True, eq=False)

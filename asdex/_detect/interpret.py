@@ -7,8 +7,9 @@ from jax.extend.core import AbstractToken, Jaxpr, JaxprEqn, Literal, Var
 
 from .dependence import Dependence, TooManyEntries, union
 from .known import Known, constant, results
+from .registry import control_rule_for, rule_for
 from .source import describe
-from .table import Scope, Step, Value, control_rule_for, rule_for, shape_of
+from .value import Scope, Step, Value, shape_of
 
 
 def interpret(

@@ -1,40 +1,59 @@
-"""Values that depend on no input, worked out only when a rule asks.
+"""What is known of values that carry no tangent, found only when a rule asks.
 
 Index arrays, masks, loop counters and constant matrices decide how dependence flows. Each
-value of the program that depends on no input is described by a `Known`: a constant, or the
-result of an equation on other such values. Nothing is computed, and no constant is copied
-to the host, until `evaluate` is called.
+such value of the program is described by a `Known`: a constant, or the result of an
+equation on other such values. Nothing is computed, and no constant is copied to the host,
+before a rule asks for `bounds`. See `folding` for how equations are evaluated.
 
-Some elements of an array can be known though others are not: `where(mask, x, 0)` is zero
-where the mask is false. Such values are followed through the few primitives that keep them.
+Values that depend on the arguments of the function are unknown, but not all that is made of
+them: `clip(i, 0, 3)` is between 0 and 3, and `where(mask, x, 0)` zero where the mask is
+false. Such values are followed through the primitives that can tell something of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import ShapedArray, Tracer
-from jax.extend.core import JaxprEqn, Literal, Primitive, Var
-from jax.extend.core import primitives as p
-from jaxtyping import Bool, Shaped
+from jax.core import Tracer
+from jax.extend.core import JaxprEqn, Primitive
+from jaxtyping import Shaped
 
-from .moves import move_for, select
-from .positions import gather_positions, scatter_positions
-
-Atom: TypeAlias = Var | Literal
+from .folding import (
+    Bounds,
+    differs_elsewhere,
+    evaluate_equation,
+    exact,
+    fold_equation,
+    needs_compilation,
+)
+from .folding.bounds import (
+    between,
+    dtype_of,
+    is_bool,
+    is_inexact,
+    is_plain,
+    merged,
+    shape_of,
+)
+from .folding.table import FOLDS
+from .moves import move_for
 
 _FEW_COMPILATIONS = 4
+
+_MAX_ENUMERATED = 10_000_000
+"""So many elements may be computed to try all values that a bounded integer can take."""
 
 
 class Status(IntEnum):
     """What can be said of a value as a whole, from most to least."""
 
     KNOWN = 0
+    """Made of constants, though perhaps known only up to rounding."""
     STEPWISE = 1
     """Known in each step of a loop, but not the same in all."""
     UNKNOWN = 2
@@ -44,52 +63,51 @@ class StepwiseValueNeeded(Exception):
     """A rule asked for a value that is known only if the loop is followed step by step."""
 
 
-class UndeterminedValue(Exception):
-    """A constant expression whose value XLA leaves open."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Partly:
-    """An array of which the elements are known where `known` (perhaps 0-d) is true."""
-
-    value: Shaped[np.ndarray, "..."]
-    known: Bool[np.ndarray, "..."]
-
-    @property
-    def zero(self) -> Bool[np.ndarray, "..."]:
-        """Where the array is known to be zero, in its shape."""
-        return np.asarray((self.value == 0) & self.known)
-
-
 @dataclass(slots=True, eq=False)
 class Computation:
-    """One equation on values of which none depends on an input, run at most once."""
+    """One equation on values without tangents, folded at most once in each way."""
 
     eqn: JaxprEqn
     inputs: Sequence["Known"]
-    results: Sequence[Any] | None = field(default=None, init=False)
-    """The results, once they were needed."""
-    parts: Sequence[Partly | None] | None = field(default=None, init=False)
-    """What NumPy alone can tell of the results, once that was needed."""
+    compilations: int
+    """So many equations at most must be compiled for the results, itself included."""
+    found: dict[bool, Sequence[Bounds | None]] = field(default_factory=dict, init=False)
+    """Bounds of the results: at any cost, or without compiling much."""
+    numbers: Sequence[Any] | None = field(default=None, init=False)
+    """The results as JAX computes them, operation by operation."""
 
 
 @dataclass(slots=True, eq=False)
 class Known:
-    """A value that depends on no input: `constant`, or result `index` of `origin`."""
+    """What is known of a value: a `constant`, or result `index` of `origin`."""
 
     status: Status
     constant: Any = None
     origin: Computation | None = None
     index: int = 0
-    compilations: int = 0
-    """At most so many equations must be compiled to work the value out."""
-    hinted: bool = False
-    """Whether NumPy alone may be able to tell some of its elements."""
+    partial: bool = False
+    """Whether something may be known of it even if it is not known as a whole."""
+    given: Bounds | None = None
+    """What is known of a constant, once that was needed."""
 
     @property
     def cheap(self) -> bool:
-        """Whether the value may be worked out just to see whether it is zero."""
-        return self.status is Status.KNOWN and self.compilations <= _FEW_COMPILATIONS
+        """Whether it takes few compilations to find out."""
+        return self.origin is None or self.origin.compilations <= _FEW_COMPILATIONS
+
+    @property
+    def tells(self) -> bool:
+        """Whether anything may be known of the value, in any step of a loop."""
+        return self.partial or self.status is Status.KNOWN
+
+    def bounds_of_constant(self) -> Bounds | None:
+        """The value, if it is a constant."""
+        if self.given is None and self.status is Status.KNOWN:
+            value = self.constant
+            if not jnp.issubdtype(jnp.result_type(value), jax.dtypes.extended):
+                value = np.asarray(value)
+            self.given = exact(value)
+        return self.given
 
 
 UNKNOWN = Known(Status.UNKNOWN)
@@ -100,75 +118,101 @@ def constant(value: Any) -> Known:
     """A value that is at hand; a tracer of an outer transformation is unknown."""
     if isinstance(value, Tracer):
         return UNKNOWN
-    return Known(Status.KNOWN, value, hinted=True)
+    return Known(Status.KNOWN, value, partial=True)
+
+
+def slices(known: Known, dtype: Any, steps: int) -> list[Known]:
+    """The parts of a value along its leading axis."""
+    found = bounds(known)
+    if found is None:
+        return [UNKNOWN] * steps
+    parts = [merged(lambda x, k=k: x[k], [found], dtype) for k in range(steps)]
+    return [Known(Status.KNOWN, part.lo, partial=True, given=part) for part in parts]
 
 
 def results(eqn: JaxprEqn, inputs: Sequence[Known]) -> list[Known]:
-    """The outputs of an equation, not computed yet. Unknown if the equation has effects,
-    or results of its own on each backend."""
-    status = max((known.status for known in inputs), default=Status.KNOWN)
-    if eqn.effects or _differs_elsewhere(eqn):
+    """The outputs of an equation, not computed yet."""
+    if differs_elsewhere(eqn):
         return [UNKNOWN] * len(eqn.outvars)
-    hinted = _keeps_parts(eqn, inputs)
-    if status is not Status.KNOWN and not hinted:
+    status = max((known.status for known in inputs), default=Status.KNOWN)
+    partial = [_can_tell(eqn, var, inputs) for var in eqn.outvars]
+    if status is not Status.KNOWN and not any(partial):
         return [STEPWISE if status is Status.STEPWISE else UNKNOWN] * len(eqn.outvars)
-    compilations = sum(known.compilations for known in inputs) + (not _numpy_knows(eqn))
-    compilations = min(compilations, _FEW_COMPILATIONS + 1)
-    origin = Computation(eqn, inputs)
-    count = range(len(eqn.outvars))
-    return [Known(status, None, origin, index, compilations, hinted) for index in count]
+    before = sum(known.origin.compilations for known in inputs if known.origin)
+    compilations = min(before + needs_compilation(eqn), _FEW_COMPILATIONS + 1)
+    origin = Computation(eqn, inputs, compilations)
+    return [
+        Known(status, None, origin, index, tells) for index, tells in enumerate(partial)
+    ]
 
 
-def _differs_elsewhere(eqn: JaxprEqn) -> bool:
-    """Whether the result differs between backends, or from call to call."""
-    if eqn.primitive is p.random_bits_p:
-        return str(_dtype(eqn.invars[0])) != "key<fry>"
-    return eqn.primitive.name in _NOT_THE_SAME_ELSEWHERE
+def bounds(known: Known, *, thorough: bool = True) -> Bounds | None:
+    """What is known of a value, whatever the step of a loop; `None` if that is nothing.
+
+    If not `thorough`, nothing is told of what takes more than a few compilations.
+    """
+    if known.origin is None:
+        return known.bounds_of_constant()
+    if not (known.tells and (thorough or known.cheap or known.partial)):
+        return None
+
+    def is_needed(source: Known) -> bool:
+        return source.partial or (
+            source.status is Status.KNOWN and (thorough or source.cheap)
+        )
+
+    for computation in _inputs_first(
+        known.origin, lambda c: c.found.get(thorough), is_needed
+    ):
+        inputs = [
+            _found(source, thorough) if is_needed(source) else None
+            for source in computation.inputs
+        ]
+        computation.found[thorough] = _folded(computation, inputs, thorough)
+    return _found(known, thorough)
 
 
 def evaluate(known: Known) -> Shaped[np.ndarray, "..."] | None:
-    """The value, or `None` if it is not known as a whole.
+    """The value, or `None` if it is not known exactly.
 
     Raises `StepwiseValueNeeded` if it is known only step by step.
     """
     if known.status is Status.STEPWISE:
         raise StepwiseValueNeeded
-    if known.status is Status.UNKNOWN:
+    found = bounds(known)
+    return np.asarray(found.lo) if found is not None and found.is_exact else None
+
+
+def compute(known: Known) -> Shaped[np.ndarray, "..."] | None:
+    """The value as JAX computes it, operation by operation, rounded in one of many ways;
+    `None` if it is not made of constants only."""
+    if known.status is not Status.KNOWN:
         return None
-    try:
-        return np.asarray(_value(known))
-    except UndeterminedValue:
-        return None
+    if known.origin is not None:
+        steps = _inputs_first(known.origin, lambda c: c.numbers, lambda source: True)
+        for computation in steps:
+            values = list(map(_number, computation.inputs))
+            computation.numbers = evaluate_equation(computation.eqn, values)
+    return np.asarray(_number(known))
 
 
-def evaluate_partly(known: Known) -> Partly | None:
-    """What can be told of the value at little cost, whatever the step of a loop, or
-    `None` if that is nothing."""
-    if known.cheap:
-        value = evaluate(known)
-        return None if value is None else Partly(value, np.ones((), bool))
-    if not known.hinted or known.origin is None:
-        return None
-    for computation in _inputs_first(known.origin, lambda c: c.parts, lambda k: k.hinted):
-        computation.parts = _run_partly(computation)
-    assert known.origin.parts is not None
-    return known.origin.parts[known.index]
-
-
-def _value(known: Known) -> Any:
+def _number(known: Known) -> Any:
     if known.origin is None:
         return known.constant
-    for computation in _inputs_first(known.origin, lambda c: c.results, lambda k: True):
-        values = [_value(source) for source in computation.inputs]
-        computation.results = _run(computation.eqn, values)
-    assert known.origin.results is not None
-    return known.origin.results[known.index]
+    assert known.origin.numbers is not None
+    return known.origin.numbers[known.index]
+
+
+def _found(known: Known, thorough: bool) -> Bounds | None:
+    if known.origin is None:
+        return known.bounds_of_constant()
+    return known.origin.found[thorough][known.index]
 
 
 def _inputs_first(
     last: Computation,
     done: Callable[[Computation], Any],
-    wanted: Callable[[Known], bool],
+    is_needed: Callable[[Known], bool],
 ) -> Iterator[Computation]:
     """The computations that `last` needs and that are not done, each after its inputs.
 
@@ -182,7 +226,7 @@ def _inputs_first(
         missing = [
             source.origin
             for source in pending[-1].inputs
-            if source.origin and wanted(source) and done(source.origin) is None
+            if source.origin and is_needed(source) and done(source.origin) is None
         ]
         if missing:
             pending.extend(missing)
@@ -190,200 +234,178 @@ def _inputs_first(
             yield pending.pop()
 
 
-def _run(eqn: JaxprEqn, values: Sequence[Any]) -> Sequence[Any]:
-    """Evaluate one equation: in NumPy where that is the same, otherwise in JAX."""
-    if _numpy_knows(eqn):
-        outputs = _run_in_numpy(eqn, list(map(_as_numpy, eqn.invars, values)))
-        if outputs is not None:
-            return outputs
-    with jax.ensure_compile_time_eval(), eqn.ctx.manager:
-        params = eqn.primitive.get_bind_params(eqn.params)
-        out = eqn.primitive.bind(*values, **params)
-    return out if eqn.primitive.multiple_results else [out]
+def _folded(
+    computation: Computation, inputs: Sequence[Bounds | None], thorough: bool
+) -> Sequence[Bounds | None]:
+    eqn = computation.eqn
+    too_costly = not thorough and computation.compilations > _FEW_COMPILATIONS
+    if too_costly and needs_compilation(eqn):
+        return [None] * len(eqn.outvars)
+    found = fold_equation(eqn, inputs)
+    if eqn.primitive is not lax.select_n_p or _is_float(eqn):
+        return found
+    which = inputs[0]
+    if which is not None and which.is_exact:
+        return found
+    return [_by_enumeration(computation, thorough) or found[0]]
 
 
-def _run_in_numpy(
-    eqn: JaxprEqn, arrays: Sequence[Shaped[np.ndarray, "..."]]
-) -> Sequence[Shaped[np.ndarray, "..."]] | None:
-    if (move := move_for(eqn.primitive)) is not None:
-        moved = move(eqn, *arrays)
-        return moved if eqn.primitive.multiple_results else [moved]
-    with np.errstate(all="ignore"):
-        value = _EXACT[eqn.primitive](eqn, *arrays)
-    return None if value is None else [np.asarray(value, _dtype(eqn.outvars[0]))]
+def _is_float(eqn: JaxprEqn) -> bool:
+    return not is_plain(eqn.outvars[0]) or is_inexact(dtype_of(eqn.outvars[0]))
 
 
-def _run_partly(computation: Computation) -> Sequence[Partly | None]:
-    """Evaluate one equation where its inputs are known."""
-    eqn, primitive = computation.eqn, computation.eqn.primitive
-    parts = list(map(_part, eqn.invars, computation.inputs))
-    values, known = [part.value for part in parts], [part.known for part in parts]
-    if (move := move_for(primitive)) is not None:
-        spread = [np.broadcast_to(part.known, part.value.shape) for part in parts]
-        moved, moved_known = move(eqn, *values), move(eqn, *spread)
-        pairs = (
-            zip(moved, moved_known, strict=True)
-            if primitive.multiple_results
-            else [(moved, moved_known)]
-        )
-        return [
-            Partly(np.asarray(part), np.asarray(found)) if found.any() else None
-            for part, found in pairs
-        ]
-    outputs = _run_in_numpy(eqn, values)
-    if outputs is None:
-        return [None]
-    (value,) = outputs
-    all_known = np.logical_and.reduce(np.broadcast_arrays(*known))
-    if primitive is lax.select_n_p:
-        all_known = known[0] & select(values[0], *known[1:])
-    elif primitive in _ABSORBED_BY_ZERO:
-        zero = parts[0].zero | parts[1].zero
-        value, all_known = np.where(zero, value.dtype.type(0), value), zero | all_known
-    # NumPy makes scalars of arrays without axes.
-    part = Partly(np.asarray(value), np.asarray(all_known))
-    return [part if part.known.any() else None]
-
-
-def _part(atom: Atom, known: Known) -> Partly:
-    part = evaluate_partly(known)
-    if part is None:
-        aval = cast(ShapedArray, atom.aval)
-        return Partly(np.zeros(aval.shape, aval.dtype), np.zeros((), bool))
-    return Partly(_as_numpy(atom, part.value), part.known)
-
-
-def _numpy_knows(eqn: JaxprEqn) -> bool:
-    """Whether NumPy evaluates an equation as XLA does, bit by bit."""
-    atoms = [*eqn.invars, *eqn.outvars]
-    if move_for(eqn.primitive) is None and eqn.primitive not in _EXACT:
+def _can_tell(eqn: JaxprEqn, var: Any, inputs: Sequence[Known]) -> bool:
+    """Whether something can be told of a result although not all inputs are known."""
+    primitive, tells = eqn.primitive, [known.tells for known in inputs]
+    if not is_plain(var) or not all(map(is_plain, eqn.invars)):
         return False
-    if not all(map(_is_plain, atoms)):
+    if move_for(primitive) is not None or primitive in _TOLD_BY_ONE:
+        return any(tells)
+    if primitive not in FOLDS:
         return False
-    rounds = jnp.issubdtype(_dtype(eqn.outvars[0]), np.integer) and any(
-        jnp.issubdtype(_dtype(atom), np.inexact) for atom in eqn.invars
-    )
-    return move_for(eqn.primitive) is not None or not rounds
+    if not is_inexact(dtype_of(var)) and not is_bool(dtype_of(var)):
+        if primitive in _BOUNDED or (primitive in _BOUNDED_BY_ONE and any(tells)):
+            return True
+        if primitive is lax.convert_element_type_p and is_bool(dtype_of(eqn.invars[0])):
+            return True
+    return all(tells)
 
 
-def _keeps_parts(eqn: JaxprEqn, inputs: Sequence[Known]) -> bool:
-    """Whether elements of the result can be known because elements of the inputs are."""
-    hints = [known.hinted or known.cheap for known in inputs]
-    if move_for(eqn.primitive) is not None or eqn.primitive in _KNOWN_IN_PART:
-        return any(hints) and _numpy_knows(eqn)
-    return eqn.primitive in _ELEMENTWISE and all(hints) and _numpy_knows(eqn)
+_TOLD_BY_ONE: set[Primitive] = {lax.mul_p, lax.and_p, lax.or_p, lax.select_n_p}
+"""Primitives of whose result something is known if that is so for one operand."""
+
+_BOUNDED_BY_ONE: set[Primitive] = {
+    *(lax.max_p, lax.min_p, lax.clamp_p, lax.rem_p, lax.sort_p),
+}
+"""The same for integers only."""
+
+_BOUNDED: set[Primitive] = {
+    lax.argmax_p,
+    lax.argmin_p,
+    lax.top_k_p,
+    lax.approx_top_k_p,
+    lax.sign_p,
+}
+"""Primitives whose integer results are bounded, whatever the operands."""
 
 
-def _is_plain(atom: Atom) -> bool:
-    """Whether NumPy knows the values: real numbers and booleans of any width."""
-    if not isinstance(atom.aval, ShapedArray):
-        return False
-    dtype = _dtype(atom)
+# --- Enumeration --------------------------------------------------------------------------
+
+
+def _by_enumeration(last: Computation, thorough: bool) -> Bounds | None:
+    """The result of a computation on integers as the hull of what it is for all values of
+    one bounded integer that it is made of, element by element.
+
+    Bounds alone lose the relation between a predicate and its cases: `jnp.remainder` adds
+    the divisor to a remainder where that is negative. `None` if there is no such integer.
+    """
+    region = _elementwise_region(last)
+    for pivot in _pivots(region, last, thorough):
+        found = _enumerated(pivot, region, last, thorough)
+        if found is not None:
+            return found
+    return None
+
+
+def _elementwise_region(last: Computation) -> list[Computation]:
+    """The computations that lead to `last` element by element, each after its inputs."""
+    shape = shape_of(last.eqn.outvars[0])
+    found: dict[int, Computation] = {}
+    entered: set[int] = set()
+
+    def visit(computation: Computation) -> None:
+        if id(computation) in entered or len(entered) >= _MAX_REGION:
+            return
+        entered.add(id(computation))
+        for source in computation.inputs:
+            origin = source.origin
+            if origin is not None and _is_elementwise(origin, shape):
+                visit(origin)
+        found[id(computation)] = computation
+
+    visit(last)
+    return list(found.values())
+
+
+_MAX_REGION = 24
+
+
+def _is_elementwise(computation: Computation, shape: tuple[int, ...]) -> bool:
+    eqn = computation.eqn
     return (
-        not jnp.issubdtype(dtype, jax.dtypes.extended)
-        and not jnp.issubdtype(dtype, np.complexfloating)
-        and dtype != jax.dtypes.float0
+        eqn.primitive in _ELEMENTWISE
+        and not any(is_inexact(dtype_of(atom)) for atom in eqn.invars)
+        and shape_of(eqn.outvars[0]) == shape
     )
 
 
-def _dtype(atom: Atom) -> Any:
-    return cast(ShapedArray, atom.aval).dtype
+def _pivots(
+    region: Sequence[Computation], last: Computation, thorough: bool
+) -> Iterator[Known]:
+    """Integers in the region that can be enumerated, those that come first first."""
+    seen: set[tuple[int, int]] = set()
+    for computation in region:
+        for source in computation.inputs:
+            found = bounds(source, thorough=thorough)
+            key = id(source.origin), source.index
+            if source.origin is None or found is None or found.is_exact or key in seen:
+                continue
+            seen.add(key)
+            yield source
 
 
-def _as_numpy(atom: Atom, value: Any) -> Shaped[np.ndarray, "..."]:
-    return np.asarray(value, _dtype(atom))
-
-
-def _iota(eqn: JaxprEqn) -> Shaped[np.ndarray, "..."]:
-    shape, axis = eqn.params["shape"], eqn.params["dimension"]
-    expanded = [1] * len(shape)
-    expanded[axis] = shape[axis]
-    return np.broadcast_to(np.arange(shape[axis]).reshape(expanded), shape)
-
-
-def _gather(
-    eqn: JaxprEqn, operand: Shaped[np.ndarray, "..."], starts: Shaped[np.ndarray, "..."]
-) -> Shaped[np.ndarray, "..."] | None:
-    window, shape = eqn.params["slice_sizes"], cast(ShapedArray, eqn.outvars[0].aval).shape
-    positions = gather_positions(eqn, operand.shape, starts, window, shape)
-    if not operand.size or (positions < 0).any():
+def _enumerated(
+    pivot: Known, region: Sequence[Computation], last: Computation, thorough: bool
+) -> Bounds | None:
+    """The result for all values of the pivot at once, along a new leading axis."""
+    span = bounds(pivot, thorough=thorough)
+    assert span is not None
+    lo, hi = np.asarray(span.lo, np.float64), np.asarray(span.hi, np.float64)
+    count = float(np.max(hi - lo, initial=0)) + 1
+    if count * lo.size * len(region) > _MAX_ENUMERATED or is_bool(span.lo.dtype):
         return None
-    return operand.reshape(-1)[positions]
+    shape = shape_of(last.eqn.outvars[0])
+    steps = np.arange(int(count)).reshape(-1, *(1,) * len(shape))
+    values = np.minimum(span.lo.astype(np.int64) + steps, span.hi.astype(np.int64))
+    found = _with_pivot(pivot, exact(values.astype(span.lo.dtype)), region, last, thorough)
+    if found is None:
+        return None
+    outcomes = np.broadcast_to(found.lo, (len(steps), *shape))
+    return between(outcomes.min(axis=0), outcomes.max(axis=0))
 
 
-def _scatter(
-    eqn: JaxprEqn,
-    operand: Shaped[np.ndarray, "..."],
-    starts: Shaped[np.ndarray, "..."],
-    updates: Shaped[np.ndarray, "..."],
-) -> Shaped[np.ndarray, "..."]:
-    landing = scatter_positions(eqn, operand.shape, starts, updates.shape).reshape(-1)
-    written = landing >= 0
-    out, landing = operand.reshape(-1).copy(), landing[written]
-    if eqn.primitive is lax.scatter_add_p:
-        np.add.at(out, landing, updates.reshape(-1)[written])
-        return out.reshape(operand.shape)
-    if np.unique(landing).size < landing.size:
-        raise UndeterminedValue  # Which of two updates wins is up to the device.
-    out[landing] = updates.reshape(-1)[written]
-    return out.reshape(operand.shape)
+def _with_pivot(
+    pivot: Known,
+    value: Bounds,
+    region: Sequence[Computation],
+    last: Computation,
+    thorough: bool,
+) -> Bounds | None:
+    """The result if `pivot` has this value; `None` if it is made of other unknowns too."""
+    found: dict[int, Sequence[Bounds | None]] = {}
+
+    def read(source: Known) -> Bounds | None:
+        if source.origin is pivot.origin and source.index == pivot.index:
+            return value
+        if source.origin is not None and id(source.origin) in found:
+            return found[id(source.origin)][source.index]
+        return bounds(source, thorough=thorough) if source.tells else None
+
+    for computation in region:
+        if computation is pivot.origin:
+            continue
+        inputs = [read(source) for source in computation.inputs]
+        if all(known is not None and known.is_exact for known in inputs):
+            found[id(computation)] = fold_equation(computation.eqn, inputs)
+    outcome = found.get(id(last), [None])[0]
+    return outcome if outcome is not None and outcome.is_exact else None
 
 
-def _by_numpy(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda eqn, *operands: function(*operands)
-
-
-def _rem(x: Shaped[np.ndarray, "..."], y: Shaped[np.ndarray, "..."]) -> Any:
-    return np.fmod(x, y) if (y != 0).all() else None
-
-
-def _div(x: Shaped[np.ndarray, "..."], y: Shaped[np.ndarray, "..."]) -> Any:
-    if not jnp.issubdtype(x.dtype, np.integer):
-        return np.divide(x, y)
-    return (x - np.fmod(x, y)) // y if (y != 0).all() else None
-
-
-_ELEMENTWISE: dict[Primitive, Callable[..., Any]] = {
-    primitive: _by_numpy(function)
-    for primitive, function in {
-        lax.add_p: np.add,
-        lax.sub_p: np.subtract,
-        lax.mul_p: np.multiply,
-        lax.div_p: _div,
-        lax.rem_p: _rem,
-        lax.neg_p: np.negative,
-        lax.sign_p: np.sign,
-        lax.max_p: np.maximum,
-        lax.min_p: np.minimum,
-        lax.eq_p: np.equal,
-        lax.ne_p: np.not_equal,
-        lax.lt_p: np.less,
-        lax.le_p: np.less_equal,
-        lax.gt_p: np.greater,
-        lax.ge_p: np.greater_equal,
-        lax.and_p: np.bitwise_and,
-        lax.or_p: np.bitwise_or,
-        lax.xor_p: np.bitwise_xor,
-        lax.not_p: np.invert,
-        lax.select_n_p: select,
-        lax.convert_element_type_p: lambda x: x,
-    }.items()
+_ELEMENTWISE: set[Primitive] = {
+    *(lax.add_p, lax.sub_p, lax.mul_p, lax.div_p, lax.rem_p, lax.neg_p, lax.abs_p),
+    *(lax.max_p, lax.min_p, lax.clamp_p, lax.sign_p, lax.select_n_p),
+    *(lax.lt_p, lax.le_p, lax.gt_p, lax.ge_p, lax.eq_p, lax.ne_p),
+    *(lax.and_p, lax.or_p, lax.xor_p, lax.not_p, lax.convert_element_type_p),
+    *(lax.square_p, lax.integer_pow_p, lax.shift_left_p),
+    *(lax.shift_right_logical_p, lax.shift_right_arithmetic_p),
 }
-_EXACT: dict[Primitive, Callable[..., Any]] = _ELEMENTWISE | {
-    lax.iota_p: _iota,
-    lax.gather_p: _gather,
-    lax.scatter_p: _scatter,
-    lax.scatter_add_p: _scatter,
-}
-"""Primitives that NumPy evaluates exactly like XLA, operation by operation.
-
-The function returns `None` for operands on which the two differ."""
-
-_NOT_THE_SAME_ELSEWHERE = {"platform_index", "rng_uniform", "rng_bit_generator"}
-"""Names of primitives that `_differs_elsewhere`, whatever their operands."""
-
-_ABSORBED_BY_ZERO = {lax.mul_p, lax.and_p}
-
-_KNOWN_IN_PART = {*_ABSORBED_BY_ZERO, lax.select_n_p}
-"""Primitives whose result can be known in part although an operand is not known at all,
-beside those that only move elements."""

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Int
 from scipy.sparse import csr_array, eye_array, vstack
 
+from .compose import compose, joined
 from .dependence import Dependence, combine, from_matrix, nothing, product, stack
-from .local import compose, joined
 
 _MAX_DEPTH = 4
 """A carry that is forgotten after so many steps is worked out for all steps at once."""

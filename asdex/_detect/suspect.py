@@ -17,10 +17,10 @@ from .._base.types import PyTree
 from .dependence import identity
 from .detect import trace
 from .interpret import interpret
-from .known import constant, evaluate
+from .known import compute, constant
 from .source import describe
-from .table import Notes, Scope, Step, Trail, Value
 from .trail import chain
+from .value import Notes, Scope, Step, Trail, Value
 
 
 def suspicion(
@@ -112,7 +112,7 @@ def _place(step: Step) -> tuple[int, ...]:
 
 def _number(value: Value) -> Shaped[np.ndarray, "..."] | None:
     try:
-        return evaluate(value.known)
+        return compute(value.known)
     except TypeError:  # A loop over a custom_vjp, which JAX cannot run forward.
         return None
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Integer
 
+from .compose import as_own_inputs
 from .dependence import Dependence
 from .interpret import apply_rule
-from .local import as_own_inputs
-from .table import Scope, Step, Trail, Value
+from .value import Scope, Step, Trail, Value
 
 
 def density_gain(step: Step) -> float:

@@ -10,8 +10,8 @@ import pytest
 from jax import lax
 from jax.extend.core import Primitive, primitives
 
+from asdex._detect.registry import CONTROL_RULES, RULES, register, register_control
 from asdex._detect.rules.declared import CONSERVATIVE, NEVER_ACTIVE, REFUSED
-from asdex._detect.table import CONTROL_RULES, RULES, register, register_control
 
 HOMES: dict[str, Mapping] = {
     "rules": RULES,

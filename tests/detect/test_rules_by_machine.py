@@ -16,11 +16,12 @@ from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Primitive
 from jaxtyping import Bool, Complex128, PyTree
 
+from asdex._detect.compose import as_own_inputs, joined
 from asdex._detect.dependence import nothing
 from asdex._detect.known import UNKNOWN, constant
-from asdex._detect.local import as_own_inputs, joined
+from asdex._detect.registry import CONTROL_RULES, RULES
 from asdex._detect.rules.control import call
-from asdex._detect.table import CONTROL_RULES, RULES, Notes, Scope, Value
+from asdex._detect.value import Notes, Scope, Value
 
 from ..helpers import check_contains
 from .equations import EQUATIONS, Equation

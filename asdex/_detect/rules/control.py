@@ -11,11 +11,12 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn, Var
 from jax.extend.core import primitives as p
 
 from ..._base.compat import CALLS, with_constants
+from ..compose import as_own_inputs, joined, split
 from ..dependence import nothing, union
 from ..interpret import active, conservative, inactive, interpret
 from ..known import UNKNOWN, constant, results
-from ..local import as_own_inputs, joined, split
-from ..table import Scope, Value, register_control, shape_of
+from ..registry import register_control
+from ..value import Scope, Value, shape_of
 
 
 def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[Value]:
@@ -52,16 +53,18 @@ def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> li
 
 @register_control(p.cond_p)
 def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
-    """The branch taken where that is known, otherwise the union of all branches."""
+    """The branch taken where that is known, otherwise the union of those that can be."""
     which, *args = operands
     branches, inner = eqn.params["branches"], scope.called_by(eqn)
     if which.dependence is not None:
         return active(eqn, conservative(eqn, operands, scope))
-    number = scope.value(which)
-    if number is not None:
-        taken = min(max(int(number), 0), len(branches) - 1)
-        return call(branches[taken], args, inner)
-    outcomes = [call(branch, args, inner) for branch in branches]
+    number, last = scope.indices(which), len(branches) - 1
+    first, final = (0, last) if number is None else (int(number.lo), int(number.hi))
+    first = min(max(first, 0), last)
+    final = min(max(final, first), last)
+    if first == final:
+        return call(branches[first], args, inner)
+    outcomes = [call(branch, args, inner) for branch in branches[first : final + 1]]
     merged = []
     for var, *values in zip(eqn.outvars, *outcomes, strict=True):
         dependences = [value.dependence for value in values if value.dependence]

@@ -11,7 +11,8 @@ from jaxtyping import Bool
 from ..._base.compat import NEW_ELEMENTWISE
 from ..dependence import Dependence, Shape, combine, nothing, union
 from ..moves import select
-from ..table import Scope, Value, output_shape, register
+from ..registry import register
+from ..value import Scope, Value, output_shape
 
 
 def broadcast_to(operand: Value, shape: Shape) -> Dependence:
@@ -73,16 +74,23 @@ def _without(dependence: Dependence, zero: Bool[np.ndarray, "..."]) -> Dependenc
 
 @register(lax.select_n_p)
 def select_n(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
-    """The case that is taken where the predicate is known, otherwise all of them."""
+    """The case that is taken where the predicate is known, otherwise all possible ones."""
     shape = output_shape(eqn)
     which, *cases = operands
     predicate = scope.predicate(which)
     if predicate is None:
         return union([broadcast_to(op, shape) for op in operands if op.dependence])
     sources = [case.dependence or nothing(shape, scope.n) for case in cases]
-    number = np.broadcast_to(predicate.value, shape)
-    chosen = combine(sources, lambda *rows: select(number, *rows), shape)
-    if predicate.known.all():
-        return chosen
-    known = np.broadcast_to(predicate.known, shape)
-    return union([chosen.where(known), *(source.where(~known) for source in sources)])
+    last = len(cases) - 1
+    least, most = (
+        np.broadcast_to(np.clip(np.asarray(side, np.int64), 0, last), shape)
+        for side in (predicate.lo, predicate.hi)
+    )
+    if predicate.is_exact:
+        return combine(sources, lambda *rows: select(least, *rows), shape)
+    return union(
+        [
+            source.where((least <= number) & (number <= most))
+            for number, source in enumerate(sources)
+        ]
+    )

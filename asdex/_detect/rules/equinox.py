@@ -14,7 +14,8 @@ from jax.extend.core import JaxprEqn
 from ..dependence import Dependence, union
 from ..interpret import active, conservative
 from ..known import Status
-from ..table import Scope, Value, output_shape, register, register_control
+from ..registry import register, register_control
+from ..value import Scope, Value, output_shape
 from .control import call, implementation
 
 

@@ -1,33 +1,99 @@
 """Reads and writes at indices: exact where the indices are known.
 
-Where they are not, an element read may be any along the indexed axes, and an element
-written may land anywhere along them; the other axes stay exact.
+An index of which only a narrow range is known reads, or writes, at each place of the range;
+one of a wider range anywhere in the range that all indices of its component have in common;
+the other axes stay exact.
 """
 
 from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
-from jaxtyping import Integer
+from jaxtyping import Int64
 
 from ..dependence import Dependence, Shape, combine, nothing, union
-from ..positions import clamped_starts, gather_positions, scatter_positions
-from ..table import Scope, Value, output_shape, register
+from ..folding import MAX_ALTERNATIVES, Bounds, alternatives
+from ..positions import gather_positions, scatter_positions
+from ..registry import register
+from ..value import Scope, Value, output_shape
+
+_MAX_POSITIONS = 10_000_000
+"""Ranges of indices are not tried place by place if that makes more positions."""
+
+
+class _Starts(NamedTuple):
+    """Where windows can start, component by component along the last axis."""
+
+    choices: list[Int64[np.ndarray, "*batch index"]]
+    """All combinations of the components of narrow range; zero in the others."""
+    wide: dict[int, slice]
+    """For each other component the range of all of its indices."""
+
+
+def _starts(
+    found: Bounds | None, shape: Shape, limits: Sequence[int], positions: int
+) -> _Starts:
+    """What the bounds of an array of indices tell, of which the largest that fit are
+    `limits`, and which leads to so many positions."""
+    least, most = np.full(len(limits), -1), np.asarray(limits, np.int64) + 1
+    if found is None:
+        lo, hi = np.broadcast_to(least, shape), np.broadcast_to(most, shape)
+    else:  # All indices that do not fit on one side have the same effect.
+        lo = np.clip(_as_int64(found.lo), least, most)
+        hi = lo if found.is_exact else np.clip(_as_int64(found.hi), least, most)
+    width = (hi - lo).max(axis=tuple(range(len(shape) - 1)), initial=0)
+    most_choices = max(4, min(MAX_ALTERNATIVES, _MAX_POSITIONS // max(1, positions)))
+    choices, wide = 1, {}
+    for column in np.argsort(width, kind="stable").tolist():
+        choices *= int(width[column]) + 1
+        if choices > most_choices:
+            first = int(max(0, lo[..., column].min(initial=limits[column])))
+            last = int(min(limits[column], hi[..., column].max(initial=0)))
+            wide[column] = slice(first, last + 1)
+            choices = most_choices + 1
+    if wide:
+        is_wide = np.isin(np.arange(len(limits)), list(wide))
+        lo, hi = np.where(is_wide, 0, lo), np.where(is_wide, 0, hi)
+    narrow = alternatives(Bounds(lo, hi))
+    assert narrow is not None
+    return _Starts(list(narrow), wide)
+
+
+def _as_int64(index: np.ndarray) -> Int64[np.ndarray, "..."]:
+    if index.dtype == np.uint64:
+        index = np.minimum(index, np.iinfo(np.int64).max)
+    return np.asarray(index, np.int64)
+
+
+def _range_merged(dependence: Dependence, axis: int, part: slice) -> Dependence:
+    """The elements of a range of an axis together, in an axis of length one."""
+    index = (slice(None),) * axis + (part,)
+    length = max(0, min(part.stop, dependence.shape[axis]) - part.start)
+    shape = (*dependence.shape[:axis], length, *dependence.shape[axis + 1 :])
+    if not length:
+        return nothing((*shape[:axis], 1, *shape[axis + 1 :]), dependence.n)
+    return combine([dependence], lambda rows: rows[index], shape).merge((axis,))
 
 
 @register(lax.dynamic_slice_p, linear=(0,))
 def dynamic_slice(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """A window of the operand."""
     operand, *starts = operands
-    assert operand.dependence is not None
-    sizes = eqn.params["slice_sizes"]
-    source, known, _ = _merge_unknown(operand.dependence, starts, sizes, scope)
-    sizes_at_hand = tuple(min(pair) for pair in zip(sizes, source.shape, strict=True))
-    first = clamped_starts(source.shape, known, sizes_at_hand)
-    window = tuple(slice(a, a + b) for a, b in zip(first, sizes_at_hand, strict=True))
-    part = combine([source], lambda rows: rows[window], sizes_at_hand)
-    return part.broadcast(sizes)
+    source, sizes = operand.dependence, eqn.params["slice_sizes"]
+    assert source is not None
+    choices, wide = _window_starts(starts, source.shape, sizes, scope)
+    for axis, part in wide.items():
+        whole = slice(part.start, part.stop - 1 + sizes[axis])
+        source = _range_merged(source, axis, whole)
+    shape = tuple(1 if axis in wide else size for axis, size in enumerate(sizes))
+    windows = []
+    for first in choices:
+        window = tuple(slice(a, a + b) for a, b in zip(first, shape, strict=True))
+        windows.append(combine([source], lambda rows, w=window: rows[w], shape))
+    return union(windows).broadcast(sizes)
 
 
 @register(lax.dynamic_update_slice_p, linear=(0, 1))
@@ -36,59 +102,59 @@ def dynamic_update_slice(
 ) -> Dependence:
     """The operand with a window replaced, or perhaps replaced."""
     operand, update, *starts = operands
-    shape = output_shape(eqn)
+    shape, sizes = output_shape(eqn), update.shape
     old = operand.dependence or nothing(operand.shape, scope.n)
     new = update.dependence or nothing(update.shape, scope.n)
-    source, known, unknown = _merge_unknown(new, starts, shape, scope)
-    first = clamped_starts(shape, known, source.shape)
-    window = tuple(slice(a, a + b) for a, b in zip(first, source.shape, strict=True))
-    if not unknown:
+    choices, wide = _window_starts(starts, shape, sizes, scope)
+    new = new.merge(wide)
+    outcomes = [old] if wide else []
+    for first in choices:
+        window = tuple(
+            slice(wide[axis].start, wide[axis].stop - 1 + size)
+            if axis in wide
+            else slice(start, start + size)
+            for axis, (start, size) in enumerate(zip(first, sizes, strict=True))
+        )
+        below = nothing(shape, scope.n) if wide else old
 
-        def put(old_rows: np.ndarray, new_rows: np.ndarray) -> np.ndarray:
+        def put(old_rows: Any, new_rows: Any, window: Any = window) -> Any:
             rows = old_rows.copy()
             rows[window] = new_rows
             return rows
 
-        return combine([old, source], put, shape)
-
-    # Along an axis of unknown start the merged update may land anywhere.
-    target = tuple(slice(None) if k in unknown else part for k, part in enumerate(window))
-
-    def spread(new_rows: np.ndarray) -> np.ndarray:
-        rows = np.full(shape, np.int32(-1))
-        rows[target] = new_rows
-        return rows
-
-    return union([old, combine([source], spread, shape)])
+        outcomes.append(combine([below, new], put, shape))
+    return union(outcomes)
 
 
-def _merge_unknown(
-    dependence: Dependence, starts: Sequence[Value], sizes: Shape, scope: Scope
-) -> tuple[Dependence, list[int], list[int]]:
-    """The dependence merged along the axes whose start is unknown, the starts (0 for the
-    unknown ones) and these axes. One on which the window has no room needs no start."""
-    known, merged = [], []
-    for axis, start in enumerate(starts):
-        fixed = sizes[axis] == dependence.shape[axis]
-        value = np.int32(0) if fixed else scope.value(start)
-        if value is None:
-            merged.append(axis)
-        known.append(0 if value is None else int(value))
-    return dependence.merge(merged), known, merged
+def _window_starts(
+    starts: Sequence[Value], shape: Shape, sizes: Shape, scope: Scope
+) -> _Starts:
+    """Where one window can start, which is moved into the array where it does not fit."""
+    limits = [dim - size for dim, size in zip(shape, sizes, strict=True)]
+    lo, hi = np.zeros(len(limits), np.int64), np.array(limits, np.int64)
+    for axis, (start, limit) in enumerate(zip(starts, limits, strict=True)):
+        found = scope.indices(start) if limit else None
+        if found is not None:
+            lo[axis] = np.clip(_as_int64(found.lo), 0, limit)
+            hi[axis] = np.clip(_as_int64(found.hi), 0, limit)
+    return _starts(Bounds(lo, hi), lo.shape, limits, prod(shape))
 
 
 @register(lax.gather_p, linear=(0,))
 def gather(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """The elements at the indices."""
     operand, indices = operands
-    source = operand.dependence
+    source, sizes, shape = operand.dependence, eqn.params["slice_sizes"], output_shape(eqn)
     assert source is not None
-    starts, unknown = scope.column_values(indices)
-    indexed = eqn.params["dimension_numbers"].start_index_map
-    source = source.merge([indexed[column] for column in unknown])
-    window = tuple(map(min, eqn.params["slice_sizes"], source.shape))
-    shape = output_shape(eqn)
-    return source.take(gather_positions(eqn, source.shape, starts, window, shape))
+    axes = eqn.params["dimension_numbers"].start_index_map
+    limits = [source.shape[axis] - sizes[axis] for axis in axes]
+    choices, wide = _starts(scope.indices(indices), indices.shape, limits, prod(shape))
+    for column, part in wide.items():
+        whole = slice(part.start, part.stop - 1 + sizes[axes[column]])
+        source = _range_merged(source, axes[column], whole)
+    window = tuple(map(min, sizes, source.shape))
+    views = [gather_positions(eqn, source.shape, s, window, shape) for s in choices]
+    return source.take(*views) if len(views) == 1 else source.gather_union(views, shape)
 
 
 @register(
@@ -102,35 +168,61 @@ def scatter(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependenc
     shape = operand.shape
     old = operand.dependence or nothing(shape, scope.n)
     new = updates.dependence or nothing(updates.shape, scope.n)
-    starts, unknown = scope.column_values(indices)
-    if unknown:
-        return union([old, _scatter_anywhere(eqn, new, operand, starts, unknown)])
-    landing = scatter_positions(eqn, shape, starts, updates.shape).reshape(-1)
-    written = np.flatnonzero(landing >= 0)
-    if eqn.primitive is lax.scatter_p:
+    axes, window = _scatter_axes(eqn, shape, updates.shape)
+    limits = [shape[axis] - window.get(axis, 1) for axis in axes]
+    found = scope.indices(indices)
+    choices, wide = _starts(found, indices.shape, limits, prod(updates.shape))
+    if wide:
+        ranges = {
+            axes[column]: slice(part.start, part.stop - 1 + window.get(axes[column], 1))
+            for column, part in wide.items()
+        }
+        return union([old, _scatter_anywhere(eqn, new, shape, choices, ranges)])
+    targets = [scatter_positions(eqn, shape, s, updates.shape).reshape(-1) for s in choices]
+    if eqn.primitive is lax.scatter_p and len(targets) == 1:
         keep = np.ones(old.size, bool)
-        keep[landing[written]] = False
+        keep[targets[0][targets[0] >= 0]] = False
         old = old.where(keep.reshape(shape))
-    return union([old, new.spread(landing[written], written, shape)])
+    return union([old, _spread(new, targets, shape)])
+
+
+def _scatter_axes(
+    eqn: JaxprEqn, operand: Shape, updates: Shape
+) -> tuple[Sequence[int], dict[int, int]]:
+    """The axis of the operand for each component of the indices, and the length of the
+    window along the axes that it has."""
+    numbers = eqn.params["dimension_numbers"]
+    lacking = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+    kept = [axis for axis in range(len(operand)) if axis not in lacking]
+    lengths = [updates[axis] for axis in numbers.update_window_dims]
+    return numbers.scatter_dims_to_operand_dims, dict(zip(kept, lengths, strict=True))
+
+
+def _spread(new: Dependence, targets: Sequence[np.ndarray], shape: Shape) -> Dependence:
+    """Updates at their target positions, of which there may be several for each."""
+    landing = np.stack(targets)
+    sources = np.broadcast_to(np.arange(landing.shape[1]), landing.shape)
+    written = landing >= 0
+    return new.spread(landing[written], sources[written], shape)
 
 
 def _scatter_anywhere(
     eqn: JaxprEqn,
     new: Dependence,
-    operand: Value,
-    starts: Integer[np.ndarray, "*batch index"],
-    unknown: Sequence[int],
+    operand: Shape,
+    choices: Sequence[np.ndarray],
+    ranges: dict[int, slice],
 ) -> Dependence:
-    """Where updates may land if some components of the indices are unknown: anywhere on
-    the axes of these. Worked out on an operand whose axes have shrunk to one element."""
+    """Where updates may land if some components of the indices can be anywhere in a range
+    of their axes. Found on an operand whose axes have shrunk to one element."""
     numbers = eqn.params["dimension_numbers"]
-    loose = {numbers.scatter_dims_to_operand_dims[column] for column in unknown}
-    shrunk = tuple(1 if axis in loose else dim for axis, dim in enumerate(operand.shape))
+    shrunk = tuple(1 if axis in ranges else dim for axis, dim in enumerate(operand))
     lacking = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
-    kept = [axis for axis in range(len(operand.shape)) if axis not in lacking]
+    kept = [axis for axis in range(len(operand)) if axis not in lacking]
     pairs = zip(kept, numbers.update_window_dims, strict=True)
-    new = new.merge([update_axis for axis, update_axis in pairs if axis in loose])
-    landing = scatter_positions(eqn, shrunk, starts, new.shape).reshape(-1)
-    written = np.flatnonzero(landing >= 0)
-    spread = new.spread(landing[written], written, shrunk)
-    return spread.broadcast(operand.shape)
+    new = new.merge([update_axis for axis, update_axis in pairs if axis in ranges])
+    targets = [scatter_positions(eqn, shrunk, s, new.shape).reshape(-1) for s in choices]
+    anywhere = _spread(new, targets, shrunk).broadcast(operand)
+    inside = np.zeros(operand, bool)
+    inside[tuple(ranges.get(axis, slice(None)) for axis in range(len(operand)))] = True
+    return anywhere.where(inside)

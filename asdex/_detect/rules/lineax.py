@@ -10,7 +10,8 @@ from jax.typing import ArrayLike
 
 from ..interpret import active, conservative, inactive
 from ..known import UNKNOWN
-from ..table import Scope, Value, register_control
+from ..registry import register_control
+from ..value import Scope, Value
 from .control import call, implementation
 from .solves import solve_in_blocks
 

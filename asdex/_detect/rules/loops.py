@@ -18,6 +18,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from scipy.sparse import csr_array
 
 from ..._base.compat import scan_lengths
+from ..compose import as_own_inputs, compose, joined, split
 from ..dependence import Dependence, combine, from_matrix, nothing, stack, union
 from ..interpret import active, conservative, inactive
 from ..known import (
@@ -25,13 +26,12 @@ from ..known import (
     UNKNOWN,
     Status,
     StepwiseValueNeeded,
-    constant,
-    evaluate,
     results,
+    slices,
 )
-from ..local import as_own_inputs, compose, joined, split
 from ..recurrence import Recurrence, closure, flipped, unstack
-from ..table import Scope, Value, register_control
+from ..registry import register_control
+from ..value import Scope, Value
 from .control import call
 
 _MAX_FOLLOWED_STEPS = 100_000
@@ -238,10 +238,9 @@ def _slices(operand: Value, aval: Any, steps: int) -> list[Value]:
         return [Value(aval, part) for part in unstack(operand.dependence)]
     if operand.known.status is Status.STEPWISE:
         return [Value(aval, None, STEPWISE)] * steps
-    value = evaluate(operand.known) if _is_array(aval) else None
-    if value is None:
+    if not _is_array(aval):
         return [Value(aval)] * steps
-    return [Value(aval, None, constant(value[step])) for step in range(steps)]
+    return [Value(aval, None, part) for part in slices(operand.known, aval.dtype, steps)]
 
 
 @register_control(p.while_p)

@@ -7,7 +7,8 @@ from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, combine, nothing
 from ..moves import MOVES, move_for
-from ..table import Scope, Value, output_shape, register
+from ..registry import register
+from ..value import Scope, Value, output_shape
 
 
 @register(*MOVES)

@@ -10,7 +10,8 @@ from ..._base.compat import with_constants
 from ..dependence import Dependence, nothing
 from ..interpret import active, conservative, inactive
 from ..known import UNKNOWN
-from ..table import Scope, Value, register, register_control, shape_of
+from ..registry import register, register_control
+from ..value import Scope, Value, shape_of
 from .control import call
 
 

@@ -10,10 +10,11 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Int
 
 from ..dependence import Dependence, Shape, combine, nothing, union
+from ..folding import Bounds
 from ..interpret import conservative
-from ..known import Partly
 from ..positions import Window, looks
-from ..table import Scope, Value, output_shape, register
+from ..registry import register
+from ..value import Scope, Value, output_shape
 
 
 @register(lax.dot_general_p)
@@ -88,7 +89,7 @@ def convolution(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Depen
 
 
 def _through_image(
-    eqn: JaxprEqn, image: Value, kernel: Shape, weights: Partly | None
+    eqn: JaxprEqn, image: Value, kernel: Shape, weights: Bounds | None
 ) -> Dependence:
     """With axes in the order (batch, features, space): output `(b, o, s)` depends on the
     features of its group, at the place that each element of the window looks at."""

@@ -7,7 +7,8 @@ from jax import lax
 from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, nothing, union
-from ..table import Scope, Value, output_shape, register
+from ..registry import register
+from ..value import Scope, Value, output_shape
 
 
 @register(

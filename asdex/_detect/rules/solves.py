@@ -8,11 +8,12 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.extend.core import primitives as p
 
+from ..compose import as_own_inputs, joined, split
 from ..dependence import Dependence, boolean, nothing
 from ..interpret import active, conservative, inactive
 from ..known import UNKNOWN
-from ..local import as_own_inputs, joined, split
-from ..table import Scope, Value, output_shape, register, register_control
+from ..registry import register, register_control
+from ..value import Scope, Value, output_shape
 from .control import call
 
 

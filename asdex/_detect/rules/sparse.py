@@ -8,7 +8,8 @@ from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, nothing, union
 from ..interpret import conservative
-from ..table import Scope, Value, output_shape, register, register_control
+from ..registry import register, register_control
+from ..value import Scope, Value, output_shape
 from .control import implementation
 
 register_control(

@@ -11,7 +11,8 @@ from jaxtyping import Int
 
 from ..dependence import Dependence, Shape
 from ..positions import Window, looks
-from ..table import Scope, Value, output_shape, register
+from ..registry import register
+from ..value import Scope, Value, output_shape
 
 
 @register(

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from .dependence import Dependence, Shape, combine, identity, nothing, union
-from .table import Scope, Value
+from .value import Scope, Value
 
 
 def as_own_inputs(operands: Sequence[Value], scope: Scope) -> tuple[list[Value], Scope]:

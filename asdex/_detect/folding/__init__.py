@@ -1,0 +1,17 @@
+"""Constant folding with error bounds: what is known of values without running them.
+
+`bounds` is the type, `rounding` the arithmetic of floating-point numbers, `elementwise`,
+`indexing` and `reductions` fill the `table` of primitives, and `fold` evaluates equations.
+"""
+
+from . import elementwise as elementwise
+from . import indexing as indexing
+from . import reductions as reductions
+from .bounds import Bounds as Bounds
+from .bounds import exact as exact
+from .fold import differs_elsewhere as differs_elsewhere
+from .fold import evaluate_equation as evaluate_equation
+from .fold import fold_equation as fold_equation
+from .fold import needs_compilation as needs_compilation
+from .indexing import MAX_ALTERNATIVES as MAX_ALTERNATIVES
+from .indexing import alternatives as alternatives

@@ -1,0 +1,149 @@
+"""Values of the interpreted program, and what the equations of one detection share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+from jax.core import ShapedArray
+from jax.extend.core import JaxprEqn, Var
+from jaxtyping import Shaped
+
+from .dependence import Dependence, Shape
+from .folding import Bounds
+from .known import UNKNOWN, Known, Status, StepwiseValueNeeded, bounds, evaluate
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """A value of the interpreted program: its type, what it depends on (`None`:
+    on no input), and, in that case, what is known of it."""
+
+    aval: Any
+    dependence: Dependence | None = None
+    known: Known = UNKNOWN
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the value."""
+        return self.aval.shape
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """What all equations of one detection share: the number of inputs `n` that the
+    dependences at hand refer to, and what was noticed on the way."""
+
+    n: int
+    notes: "Notes"
+    follow_masks: bool = True
+    """Whether a loop is followed step by step for the sake of a mask."""
+
+    local: bool = False
+    """Whether the values of all arguments are known, and may be worked out at any cost."""
+
+    callers: tuple[JaxprEqn, ...] = ()
+    """The equations that called the program at hand, outermost first."""
+
+    @classmethod
+    def empty(cls) -> "Scope":
+        """A scope without inputs, to derive others from."""
+        return cls(0, Notes())
+
+    def called_by(self, eqn: JaxprEqn) -> "Scope":
+        """The scope of a program that `eqn` calls."""
+        return replace(self, callers=(*self.callers, eqn))
+
+    def within(self, n: int) -> "Scope":
+        """The scope of a program on `n` inputs of its own."""
+        return replace(self, n=n, notes=replace(self.notes, trail=None))
+
+    def value(self, operand: Value) -> Shaped[np.ndarray, "..."] | None:
+        """The value of an operand, `None` if it is unknown. For indices and predicates:
+        asking for one that changes with a loop's steps makes the loop be followed."""
+        return evaluate(operand.known)
+
+    def apart(self) -> "Scope":
+        """The scope of a program that JAX does not differentiate, so that it excludes no
+        AD mode."""
+        return replace(self, notes=Notes(conservative=self.notes.conservative))
+
+    def partial_value(self, operand: Value) -> Bounds | None:
+        """What is known of an operand in every step of a loop, `None` if that is nothing.
+        For coefficients and masks, which are seldom worth following a loop."""
+        if operand.dependence is not None:
+            return None
+        if self.local and operand.known.status is Status.KNOWN:
+            return bounds(operand.known)
+        return bounds(operand.known, thorough=False)
+
+    def predicate(self, operand: Value) -> Bounds | None:
+        """Like `partial_value`, but a value that is made of constants is found at any
+        cost, also by following a loop that is not long: what a predicate excludes is
+        structure, not chance."""
+        if operand.dependence is not None:
+            return None
+        if operand.known.status is Status.STEPWISE and self.follow_masks:
+            raise StepwiseValueNeeded
+        return bounds(operand.known, thorough=operand.known.status is Status.KNOWN)
+
+    def indices(self, operand: Value) -> Bounds | None:
+        """The bounds of indices, which are worth any cost: asking for one that changes
+        with a loop's steps makes the loop be followed."""
+        if operand.dependence is not None:
+            return None
+        if operand.known.status is Status.STEPWISE:
+            raise StepwiseValueNeeded
+        return bounds(operand.known)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """An equation with the values it found and made, some of which are active."""
+
+    eqn: JaxprEqn
+    operands: Sequence[Value]
+    outputs: Sequence[Value]
+    callers: Sequence[JaxprEqn]
+
+
+@dataclass(slots=True, eq=False)
+class Trail:
+    """All steps of a detection that pass dependence on, and where they lead."""
+
+    steps: list[Step] = field(default_factory=list)
+    output: Value | None = None
+    _made_by: dict[int, Step] = field(default_factory=dict)
+
+    def add(self, step: Step) -> None:
+        """Keep a step, unless it only hands on what steps inside of it have made."""
+        made = [id(value) for value in step.outputs if value.dependence is not None]
+        if not self._made_by.keys() >= set(made):
+            self.steps.append(step)
+            self._made_by |= dict.fromkeys(made, step)
+
+    def origin(self, value: Value) -> Step | None:
+        """The step that made a value; the inputs were made by none."""
+        return self._made_by.get(id(value))
+
+
+@dataclass(slots=True, eq=False)
+class Notes:
+    """What was noticed during a detection."""
+
+    conservative: set[str] = field(default_factory=set)
+    """Names of the primitives that fell to the conservative rule."""
+    excluded_modes: set[str] = field(default_factory=set)
+    """AD modes that JAX cannot use for the program."""
+    trail: "Trail | None" = None
+    """Where the steps are kept, if they are."""
+
+
+def shape_of(var: Var) -> Shape:
+    """Shape of a variable that holds an array."""
+    return cast(ShapedArray, var.aval).shape
+
+
+def output_shape(eqn: JaxprEqn) -> Shape:
+    """Shape of the first output of an equation."""
+    return shape_of(eqn.outvars[0])
