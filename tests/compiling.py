@@ -15,3 +15,6 @@ FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in _FOR_TESTS.
 
 optimized_jit = partial(jax.jit, compiler_options=_DEFAULTS)
 """`jax.jit` with the optimizations that users get, for tests of what XLA does."""
+
+plain_jit = partial(jax.jit, compiler_options=_FOR_TESTS)
+"""`jax.jit` without optimizations, also outside of the tests."""

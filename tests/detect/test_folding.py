@@ -20,10 +20,13 @@ from jax.extend.core import Literal
 from asdex._detect.folding import Bounds
 from asdex._detect.known import Known, bounds, constant, results
 
+from ..compiling import optimized_jit, plain_jit
+
 FLOATS = (jnp.float64, jnp.float32, jnp.float16, jnp.bfloat16)
 INTEGERS = (jnp.int32, jnp.int64, jnp.int8, jnp.uint8, jnp.uint32, jnp.int16, jnp.uint64)
 
 Operation = Callable[..., Any]
+Jit = Callable[..., Callable[..., Any]]
 
 
 class Family(NamedTuple):
@@ -143,6 +146,9 @@ class Program(NamedTuple):
     constants: list[Any]
     run: Callable[..., list[Any]]
 
+    def __str__(self) -> str:
+        return f"{self.constants}\n{jax.make_jaxpr(self.run)(*self.constants)}"
+
 
 def random_program(random: np.random.Generator) -> Program:
     """Three constants, and up to ten steps, each applied to values at hand."""
@@ -253,7 +259,7 @@ def _interpret(jaxpr: Any, args: Sequence[Known]) -> list[Known]:
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def compiled(programs: Sequence[Program], level: int, *, inside: bool) -> list[list[Any]]:
+def compiled(jit: Jit, programs: Sequence[Program], *, inside: bool) -> list[list[Any]]:
     """The values as XLA computes them, with the constants in the program or not."""
 
     def run(all_constants: list[list[Any]]) -> list[list[Any]]:
@@ -261,9 +267,7 @@ def compiled(programs: Sequence[Program], level: int, *, inside: bool) -> list[l
         with jax.numpy_dtype_promotion("standard"):
             return [p.run(*own) for p, own in zip(programs, given, strict=True)]
 
-    constants = [p.constants for p in programs]
-    options: dict[str, str | bool] = {"xla_backend_optimization_level": str(level)}
-    return jax.jit(run).lower(constants).compile(compiler_options=options)(constants)
+    return jit(run)([program.constants for program in programs])
 
 
 def violations(known: Bounds | None, value: Any) -> str:
@@ -286,29 +290,25 @@ def violations(known: Bounds | None, value: Any) -> str:
     return f"{value} outside of {lo} to {hi}" if wrong.any() else ""
 
 
-WAYS = [(level, inside) for level in (0, 3) for inside in (False, True)]
+WAYS = [(jit, inside) for jit in (plain_jit, optimized_jit) for inside in (False, True)]
 
 
 def check(programs: Sequence[Program]) -> tuple[int, int]:
     """Compare, and count the elements that are known exactly and all of them."""
     exact = total = 0
     known = [folded(program) for program in programs]
-    for level, inside in WAYS:
-        for program, found, values in zip(
-            programs, known, compiled(programs, level, inside=inside), strict=True
-        ):
+    for jit, inside in WAYS:
+        results = compiled(jit, programs, inside=inside)
+        for program, found, values in zip(programs, known, results, strict=True):
             for number, (one, value) in enumerate(zip(found, values, strict=True)):
                 problem = violations(one, value)
-                assert not problem, _report(program, number, level, inside, problem)
+                assert not problem, (
+                    f"value {number}, {jit}, {inside=}: {problem}\n{program}"
+                )
                 total += value.size
                 if one is not None:
                     exact += int(np.broadcast_to(one.known, value.shape).sum())
     return exact, total
-
-
-def _report(program: Program, number: int, level: int, inside: bool, problem: str) -> str:
-    text = jax.make_jaxpr(program.run)(*program.constants)
-    return f"value {number}, {level=}, {inside=}: {problem}\n{program.constants}\n{text}"
 
 
 @pytest.mark.parametrize("seed", range(6))
