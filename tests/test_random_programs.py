@@ -43,7 +43,9 @@ def check_jacobian(seed: int) -> None:
     rng = np.random.default_rng([0, seed])
     size, loops = int(rng.integers(1, 9)), bool(rng.integers(2))
     fun = program(rng, size, steps=int(rng.integers(1, 9)), loops=loops)
-    check(fun, asdex.jacobian, jax.jacfwd(fun), _points(rng, size))
+    coloring = asdex.jacobian_coloring(fun, np.ones(size))
+    sparse = asdex.jacobian_from_coloring(fun, coloring)
+    check(coloring.sparsity, sparse, jax.jacfwd(fun), _points(rng, size))
 
 
 def check_hessian(seed: int) -> None:
@@ -55,19 +57,21 @@ def check_hessian(seed: int) -> None:
         y = vector(x)
         return jnp.sum(jnp.tanh(y) * (1 + jnp.arange(y.size) % 3))
 
-    check(fun, asdex.hessian, jax.hessian(fun), _points(rng, size))
+    coloring = asdex.hessian_coloring(fun, np.ones(size))
+    sparse = asdex.hessian_from_coloring(fun, coloring)
+    check(coloring.sparsity, sparse, jax.hessian(fun), _points(rng, size))
 
 
-def check(fun: Callable, sparse: Callable, dense: Callable, points: np.ndarray) -> None:
+def check(
+    sparsity: asdex.SparsityPattern, sparse: Callable, dense: Callable, points: np.ndarray
+) -> None:
     """Compare at all points; entries where the dense derivative is not finite are free."""
-    dense_values = np.asarray(jax.jit(jax.vmap(dense))(points))
-    derivative = sparse(fun, points[0])
-    values = jax.jit(jax.vmap(derivative))(points)
-    find = asdex.hessian_sparsity if sparse is asdex.hessian else asdex.jacobian_sparsity
-    pattern = find(fun, points[0]).todense().astype(bool)
+    both = jax.vmap(lambda x: (sparse(x).todense(), dense(x)))
+    values, dense_values = jax.tree.map(np.asarray, jax.jit(both)(points))
     finite = np.isfinite(dense_values)
-    check_contains(pattern, (finite & (dense_values != 0)).any(axis=0))
-    for value, expected in zip(np.asarray(values.todense()), dense_values, strict=True):
+    needed = (finite & (dense_values != 0)).any(axis=0)
+    check_contains(sparsity.todense().astype(bool), needed)
+    for value, expected in zip(values, dense_values, strict=True):
         if np.isfinite(expected).all():
             assert allclose(value, expected, points.dtype), f"{value}\nis not\n{expected}"
 

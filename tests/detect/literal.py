@@ -36,13 +36,24 @@ def check_hessian(
 
 
 def check_sound(
-    f: Callable[..., Any], n: int = 4, low: float = -1, high: float = 1
+    f: Callable[..., Any],
+    n: int = 4,
+    low: float = -1,
+    high: float = 1,
+    *,
+    expected: str | None = None,
 ) -> None:
-    """No nonzero of the dense Jacobian is missing, at points between `low` and `high`."""
+    """No nonzero of the dense Jacobian is missing, at points between `low` and `high`.
+
+    With `expected`, the pattern is also the one written out, as in `check_jacobian`.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", asdex.ConservativePatternWarning)
+        conservative = "ignore" if expected is None else "error"
+        warnings.simplefilter(conservative, asdex.ConservativePatternWarning)
         warnings.simplefilter("ignore", asdex.DenseColoringWarning)
         coloring = asdex.jacobian_coloring(f, np.ones(n))
+    if expected is not None:
+        _compare(coloring.sparsity, expected)
     found = coloring.sparsity.todense().astype(bool)
     dense = jax.jit((jax.jacfwd if coloring.mode == "fwd" else jax.jacrev)(f))
     rng = np.random.default_rng(0)
@@ -61,6 +72,10 @@ def _check(
         samples = (np.ones(samples),)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = pattern_text(find(f, *samples, **options))
-    wanted = "\n".join(expected.split())
+        pattern = find(f, *samples, **options)
+    _compare(pattern, expected)
+
+
+def _compare(pattern: asdex.SparsityPattern, expected: str) -> None:
+    found, wanted = pattern_text(pattern), "\n".join(expected.split())
     assert found == wanted, f"found\n{found}\nexpected\n{wanted}"
