@@ -75,6 +75,7 @@ from ._verbs.compressed import (
 from ._verbs.compressed import (
     value_and_compressed_jacobian_from_coloring as value_and_compressed_jacobian_from_coloring,  # noqa: E501
 )
+from ._verbs.derivative import Derivative as Derivative
 from ._verbs.derivatives import hessian as hessian
 from ._verbs.derivatives import hessian_from_coloring as hessian_from_coloring
 from ._verbs.derivatives import jacobian as jacobian

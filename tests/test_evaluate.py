@@ -1,8 +1,5 @@
 """The options of an evaluation: chunks, rematerialization, checks, results on the host."""
 
-import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 import jax
@@ -11,10 +8,9 @@ import numpy as np
 import pytest
 
 import asdex
-from asdex._base.types import HESSIAN_MODES, HOST_FORMATS
+from asdex._base.types import HESSIAN_MODES
 from asdex._evaluate.compress import resolve_chunk_size
 from tests.compiling import optimized_jit
-from tests.helpers import constants
 
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
@@ -22,7 +18,6 @@ pytestmark = [
 ]
 X = jnp.linspace(1.0, 2.0, 8)
 WEIGHTS = jnp.asarray(1.5 * (np.random.default_rng(0).random((9, 8)) < 0.4))
-scale_of_module = 1.0
 
 
 def f(x: jax.Array) -> jax.Array:
@@ -160,90 +155,6 @@ def test_checked_calls(mode: Any, chunk_size: int | None) -> None:
 # -- Results on the host -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("output_format", HOST_FORMATS)
-def test_a_loop_over_points_compiles_once(
-    output_format: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiled = []
-    compile_lowered = jax.stages.Lowered.compile
-
-    def compile_and_count(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-        compiled.append(lowered)
-        return compile_lowered(lowered)
-
-    start = time.time()
-
-    def fun(x: jax.Array) -> tuple[jax.Array, Any]:
-        assert time.time() >= start  # What it reads cannot be told, so it is traced anew.
-        return f_with_pattern(x), {"text": "aux", "double": 2 * x}
-
-    derivative = asdex.value_and_jacobian(fun, X, has_aux=True, output_format=output_format)
-    monkeypatch.setattr(jax.stages.Lowered, "compile", compile_and_count)
-    for x in (X, X + 1, X + 2):
-        (value, aux), matrix = derivative(x)
-        dense = matrix.todense() if output_format != "numpy_dense" else matrix
-        np.testing.assert_allclose(dense, jax.jit(jax.jacobian(f_with_pattern))(x))
-        np.testing.assert_allclose(value, f_with_pattern(x))
-        np.testing.assert_array_equal(aux["double"], 2 * x)
-        assert aux["text"] == "aux"
-    assert len(compiled) == 1
-    derivative(X.astype(jnp.float32))
-    assert len(compiled) == 2
-
-
-def diagonal(derivative: Callable[..., Any]) -> float:
-    matrix = derivative(X)
-    return float((matrix.todense() if hasattr(matrix, "todense") else matrix)[0, 0])
-
-
-@pytest.mark.parametrize("output_format", ["bcoo", "dense", "numpy_dense", "scipy_csr"])
-def test_values_that_change_between_calls_are_seen(
-    output_format: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build = partial(asdex.jacobian, output_format=output_format)
-    scale: Any = 1.0
-    in_list = [1.0]
-
-    def of_closure(x: jax.Array) -> jax.Array:
-        return scale * x**2
-
-    def of_list(x: jax.Array) -> jax.Array:
-        return in_list[0] * x**2
-
-    class Model:
-        scale = 1.0
-
-        def __call__(self, x: jax.Array) -> jax.Array:
-            return self.scale * x**2
-
-    in_array = np.ones(1)
-    monkeypatch.setattr(constants, "scale", 1.0)
-
-    def of_array(x: jax.Array) -> jax.Array:
-        return in_array[0] * x**2
-
-    def of_other_module(x: jax.Array) -> jax.Array:
-        return constants.scale * x**2
-
-    model = Model()
-    called, method = build(model, X), build(model.__call__, X)
-    closure, listed = build(of_closure, X), build(of_list, X)
-    module = build(lambda x: helper(x), X)
-    argument = build(partial(lambda model, x: model(x), model), X)
-    array, other_module = build(of_array, X), build(of_other_module, X)
-    everything = (called, method, closure, listed, module, argument, array, other_module)
-    assert [diagonal(derivative) for derivative in everything] == [2.0] * 8
-    scale = jnp.asarray(2.0)
-    in_list[0] = model.scale = in_array[0] = 2.0
-    monkeypatch.setattr(constants, "scale", 2.0)
-    monkeypatch.setitem(globals(), "scale_of_module", 2.0)
-    assert [diagonal(derivative) for derivative in everything] == [4.0] * 8
-
-
-def helper(x: jax.Array) -> jax.Array:
-    return scale_of_module * x**2
-
-
 def test_keywords_without_a_sample_are_compiled_by_value() -> None:
     def fun(x: jax.Array, scale: float = 1.0) -> jax.Array:
         return scale * x**2
@@ -274,65 +185,7 @@ def test_bcsr_needs_flat_arrays(shape: tuple[int, ...]) -> None:
         asdex.jacobian(lambda x: x * 2, jnp.ones(shape), output_format="bcsr")
 
 
-def test_a_closed_over_zero_that_is_replaced_is_noticed() -> None:
-    weight: Any = np.zeros(8)
-
-    def fun(x: jax.Array) -> jax.Array:
-        return x**2 + weight * x[::-1]
-
-    derivative = asdex.jacobian(fun, X, output_format="dense")
-    np.testing.assert_allclose(derivative(X), jax.jit(jax.jacobian(fun))(X))
-    weight[2] = 1.0
-    with pytest.raises(ValueError, match=r"lacks entry \(2, 5\).*has changed"):
-        derivative(X)
-    weight = np.zeros(8)
-    np.testing.assert_allclose(derivative(X), jax.jit(jax.jacobian(fun))(X))
-
-
-SETTINGS: dict[str, Any] = {"shift": 1}
-
-
-class Coupled:
-    factor = 0.0
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return x**2 + self.factor * x[::-1]
-
-
-def shifted(x: jax.Array) -> jax.Array:
-    return x * jnp.roll(x, SETTINGS["shift"])
-
-
-@pytest.mark.parametrize("output_format", ["bcoo", "numpy_dense"])
-@pytest.mark.parametrize("fun", [shifted, Coupled()], ids=["int", "class attribute"])
-def test_patterns_that_changes_make_stale(
-    fun: Any, output_format: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    derivative = asdex.jacobian(fun, X, output_format=output_format)
-    derivative(X)
-    monkeypatch.setitem(SETTINGS, "shift", 3)
-    monkeypatch.setattr(Coupled, "factor", 1.0)
-    with pytest.raises(ValueError, match=r"lacks entry .*has changed"):
-        derivative(X)
-
-
-def test_a_function_may_count_its_calls() -> None:
-    calls, traced = [], 0
-
-    def fun(x: jax.Array) -> jax.Array:
-        nonlocal traced
-        traced += 1
-        calls.append(traced)
-        return x**2
-
-    derivative = asdex.jacobian(fun, X)
-    before = traced
-    for count in (1, 2, 3):
-        derivative(X)
-        assert traced == before + count
-
-
-def test_constants_of_another_default_dtype_are_noticed() -> None:
+def test_constants_of_another_default_dtype_are_used() -> None:
     def fun(x: jax.Array) -> jax.Array:
         tiny = jnp.full(3, 1e-46)  # Zero in float32.
         return x * (tiny * 1e30 * 1e16).astype(x.dtype)
@@ -341,5 +194,5 @@ def test_constants_of_another_default_dtype_are_noticed() -> None:
     with jax.enable_x64(False):
         derivative = asdex.jacobian(fun, x, output_format="dense")
         np.testing.assert_array_equal(derivative(x), np.zeros((3, 3)))
-    with jax.enable_x64(True), pytest.raises(ValueError, match=r"lacks entry \(0, 0\)"):
-        derivative(x)
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(derivative(x), jax.jacobian(fun)(x))

@@ -263,17 +263,24 @@ def test_partial_and_parameters_named_like_options() -> None:
     check(functools.partial(f, mode="a", argnums=2), (X,))
 
 
-def test_unsampled_keywords_reach_the_function_of_a_given_coloring() -> None:
-    def f(x: jax.Array, scale: float = 1.0, **more: float) -> jax.Array:
-        return scale * x**2 + more.get("shift", 0.0)
+def test_keywords_without_a_sample_reach_the_function() -> None:
+    def f(x: jax.Array, scale: Any = 1.0, roll: int = 0, **more: Any) -> jax.Array:
+        return scale * x * jnp.roll(x, roll) + more.get("shift", 0.0)
 
     coloring = asdex.jacobian_coloring(f, X)
-    derivative = asdex.value_and_jacobian_from_coloring(f, coloring, "dense")
-    value, matrix = derivative(X, scale=2.0, shift=1.0)
-    np.testing.assert_array_equal(value, 2 * X**2 + 1)
-    np.testing.assert_array_equal(matrix, jnp.diag(4 * X))
-    with pytest.raises(TypeError, match="Expected 1 positional argument"):
-        asdex.jacobian(f, X)(X, scale=2.0)
+    for derivative in (
+        asdex.value_and_jacobian_from_coloring(f, coloring, "dense"),
+        asdex.value_and_jacobian(f, X, output_format="dense"),
+    ):
+        for scale in (2.0, np.full(4, 3.0), jnp.full(4, 5.0)):
+            for call in (derivative, jax.jit(derivative)):
+                value, matrix = call(X, scale=scale, shift=1.0)
+                np.testing.assert_array_equal(value, scale * X**2 + 1)
+                np.testing.assert_array_equal(matrix, jnp.diag(2 * scale * X))
+        with pytest.raises(ValueError, match=r"lacks entry \(0, 3\)"):
+            derivative(X, roll=1)
+        with pytest.raises(TypeError, match="Expected 1 positional argument"):
+            derivative(X, 2.0)
 
 
 def test_empty_and_zero_size_leaves() -> None:

@@ -7,9 +7,11 @@ from call to call, or *static* (bool, int, str, enums, callables and all else), 
 not, because the sparsity pattern can depend on them.
 """
 
+import dataclasses
 import inspect
 import operator
 from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -34,10 +36,10 @@ class Bound(NamedTuple):
     arguments: tuple[Any, ...]
     slots: tuple[Slot, ...]
     call: Callable[[Sequence[Any]], Any]
-    surplus: tuple[Any, ...] = ()  # Arguments without a sample, which `call` passes on.
 
 
-class Inputs(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Inputs:
     """Structure of the arguments of a function, and which of them are differentiated."""
 
     avals: tuple[PyTree, ...]
@@ -54,7 +56,17 @@ class Inputs(NamedTuple):
         argnums = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
         return tuple(self.avals[argnum] for argnum in argnums)
 
-    @property
+    @cached_property
+    def leaves(self) -> list[Any]:
+        """The leaves of all arguments."""
+        return jax.tree.leaves(self.avals)
+
+    @cached_property
+    def treedef(self) -> Any:
+        """The structure of all arguments."""
+        return jax.tree.structure(self.avals)
+
+    @cached_property
     def selected(self) -> list[int]:
         """Positions of the differentiated arrays among the leaves, in order of columns."""
         argnums = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
@@ -75,8 +87,7 @@ class Inputs(NamedTuple):
     @property
     def has_integers(self) -> bool:
         """Whether some differentiated array does not hold floating point numbers."""
-        leaves = jax.tree.leaves(self.avals)
-        return not all(is_inexact(leaves[k].dtype) for k in self.selected)
+        return not all(is_inexact(self.leaves[k].dtype) for k in self.selected)
 
     def unflatten(self, blocks: Sequence[Any]) -> PyTree:
         """Nest one block for each differentiated array as JAX nests a derivative.
@@ -148,23 +159,18 @@ def bind_call(
     inputs: Inputs,
     args: Sequence[Any],
     kwargs: dict[str, Any],
-    *,
-    forward_keywords: bool,
 ) -> Bound:
-    """The arguments of a call of `f`, held against the samples.
+    """The arguments of a call of `f`, checked against the samples.
 
-    Keyword arguments beyond the samples are passed to `f` as they are if
-    `forward_keywords`, and refused otherwise.
+    Keyword arguments without a sample are passed to `f` as they are.
 
     **Raises:** `TypeError` if the number of arguments, a static value or the kind of a
     dtype differs from the samples; `ValueError` if a shape or the pytree structure does.
     """
     count = len(inputs.avals)
     bound = _bind(f, args, kwargs, count=count)
-    surplus = bound.slots[count:]
-    if len(bound.arguments) != count and not (
-        surplus and forward_keywords and len(args) <= count
-    ):
+    surplus = bound.arguments[count:]
+    if len(bound.arguments) < count or (surplus and len(args) > count):
         names = ", ".join(slot.name for slot in bound.slots)
         raise TypeError(
             f"Expected {count} positional argument(s), as in the samples. Got "
@@ -172,12 +178,11 @@ def bind_call(
             "call will pass."
         )
     if surplus:
-        call, extra = bound.call, bound.arguments[count:]
+        call = bound.call
         bound = Bound(
             bound.arguments[:count],
             bound.slots[:count],
-            lambda arguments: call((*arguments, *extra)),
-            extra,
+            lambda arguments: call((*arguments, *surplus)),
         )
     _check_leaves(bound, inputs)
     return bound
@@ -190,7 +195,7 @@ def check_differentiable(
 
     `dtypes` are those that a call passes for the selected arrays.
     """
-    leaves = jax.tree.leaves(inputs.avals)
+    leaves = inputs.leaves
     for k, dtype in zip(inputs.selected, dtypes, strict=True):
         if is_inexact(dtype):
             _check_holomorphic(dtype, holomorphic)
@@ -255,47 +260,50 @@ def _as_aval(leaf: Any) -> Any:
 
 
 def _check_leaves(bound: Bound, inputs: Inputs) -> None:
-    treedef = jax.tree.structure(inputs.avals)
-    located, found = jax.tree_util.tree_flatten_with_path(bound.arguments)
-    if found != treedef:
+    leaves, found = jax.tree.flatten(bound.arguments)
+    if found != inputs.treedef:
         raise ValueError(
             "The pytree structure of the arguments differs from the samples.\n"
-            f"Expected {treedef}\nGot      {found}"
+            f"Expected {inputs.treedef}\nGot      {found}"
         )
-    selected = set(inputs.selected)
-    avals = jax.tree.leaves(inputs.avals)
-    for k, ((path, leaf), aval) in enumerate(zip(located, avals, strict=True)):
-        where = bound.slots[path[0].idx].name + jax.tree_util.keystr(path[1:])
+    selected = inputs.selected
+    for k, (leaf, aval) in enumerate(zip(leaves, inputs.leaves, strict=True)):
         if is_aval(aval):
-            _check_array(where, leaf, aval, is_selected=k in selected)
+            _check_array(partial(_name, bound, k), leaf, aval, is_selected=k in selected)
         else:
-            _check_static(where, leaf, aval)
+            _check_static(partial(_name, bound, k), leaf, aval)
 
 
-def _check_static(where: str, leaf: Any, expected: Any) -> None:
+def _name(bound: Bound, k: int) -> str:
+    """How leaf `k` of the arguments is reached."""
+    path, _ = jax.tree_util.tree_leaves_with_path(bound.arguments)[k]
+    return bound.slots[path[0].idx].name + jax.tree_util.keystr(path[1:])
+
+
+def _check_static(name: Callable[[], str], leaf: Any, expected: Any) -> None:
     if leaf is expected:
         return
     if is_array(leaf) or type(leaf) is not type(expected) or leaf != expected:
         raise TypeError(
-            f"Argument {where} was {expected!r} in the samples and is static, because the "
+            f"Argument {name()} was {expected!r} in the samples and is static, because the "
             f"sparsity pattern may depend on it. Got {leaf!r}. Make a new coloring for "
             "this value, or pass an array in the samples if it is data."
         )
 
 
 def _check_array(
-    where: str, leaf: Any, aval: jax.ShapeDtypeStruct, *, is_selected: bool
+    name: Callable[[], str], leaf: Any, aval: jax.ShapeDtypeStruct, *, is_selected: bool
 ) -> None:
     try:
         actual = jax.typeof(leaf)
     except TypeError:
         raise TypeError(
-            f"Argument {where} must be an array of shape {aval.shape} and dtype "
+            f"Argument {name()} must be an array of shape {aval.shape} and dtype "
             f"{aval.dtype}, as in the samples. Got {leaf!r}."
         ) from None
     if actual.shape != aval.shape:
         raise ValueError(
-            f"Argument {where}: shape {actual.shape} does not match expected "
+            f"Argument {name()}: shape {actual.shape} does not match expected "
             f"{aval.shape}. A coloring holds for the shapes of its samples only; make a "
             "new one for these."
         )
@@ -309,7 +317,7 @@ def _check_array(
     narrowed = is_inexact(actual.dtype) and jnp.issubdtype(aval.dtype, jnp.complexfloating)
     if not (same_kind or narrowed or actual.dtype == aval.dtype):
         raise TypeError(
-            f"Argument {where}: dtype {actual.dtype} does not match expected "
+            f"Argument {name()}: dtype {actual.dtype} does not match expected "
             f"{aval.dtype}. A call may change the precision of the samples, not the kind "
             "of number."
         )
@@ -337,9 +345,10 @@ def _bind(
     `count` arguments, and after `*args`, so that the number of arguments tells which
     parameters they belong to.
     """
-    parameters = _signature(f).parameters.values()
+    signature = _signature(f)
+    parameters = signature.parameters.values()
     try:
-        given = _signature(f).bind(*args, **kwargs).arguments
+        given = signature.bind(*args, **kwargs).arguments
     except TypeError as error:
         expected = f"Expected {count} positional argument(s): " if count else ""
         raise TypeError(

@@ -18,49 +18,46 @@ from jaxtyping import Array, Inexact
 from .._base.types import PyTree
 from .arguments import Bound, Inputs, is_aval, is_inexact
 
-FlatFunction = Callable[..., tuple[Inexact[Array, "..."], "Extras"]]
-"""Maps the flat vector, and the arrays that it does not hold, to the flat output."""
 
-
-@jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True, eq=False)
 class Structure:
-    """What is static about the output of a function, known once it has been traced.
-
-    Compared by identity, because `aux` may hold anything.
-    """
+    """What is static about the output of a function."""
 
     treedef: Any
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[Any, ...]
-    aux: Any  # The auxiliary output with `None` where it holds a JAX array.
+    aux_treedef: Any  # Of the JAX arrays in the auxiliary output.
+    aux: PyTree  # The auxiliary output with `None` in their places.
 
 
-class Extras(NamedTuple):
-    """What rides along with the flat output: the output as it was, and `aux`."""
+class FlatOutput(NamedTuple):
+    """The output of a function as one array, and as it was."""
 
+    y: Inexact[Array, "..."]
     leaves: list[Array]
-    aux: PyTree  # The auxiliary output with `None` where it holds no JAX array.
+    aux: list[Array]
     structure: Structure
-
-    def value_and_aux(self) -> tuple[PyTree, PyTree]:
-        """The output and the auxiliary output as the function returned them."""
-        value = jax.tree.unflatten(self.structure.treedef, self.leaves)
-        return value, eqx.combine(self.aux, self.structure.aux)
 
 
 class FlatCall(NamedTuple):
     """A call of the user's function as `fun(x, others)` with a flat vector `x`.
 
-    `others` are the arrays that `x` does not hold: leaves of arguments that are not
-    selected, and selected leaves of integers, whose place in `x` is filled with zeros
-    that nothing depends on. For samples, `x` and `others` are `jax.ShapeDtypeStruct`s.
+    `pack` makes `x` from `values`, the selected leaves. `others` are the arrays that `x`
+    does not hold: leaves of arguments that are not selected, and selected leaves of
+    integers, whose place in `x` is filled with zeros that nothing depends on. For samples,
+    all of them are `jax.ShapeDtypeStruct`s.
     """
 
-    fun: FlatFunction
-    x: Any
+    fun: Callable[[Inexact[Array, " n"], list[Any]], FlatOutput]
+    values: list[Any]
     others: list[Any]
     dtypes: tuple[Any, ...]  # Of the selected leaves.
+
+    @property
+    def x(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of the flat vector."""
+        size = sum(math.prod(jnp.shape(leaf)) for leaf in self.values)
+        return jax.ShapeDtypeStruct((size,), common_dtype(self.dtypes))
 
 
 def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> FlatCall:
@@ -79,63 +76,50 @@ def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> Fla
     """
     leaves, treedef = jax.tree.flatten(bound.arguments)
     selected = inputs.selected
-    dtypes = tuple(jnp.result_type(leaves[k]) for k in selected)
+    dtypes = tuple(_dtype(leaves[k]) for k in selected)
     in_x = [k for k, dtype in zip(selected, dtypes, strict=True) if is_inexact(dtype)]
-    avals = jax.tree.leaves(inputs.avals)
-    arrays = [k for k, aval in enumerate(avals) if is_aval(aval)]
+    arrays = [k for k, aval in enumerate(inputs.leaves) if is_aval(aval)]
     in_others = sorted(set(arrays) - set(in_x))
-    pack, unpack = _packing([leaves[k] for k in selected])
+    shapes = [jnp.shape(leaves[k]) for k in selected]
 
-    def fun(
-        x: Inexact[Array, " n"], others: list[Any]
-    ) -> tuple[Inexact[Array, "..."], Extras]:
+    def fun(x: Inexact[Array, " n"], others: list[Any]) -> FlatOutput:
         merged = list(leaves)
         replaced = [*selected, *in_others]
-        for k, leaf in zip(replaced, [*unpack(x), *others], strict=True):
+        for k, leaf in zip(replaced, [*_unpack(x, shapes, dtypes), *others], strict=True):
             merged[k] = leaf
         result = bound.call(jax.tree.unflatten(treedef, merged))
         return _flatten_output(result, has_aux=has_aux, scalar=scalar)
 
     values = [leaves[k] for k in selected]
-    sampled = any(map(is_aval, leaves))
-    x = jax.eval_shape(pack, values) if sampled else pack(values)
-    return FlatCall(fun, x, [leaves[k] for k in in_others], dtypes)
+    return FlatCall(fun, values, [leaves[k] for k in in_others], dtypes)
 
 
-def _packing(
-    leaves: Sequence[Any],
-) -> tuple[Callable[[Sequence[Any]], Array], Callable[[Array], list[Array | None]]]:
-    """How to write leaves of these shapes and dtypes as one vector, and back.
-
-    Leaves of integers are written as zeros and read back as `None`.
-    """
-    shapes = [jnp.shape(leaf) for leaf in leaves]
-    dtypes = [jnp.result_type(leaf) for leaf in leaves]
+def pack(leaves: Sequence[Any]) -> Array:
+    """Write the selected leaves of arguments as one vector, integers as zeros."""
+    dtypes = list(map(_dtype, leaves))
     common = common_dtype(dtypes)
-
-    def pack(leaves: Sequence[Any]) -> Array:
-        return _concatenate(
-            [
-                jnp.asarray(leaf).astype(common) if is_inexact(dtype) else jnp.zeros(shape)
-                for leaf, dtype, shape in zip(leaves, dtypes, shapes, strict=True)
-            ],
-            common,
-        )
-
-    def unpack(x: Array) -> list[Array | None]:
-        sizes = tuple(map(math.prod, shapes))
-        pieces = [x] if len(sizes) == 1 else jax.lax.split(x, sizes)
-        return [
-            cast(piece, dtype).reshape(shape) if is_inexact(dtype) else None
-            for piece, dtype, shape in zip(pieces, dtypes, shapes, strict=True)
-        ]
-
-    return pack, unpack
+    return _concatenate(
+        [
+            jnp.asarray(leaf) if is_inexact(dtype) else jnp.zeros(jnp.shape(leaf), common)
+            for leaf, dtype in zip(leaves, dtypes, strict=True)
+        ],
+        common,
+    )
 
 
-def _flatten_output(
-    result: PyTree, *, has_aux: bool, scalar: bool
-) -> tuple[Inexact[Array, "..."], Extras]:
+def _unpack(
+    x: Array, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any]
+) -> list[Array | None]:
+    """The leaves of which `x` was packed, `None` for integers."""
+    sizes = tuple(map(math.prod, shapes))
+    pieces = [x] if len(sizes) == 1 else jax.lax.split(x, sizes)
+    return [
+        cast(_reshape(piece, shape), dtype) if is_inexact(dtype) else None
+        for piece, dtype, shape in zip(pieces, dtypes, shapes, strict=True)
+    ]
+
+
+def _flatten_output(result: PyTree, *, has_aux: bool, scalar: bool) -> FlatOutput:
     if has_aux and not (isinstance(result, tuple) and len(result) == 2):
         raise TypeError(
             "With has_aux=True the function must return a pair (output, aux). Got "
@@ -143,17 +127,15 @@ def _flatten_output(
         )
     value, aux = result if has_aux else (result, None)
     leaves, treedef = jax.tree.flatten(value)
-    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    leaves = [x if isinstance(x, jax.Array) else jnp.asarray(x) for x in leaves]
     if scalar:
         leaves = [_as_scalar(treedef, leaves)]
-    structure = Structure(
-        treedef,
-        tuple(leaf.shape for leaf in leaves),
-        tuple(leaf.dtype for leaf in leaves),
-        eqx.filter(aux, eqx.is_array, inverse=True),
-    )
-    y = leaves[0] if scalar else _concatenate(leaves, common_dtype(structure.dtypes))
-    return y, Extras(leaves, eqx.filter(aux, eqx.is_array), structure)
+    arrays, static = eqx.partition(aux, eqx.is_array) if has_aux else (None, None)
+    aux_leaves, aux_treedef = jax.tree.flatten(arrays)
+    shapes, dtypes = tuple(x.shape for x in leaves), tuple(x.dtype for x in leaves)
+    y = leaves[0] if scalar else _concatenate(leaves, common_dtype(dtypes))
+    structure = Structure(treedef, shapes, dtypes, aux_treedef, static)
+    return FlatOutput(y, leaves, aux_leaves, structure)
 
 
 def _as_scalar(treedef: Any, leaves: Sequence[Array]) -> Array:
@@ -178,12 +160,14 @@ def _as_scalar(treedef: Any, leaves: Sequence[Array]) -> Array:
 
 def common_dtype(dtypes: Sequence[Any]) -> Any:
     """The dtype of a vector that holds arrays of these dtypes without loss."""
+    if len(dtypes) == 1 and is_inexact(dtypes[0]):
+        return dtypes[0]
     with jax.numpy_dtype_promotion("standard"):
         return jnp.result_type(*[*filter(is_inexact, dtypes)] or [float])
 
 
 def _concatenate(leaves: Sequence[Array], dtype: Any) -> Array:
-    pieces = [leaf.astype(dtype).reshape(-1) for leaf in leaves]
+    pieces = [_reshape(cast(leaf, dtype), (leaf.size,)) for leaf in leaves]
     if len(pieces) == 1:
         return pieces[0]
     return jnp.concatenate(pieces) if pieces else jnp.zeros(0, dtype)
@@ -191,6 +175,16 @@ def _concatenate(leaves: Sequence[Array], dtype: Any) -> Array:
 
 def cast(x: Array, dtype: Any) -> Array:
     """`x` as `dtype`, without its imaginary part if `dtype` has none."""
+    if x.dtype == dtype and not x.weak_type:
+        return x
     if jnp.iscomplexobj(x) and not jnp.issubdtype(dtype, jnp.complexfloating):
         x = x.real
     return x.astype(dtype)
+
+
+def _reshape(x: Array, shape: tuple[int, ...]) -> Array:
+    return x if x.shape == shape else x.reshape(shape)
+
+
+def _dtype(leaf: Any) -> Any:
+    return leaf.dtype if isinstance(leaf, jax.Array) else jnp.result_type(leaf)

@@ -1,9 +1,9 @@
-"""The one engine behind every verb: from a function and its coloring to its derivative."""
+"""The one engine behind every verb: from a program and a coloring to a derivative."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,14 +20,12 @@ from .._base.types import (
     OutputFormat,
     check_choice,
 )
-from .._call.arguments import Bound, Inputs, bind_call, check_differentiable
-from .._call.flat import Extras, FlatFunction, Structure, cast, flatten
+from .._call.arguments import Inputs
+from .._call.flat import cast, pack
+from .._call.trace import Program
 from .._operator import Space, SparseJacobian
 from .._operator.formats import Assembler, assembler, block_layout, check_shapes_for
 from .._structure.coloring import ColoredPattern
-from .._verbs.sparsity import check_still_holds
-from .closure import Watch
-from .compiled import CompiledCalls
 from .compress import (
     as_compressed,
     compress,
@@ -47,13 +45,13 @@ from .read import (
 )
 from .substitute import substitute
 
-Shapes = Sequence[tuple[int, ...]]
+Shapes = tuple[tuple[int, ...], ...]
 
 
 class Options(NamedTuple):
     """What a caller may choose about an evaluation; `jacobian` explains the choices."""
 
-    output_format: OutputFormat | None = None  # `None` stops at the compressed matrix.
+    output_format: OutputFormat | None = "bcoo"  # `None` stops at the compressed matrix.
     with_value: bool = False
     has_aux: bool = False
     holomorphic: bool = False
@@ -61,44 +59,65 @@ class Options(NamedTuple):
     chunk_size: ChunkSize = None
     checkpoint: bool = False
     checked: bool = False
-    forward_keywords: bool = True  # See `bind_call`.
 
 
-def evaluator(
-    f: Callable[..., Any], coloring: ColoredPattern, order: int, options: Options
-) -> Callable[..., Any]:
-    """A function of the arguments of `f` that returns its derivative.
+class Evaluation(NamedTuple):
+    """How a derivative is computed from a program of the function: by which products, how
+    their results are read, and in which format the matrix is returned.
 
-    `order` is 1 for the Jacobian and 2 for the Hessian. What the coloring and the options
-    alone determine is worked out here, not at every call.
-
-    **Raises:** `TypeError` or `ValueError` for options that are wrong whatever the call.
+    What the coloring and the options alone determine is computed by `plan`, once.
     """
-    _check_options(f, coloring, order, options)
-    pattern, mode = coloring.sparsity, coloring.mode
-    inputs = Inputs.of(pattern)
-    chunk_size = resolve_chunk_size(options.chunk_size, coloring)
-    usual_shapes = pattern.output_shapes if order == 1 else pattern.leaf_shapes
-    usual_form = _form(coloring, usual_shapes, options.output_format, chunk_size)
 
-    def form_for(structure: Structure) -> Form | None:
-        if order == 2 or structure.shapes == pattern.output_shapes:
-            return usual_form
+    coloring: ColoredPattern
+    order: int
+    options: Options
+    inputs: Inputs
+    chunk_size: int | None
+    form_for: Callable[[Shapes], "Form | None"]
+
+    @classmethod
+    def plan(cls, coloring: ColoredPattern, order: int, options: Options) -> "Evaluation":
+        """The evaluation of a Jacobian (`order` 1) or Hessian (`order` 2).
+
+        **Raises:** `TypeError` or `ValueError` for options that no call can have.
+        """
+        _check_options(coloring, order, options)
+        pattern = coloring.sparsity
+        chunk_size = resolve_chunk_size(options.chunk_size, coloring)
         # A pattern made by hand need not know the shapes of the output.
-        return _form(coloring, structure.shapes, options.output_format, chunk_size)
-
-    def compute(
-        fun: FlatFunction, x: Inexact[Array, " n"], others: list[Any]
-    ) -> tuple[Num[Array, "..."], Extras]:
-        """The compressed matrix, or the values of its entries, with what rides along."""
-        fun = jax.checkpoint(fun) if options.checkpoint else fun
-        linearization, extras = linearize(
-            lambda x: fun(x, others), x, mode, holomorphic=options.holomorphic
+        form_for = functools.lru_cache(maxsize=2)(
+            functools.partial(_form, coloring, options.output_format, chunk_size)
         )
-        rows, form = rows_of(linearization, coloring), form_for(extras.structure)
+        form_for(pattern.output_shapes if order == 1 else tuple(pattern.leaf_shapes))
+        inputs = Inputs.of(pattern)
+        return cls(coloring, order, options, inputs, chunk_size, form_for)
+
+    def with_value(self) -> "Evaluation":
+        """The same that computes the value of the function, too."""
+        return self._replace(options=self.options._replace(with_value=True))
+
+    def on_device(
+        self,
+        program: Program,
+        consts: Sequence[Any],
+        values: Sequence[Any],
+        others: Sequence[Any],
+    ) -> tuple[Any, list[Array], list[Array]]:
+        """All that JAX can compile: the compressed matrix, the values of an operator, or
+        the blocks of the result; the leaves of the output and the arrays of the auxiliary
+        output, if they are asked for."""
+        options, coloring, mode = self.options, self.coloring, self.coloring.mode
+
+        def fun(x: Inexact[Array, " n"]) -> tuple[Inexact[Array, "..."], list[Array]]:
+            return program.run(consts, x, others)
+
+        fun = jax.checkpoint(fun) if options.checkpoint else fun
+        x = pack(values)
+        linearization, arrays = linearize(fun, x, mode, holomorphic=options.holomorphic)
+        rows, form = rows_of(linearization, coloring), self.form_for(self._rows(program))
         count = coloring.num_colors
         if form is None:
-            result = compress(rows, count, chunk_size)
+            result = compress(rows, count, self.chunk_size)
         elif isinstance(form.reading, Reading):
             result = read(compress(rows, count, None), form.reading)
         else:
@@ -108,54 +127,65 @@ def evaluator(
             result = substitute(result, coloring.substitution)
             result = result if form.order is None else result[form.order]
         if options.checked:
-            values = decompress_data(result, coloring) if form is None else result
-            entries = None if form is None else form.order
-            result = with_check(result, values, entries, linearization, coloring)
-        return result, extras
-
-    in_treedef = jax.tree.structure(inputs.example)
-    watch = Watch(f) if pattern.knows_dtypes else None
-    run = CompiledCalls(f) if options.output_format in HOST_FORMATS else _run
-
-    def evaluate(*args: Any, **kwargs: Any) -> Any:
-        bound = bind_call(
-            f, inputs, args, kwargs, forward_keywords=options.forward_keywords
+            entries = decompress_data(result, coloring) if form is None else result
+            entry_order = None if form is None else form.order
+            result = with_check(result, entries, entry_order, linearization, coloring)
+        leaves, aux = program.split(arrays)
+        return (
+            self._arrange(result, program),
+            leaves if options.with_value else [],
+            aux if options.has_aux else [],
         )
-        call = flatten(bound, inputs, has_aux=options.has_aux, scalar=order == 2)
-        check_differentiable(
-            inputs,
-            call.dtypes,
-            mode,
-            holomorphic=options.holomorphic,
-            allow_int=options.allow_int,
-        )
-        changed = watch is not None and watch.sees_change()
-        check_still_holds(pattern, bound, call, order, changed=changed)
-        result, extras = run(bound, partial(compute, call.fun), call.x, call.others)
-        if watch is not None:
-            watch.look()
-        form, structure = form_for(extras.structure), extras.structure
+
+    def assemble(
+        self, program: Program, result: Any, leaves: list[Array], aux: list[Array]
+    ) -> Any:
+        """What the caller gets, from the results of `on_device`."""
+        options, form = self.options, self.form_for(self._rows(program))
+        if options.output_format == OPERATOR:
+            result = self._operator(program, result)
+        elif form is not None:
+            if options.output_format in HOST_FORMATS:
+                result = form.assemble(result)
+            result = self._nest(program, result)
+        if options.with_value:
+            value = program.value(leaves)
+            return ((value, program.aux(aux)) if options.has_aux else value), result
+        return (result, program.aux(aux)) if options.has_aux else result
+
+    def _rows(self, program: Program) -> Shapes:
+        """Shapes of the arrays that the rows of the matrix belong to."""
+        if self.order == 1:
+            return program.structure.shapes
+        return tuple(self.coloring.sparsity.leaf_shapes)
+
+    def _arrange(self, result: Any, program: Program) -> Any:
+        """The part of the assembly that can be compiled."""
+        form = self.form_for(self._rows(program))
         if form is None:
-            result = as_compressed(result, coloring)
-        elif options.output_format == OPERATOR:
-            domain = Space(in_treedef, tuple(pattern.leaf_shapes), call.dtypes)
-            codomain = Space(structure.treedef, structure.shapes, structure.dtypes)
-            spaces = (domain, codomain if order == 1 else domain)
-            result = SparseJacobian(result, pattern, *spaces, coloring.symmetric)
-        else:
-            row_dtypes = structure.dtypes if order == 1 else call.dtypes
-            dtypes = call.dtypes if mode == "rev" else row_dtypes
-            rows = form.assemble(result, by_column=mode == "rev", dtypes=dtypes)
-            nest_rows = structure.treedef.unflatten if order == 1 else inputs.unflatten
-            result = nest_rows([inputs.unflatten(row) for row in rows])
-        return _combine(result, extras, options)
+            return as_compressed(result, self.coloring)
+        if self.options.output_format == OPERATOR:
+            return result
+        by_column = self.coloring.mode == "rev"
+        is_jacobian = self.order == 1
+        row_dtypes = program.structure.dtypes if is_jacobian else program.dtypes
+        dtypes = program.dtypes if by_column else row_dtypes
+        blocks = form.split(result, by_column=by_column, dtypes=dtypes)
+        is_of_jax = self.options.output_format not in HOST_FORMATS
+        return form.assemble(blocks) if is_of_jax else blocks
 
-    return evaluate
+    def _operator(self, program: Program, data: Num[Array, " nnz"]) -> SparseJacobian:
+        pattern, structure = self.coloring.sparsity, program.structure
+        treedef = jax.tree.structure(self.inputs.example)
+        domain = Space(treedef, tuple(pattern.leaf_shapes), program.dtypes)
+        codomain = Space(structure.treedef, structure.shapes, structure.dtypes)
+        spaces = (domain, codomain if self.order == 1 else domain)
+        return SparseJacobian(data, pattern, *spaces, self.coloring.symmetric)
 
-
-def _run(_: Bound, fun: Callable[..., Any], *args: Any) -> Any:
-    """Call a function as it is, for the caller to compile."""
-    return fun(*args)
+    def _nest(self, program: Program, blocks: list[list[Any]]) -> Any:
+        unflatten = self.inputs.unflatten
+        outer = program.structure.treedef.unflatten if self.order == 1 else unflatten
+        return outer([unflatten(row) for row in blocks])
 
 
 class Form(NamedTuple):
@@ -166,29 +196,36 @@ class Form(NamedTuple):
     bounds: tuple[int, ...]
     assemblers: tuple[tuple[Assembler, ...], ...]  # One row for each leaf of the output.
 
-    def assemble(
+    def split(
         self,
         values: Num[Array, " nnz"],
         *,
         by_column: bool,
         dtypes: Sequence[Any],
-    ) -> list[list[Any]]:
-        """The blocks, each of the dtype of its leaf of the output, or of the input."""
+    ) -> list[list[Num[Array, " _"]]]:
+        """The values of each block, of the dtype of its leaf of the output, or input."""
         windows = itertools.pairwise(self.bounds)
         return [
             [
-                assemble(cast(values[slice(*next(windows))], dtypes[j if by_column else i]))
-                for j, assemble in enumerate(row)
+                cast(values[slice(*next(windows))], dtypes[j if by_column else i])
+                for j in range(len(row))
             ]
             for i, row in enumerate(self.assemblers)
+        ]
+
+    def assemble(self, values: list[list[Num[Array, " _"]]]) -> list[list[Any]]:
+        """The blocks, from the values of each."""
+        return [
+            [assembler(block) for assembler, block in zip(*row, strict=True)]
+            for row in zip(self.assemblers, values, strict=True)
         ]
 
 
 def _form(
     coloring: ColoredPattern,
-    row_shapes: Shapes,
     output_format: OutputFormat | None,
     chunk_size: int | None,
+    row_shapes: Shapes,
 ) -> Form | None:
     """The form for output leaves of these shapes; none for the compressed matrix."""
     pattern = coloring.sparsity
@@ -225,19 +262,7 @@ def _plan(
     return plan_chunked_reading(coloring, chunk_size, order)
 
 
-def _combine(result: Any, extras: Extras, options: Options) -> Any:
-    """Put the value and the auxiliary output where `jax.value_and_grad` puts them."""
-    value, aux = extras.value_and_aux()
-    if options.with_value:
-        return ((value, aux) if options.has_aux else value), result
-    return (result, aux) if options.has_aux else result
-
-
-def _check_options(
-    f: Callable[..., Any], coloring: ColoredPattern, order: int, options: Options
-) -> None:
-    if not callable(f):
-        raise TypeError(f"f must be callable. Got {f!r}.")
+def _check_options(coloring: ColoredPattern, order: int, options: Options) -> None:
     if not isinstance(coloring, ColoredPattern):
         raise TypeError(
             f"coloring must be a ColoredPattern. Got {type(coloring).__name__}. Make one "

@@ -12,7 +12,8 @@ from jaxtyping import Array, Inexact, Integer
 from .._base.errors import VerificationError
 from .._base.types import HESSIAN_MODES, check_choice, check_jacobian_mode
 from .._call.arguments import Inputs, bind_call
-from .._call.flat import FlatCall, flatten
+from .._call.flat import FlatCall, flatten, pack
+from .._call.trace import trace
 from .._detect import suspicion
 from .._evaluate.compress import Linearization, compress, linearize, rows_of
 from .._evaluate.decompress import decompress_data
@@ -122,18 +123,20 @@ Comparison = Callable[[Inexact[Array, " seeds"]], Product]
 def _flat_call(f: Callable[..., Any], x: Any, coloring: ColoredPattern) -> FlatCall:
     inputs = Inputs.of(coloring.sparsity)
     args = x if len(inputs.avals) > 1 else (x,)
-    bound = bind_call(f, inputs, args, {}, forward_keywords=False)
+    bound = bind_call(f, inputs, args, {})
     is_hessian = coloring.mode in HESSIAN_MODES
     return flatten(bound, inputs, has_aux=False, scalar=is_hessian)
 
 
 def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, Any]:
     """A compiled function that compares the product with one vector, and its dtype."""
-    holomorphic = jnp.iscomplexobj(call.x)
+    holomorphic, values = jnp.iscomplexobj(call.x), pack(call.values)
+
+    traced = trace(call)
 
     def linearize_at(x: Inexact[Array, " n"], others: list[Any]) -> Linearization:
         def fun(x: Inexact[Array, " n"]) -> Any:
-            return call.fun(x, others)
+            return traced(x, others)
 
         return linearize(fun, x, coloring.mode, holomorphic=holomorphic)[0]
 
@@ -154,7 +157,7 @@ def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, A
         call.x,
         call.others,
     )
-    return partial(compare, call.x, call.others), dtypes[0]
+    return partial(compare, values, call.others), dtypes[0]
 
 
 def _wrong_entries(
@@ -231,12 +234,12 @@ def _suspicion(
     if not lacking:
         return ""
     row, col = sides.entry(*lacking[0])
-    fun = call.fun
+    fun = trace(call)
     if coloring.mode in HESSIAN_MODES:
         fun = jax.grad(fun, has_aux=True, holomorphic=jnp.iscomplexobj(call.x))
     try:
         found = suspicion(
-            fun, call.x, call.others, row=row, col=col, local=pattern.is_local
+            fun, pack(call.values), call.others, row=row, col=col, local=pattern.is_local
         )
     except Exception:
         # The program is run equation by equation, through rules that may be wrong: what

@@ -14,6 +14,7 @@ from .._base.types import (
     check_choice,
     check_jacobian_mode,
 )
+from .._call.trace import Trace
 from .._color import (
     Algorithm,
     Decompression,
@@ -131,7 +132,7 @@ def jacobian_coloring(
     **Raises:** what those two raise; `ValueError` if JAX cannot differentiate `f` in
     `mode`.
     """
-    return color_jacobian_of(
+    coloring, _ = color_jacobian_of(
         f,
         args,
         kwargs,
@@ -142,6 +143,7 @@ def jacobian_coloring(
         postprocess=postprocess,
         algorithm=algorithm,
     )
+    return coloring
 
 
 def hessian_coloring(
@@ -162,19 +164,19 @@ def hessian_coloring(
     for the other arguments and the errors. Without a `mode`, `"fwd_over_rev"` is taken
     if JAX can use it on `f`.
     """
-    if mode is not None:
-        check_choice("mode", mode, HESSIAN_MODES)
-    detected = detect_sparsity(f, args, kwargs, order=2, argnums=argnums, has_aux=has_aux)
-    if mode is not None:
-        detected.require(mode)
-    return hessian_coloring_from_sparsity(
-        detected.pattern,
-        mode=mode or detected.modes[0],
+    coloring, _ = color_hessian_of(
+        f,
+        args,
+        kwargs,
+        argnums=argnums,
+        has_aux=has_aux,
+        mode=mode,
         symmetric=symmetric,
         postprocess=postprocess,
         algorithm=algorithm,
         decompression=decompression,
     )
+    return coloring
 
 
 def color_jacobian_of(
@@ -189,8 +191,9 @@ def color_jacobian_of(
     postprocess: bool = False,
     algorithm: Algorithm = "auto",
     choices: Sequence[JacobianMode] = JACOBIAN_MODES,
-) -> ColoredPattern:
-    """`jacobian_coloring`, choosing among fewer modes if none is given."""
+) -> tuple[ColoredPattern, Trace]:
+    """`jacobian_coloring` that chooses among `choices` if no mode is given, with the trace
+    that the pattern was detected on."""
     if mode is not None:
         check_jacobian_mode(mode)
     chosen = as_algorithm(algorithm)
@@ -199,4 +202,35 @@ def color_jacobian_of(
         detected.require(mode)
         choices = (mode,)
     modes = [mode for mode in detected.modes if mode in choices]
-    return color_jacobian(detected.pattern, modes, symmetric, postprocess, chosen)
+    coloring = color_jacobian(detected.pattern, modes, symmetric, postprocess, chosen)
+    return coloring, detected.trace
+
+
+def color_hessian_of(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    *,
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    mode: HessianMode | None,
+    symmetric: bool,
+    postprocess: bool = False,
+    algorithm: Algorithm = "auto",
+    decompression: Decompression = "direct",
+) -> tuple[ColoredPattern, Trace]:
+    """`hessian_coloring`, with the trace that the pattern was detected on."""
+    if mode is not None:
+        check_choice("mode", mode, HESSIAN_MODES)
+    detected = detect_sparsity(f, args, kwargs, order=2, argnums=argnums, has_aux=has_aux)
+    if mode is not None:
+        detected.require(mode)
+    coloring = hessian_coloring_from_sparsity(
+        detected.pattern,
+        mode=mode or detected.modes[0],
+        symmetric=symmetric,
+        postprocess=postprocess,
+        algorithm=algorithm,
+        decompression=decompression,
+    )
+    return coloring, detected.trace

@@ -5,9 +5,10 @@ from typing import Any
 
 from .._base.types import ONE_SIDED_MODES, ChunkSize, HessianMode, JacobianMode
 from .._color import Algorithm
-from .._evaluate.evaluate import Options, evaluator
+from .._evaluate.evaluate import Options
 from .._structure.coloring import ColoredPattern
-from .colorings import color_jacobian_of, hessian_coloring
+from .colorings import color_hessian_of, color_jacobian_of
+from .derivative import Derivative, signature_of
 
 
 def compressed_jacobian(
@@ -24,7 +25,7 @@ def compressed_jacobian(
     checkpoint: bool = False,
     checked: bool = False,
     **sample_kwargs: Any,
-) -> Callable[..., Any]:
+) -> Derivative:
     """A function that computes the compressed Jacobian of `f`.
 
     It stops before decompression, at the matrix `B` of shape `(num_colors, dim)`: in mode
@@ -37,7 +38,7 @@ def compressed_jacobian(
     **Returns:** a function that returns `B`, a `jax.Array`, or with `has_aux` a pair
     `(B, aux)`.
     """
-    coloring = color_jacobian_of(
+    coloring, traced = color_jacobian_of(
         f,
         sample_args,
         sample_kwargs,
@@ -50,16 +51,14 @@ def compressed_jacobian(
     )
     options = Options(
         output_format=None,
-        with_value=False,
         has_aux=has_aux,
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
         checkpoint=checkpoint,
         checked=checked,
-        forward_keywords=False,
     )
-    return evaluator(f, coloring, 1, options)
+    return Derivative.of(f, coloring, 1, options, traced)
 
 
 def compressed_jacobian_from_coloring(
@@ -72,11 +71,10 @@ def compressed_jacobian_from_coloring(
     chunk_size: ChunkSize = None,
     checkpoint: bool = False,
     checked: bool = False,
-) -> Callable[..., Any]:
+) -> Derivative:
     """`compressed_jacobian` by a given coloring; see `jacobian_from_coloring`."""
     options = Options(
         output_format=None,
-        with_value=False,
         has_aux=has_aux,
         holomorphic=holomorphic,
         allow_int=allow_int,
@@ -84,24 +82,11 @@ def compressed_jacobian_from_coloring(
         checkpoint=checkpoint,
         checked=checked,
     )
-    return evaluator(f, coloring, 1, options)
+    return Derivative.of(f, coloring, 1, options)
 
 
-def value_and_compressed_jacobian(
-    f: Callable[..., Any],
-    *sample_args: Any,
-    argnums: int | Sequence[int] = 0,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    mode: JacobianMode | None = None,
-    symmetric: bool = False,
-    algorithm: Algorithm = "auto",
-    chunk_size: ChunkSize = None,
-    checkpoint: bool = False,
-    checked: bool = False,
-    **sample_kwargs: Any,
-) -> Callable[..., Any]:
+@signature_of(compressed_jacobian)
+def value_and_compressed_jacobian(*args: Any, **kwargs: Any) -> Derivative:
     """A function that computes the value of `f` and its compressed Jacobian.
 
     See `compressed_jacobian` for the arguments.
@@ -109,54 +94,13 @@ def value_and_compressed_jacobian(
     **Returns:** a function that returns `(value, B)`, or with `has_aux`
     `((value, aux), B)`.
     """
-    coloring = color_jacobian_of(
-        f,
-        sample_args,
-        sample_kwargs,
-        argnums=argnums,
-        has_aux=has_aux,
-        mode=mode,
-        symmetric=symmetric,
-        algorithm=algorithm,
-        choices=ONE_SIDED_MODES,
-    )
-    options = Options(
-        output_format=None,
-        with_value=True,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
-        forward_keywords=False,
-    )
-    return evaluator(f, coloring, 1, options)
+    return compressed_jacobian(*args, **kwargs).with_value()
 
 
-def value_and_compressed_jacobian_from_coloring(
-    f: Callable[..., Any],
-    coloring: ColoredPattern,
-    *,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    chunk_size: ChunkSize = None,
-    checkpoint: bool = False,
-    checked: bool = False,
-) -> Callable[..., Any]:
+@signature_of(compressed_jacobian_from_coloring)
+def value_and_compressed_jacobian_from_coloring(*args: Any, **kwargs: Any) -> Derivative:
     """`value_and_compressed_jacobian` by a given coloring."""
-    options = Options(
-        output_format=None,
-        with_value=True,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
-    )
-    return evaluator(f, coloring, 1, options)
+    return compressed_jacobian_from_coloring(*args, **kwargs).with_value()
 
 
 def compressed_hessian(
@@ -173,7 +117,7 @@ def compressed_hessian(
     checkpoint: bool = False,
     checked: bool = False,
     **sample_kwargs: Any,
-) -> Callable[..., Any]:
+) -> Derivative:
     """A function that computes the compressed Hessian of a scalar function `f`.
 
     Row `c` of the matrix `B` of shape `(num_colors, n)` is the sum of the columns of
@@ -183,70 +127,38 @@ def compressed_hessian(
     **Returns:** a function that returns `B`, a `jax.Array`, or with `has_aux` a pair
     `(B, aux)`.
     """
-    coloring = hessian_coloring(
+    coloring, traced = color_hessian_of(
         f,
-        *sample_args,
+        sample_args,
+        sample_kwargs,
         argnums=argnums,
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
         algorithm=algorithm,
-        **sample_kwargs,
     )
     options = Options(
         output_format=None,
-        with_value=False,
         has_aux=has_aux,
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
         checkpoint=checkpoint,
         checked=checked,
-        forward_keywords=False,
     )
-    return evaluator(f, coloring, 2, options)
+    return Derivative.of(f, coloring, 2, options, traced)
 
 
+@signature_of(compressed_jacobian_from_coloring)
 def compressed_hessian_from_coloring(
-    f: Callable[..., Any],
-    coloring: ColoredPattern,
-    *,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    chunk_size: ChunkSize = None,
-    checkpoint: bool = False,
-    checked: bool = False,
-) -> Callable[..., Any]:
+    f: Callable[..., Any], coloring: ColoredPattern, **options: Any
+) -> Derivative:
     """`compressed_hessian` by a given coloring; see `hessian_from_coloring`."""
-    options = Options(
-        output_format=None,
-        with_value=False,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
-    )
-    return evaluator(f, coloring, 2, options)
+    return Derivative.of(f, coloring, 2, Options(output_format=None, **options))
 
 
-def value_and_compressed_hessian(
-    f: Callable[..., Any],
-    *sample_args: Any,
-    argnums: int | Sequence[int] = 0,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    mode: HessianMode | None = None,
-    symmetric: bool = True,
-    algorithm: Algorithm = "auto",
-    chunk_size: ChunkSize = None,
-    checkpoint: bool = False,
-    checked: bool = False,
-    **sample_kwargs: Any,
-) -> Callable[..., Any]:
+@signature_of(compressed_hessian)
+def value_and_compressed_hessian(*args: Any, **kwargs: Any) -> Derivative:
     """A function that computes the value of `f` and its compressed Hessian.
 
     See `compressed_hessian` for the arguments.
@@ -254,50 +166,10 @@ def value_and_compressed_hessian(
     **Returns:** a function that returns `(value, B)`, or with `has_aux`
     `((value, aux), B)`.
     """
-    coloring = hessian_coloring(
-        f,
-        *sample_args,
-        argnums=argnums,
-        has_aux=has_aux,
-        mode=mode,
-        symmetric=symmetric,
-        algorithm=algorithm,
-        **sample_kwargs,
-    )
-    options = Options(
-        output_format=None,
-        with_value=True,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
-        forward_keywords=False,
-    )
-    return evaluator(f, coloring, 2, options)
+    return compressed_hessian(*args, **kwargs).with_value()
 
 
-def value_and_compressed_hessian_from_coloring(
-    f: Callable[..., Any],
-    coloring: ColoredPattern,
-    *,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    chunk_size: ChunkSize = None,
-    checkpoint: bool = False,
-    checked: bool = False,
-) -> Callable[..., Any]:
+@signature_of(compressed_hessian_from_coloring)
+def value_and_compressed_hessian_from_coloring(*args: Any, **kwargs: Any) -> Derivative:
     """`value_and_compressed_hessian` by a given coloring."""
-    options = Options(
-        output_format=None,
-        with_value=True,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
-    )
-    return evaluator(f, coloring, 2, options)
+    return compressed_hessian_from_coloring(*args, **kwargs).with_value()

@@ -1,7 +1,7 @@
 """The verbs that differentiate: sparse Jacobians and Hessians, with or without the value.
 
-Each is a door of one engine, `evaluator`, and only translates its arguments. `jacobian`
-explains those that all of them share.
+All of them return a `Derivative`. `jacobian` explains the arguments that they share; where
+two have equal arguments, one is derived from the other.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,9 +9,10 @@ from typing import Any
 
 from .._base.types import ChunkSize, HessianMode, JacobianMode, OutputFormat
 from .._color import Algorithm, Decompression
-from .._evaluate.evaluate import Options, evaluator
+from .._evaluate.evaluate import Options
 from .._structure.coloring import ColoredPattern
-from .colorings import hessian_coloring, jacobian_coloring
+from .colorings import color_hessian_of, color_jacobian_of
+from .derivative import Derivative, signature_of
 
 
 def jacobian(
@@ -29,20 +30,20 @@ def jacobian(
     checkpoint: bool = False,
     checked: bool = False,
     **sample_kwargs: Any,
-) -> Callable[..., Any]:
+) -> Derivative:
     """A function that computes the sparse Jacobian of `f`.
 
     Detects the pattern and colors it, from samples, once; each call of the result then
     takes one JVP or VJP of `f` per color. It accepts the arguments of `f`, with values of
     its own, and works under `jax.jit`, `jax.vmap` and `jax.grad`. Wrap it in `jax.jit`
-    where it is called often: like those of `jax.jacobian`, calls outside of `jit` trace
-    `f` anew, and see what `f` sees at that time.
+    where it is called often: a call outside of `jit` is compiled, too, but traces `f` once,
+    to see what `f` reads at that time; see `Derivative`.
 
     **Arguments:**
 
     - `f`, `*sample_args`, `**sample_kwargs`, `argnums`: see `jacobian_sparsity`.
     - `has_aux`: whether `f` returns a pair `(output, aux)`. `aux` may hold anything, and
-        is returned beside the Jacobian.
+        is returned with the Jacobian.
     - `holomorphic`: a promise that `f` is holomorphic, which complex inputs need.
     - `allow_int`: whether selected arguments may hold integers. Their blocks are zero,
         and the mode is `"rev"`.
@@ -57,9 +58,7 @@ def jacobian(
         `numpy.ndarray`, `"scipy_coo"`, `"scipy_csr"` and `"scipy_csc"` for SciPy's sparse
         arrays. Entries of the pattern are stored also where they are zero. `"bcsr"` needs
         flat arrays, SciPy's formats one flat input and one flat output. The last four
-        cannot be made under `jit`, so asdex compiles `f` itself, and calls trace it anew
-        only if something that it reads has changed, or if asdex cannot tell, as for a
-        function that reads a clock.
+        cannot be made under `jit`.
     - `chunk_size`: how many colors to process at a time; all by default. Memory grows with
         the chunk, not with the number of colors. `"auto"` takes as many as fit into 1 GiB.
     - `checkpoint`: whether to keep nothing of `f` between its forward and its reverse pass
@@ -67,37 +66,38 @@ def jacobian(
     - `checked`: whether each call compares the result with JAX's product with one random
         vector, which takes one more pass; an error is raised if they differ.
 
-    **Returns:** a function that returns the Jacobian nested as `jax.jacobian` nests it:
-    a block of shape `(*out_shape, *in_shape)` for each leaf of the output and of the
-    selected arguments. An operator is one matrix instead. With `has_aux`, it returns a
-    pair `(jacobian, aux)`.
+    **Returns:** a `Derivative`: a function that returns the Jacobian nested as
+    `jax.jacobian` nests it, a block of shape `(*out_shape, *in_shape)` for each leaf of
+    the output and of the selected arguments. An operator is one matrix instead. With
+    `has_aux`, it returns a pair `(jacobian, aux)`.
 
     **Raises:** what `jacobian_coloring` raises; `ValueError` for an unknown format or a
     `chunk_size` that is not positive. Calls raise `TypeError` or `ValueError` if their
-    arguments differ from the samples in structure, shape, kind of dtype or static value.
+    arguments differ from the samples in structure, shape, kind of dtype or static value,
+    and `ValueError` if the pattern lacks an entry that can be nonzero in this call, because
+    something that `f` reads has changed. Keyword arguments that have no sample are passed
+    on to `f`.
     """
-    coloring = jacobian_coloring(
+    coloring, traced = color_jacobian_of(
         f,
-        *sample_args,
+        sample_args,
+        sample_kwargs,
         argnums=argnums,
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
         algorithm=algorithm,
-        **sample_kwargs,
     )
     options = Options(
         output_format=output_format,
-        with_value=False,
         has_aux=has_aux,
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
         checkpoint=checkpoint,
         checked=checked,
-        forward_keywords=False,
     )
-    return evaluator(f, coloring, 1, options)
+    return Derivative.of(f, coloring, 1, options, traced)
 
 
 def jacobian_from_coloring(
@@ -111,17 +111,16 @@ def jacobian_from_coloring(
     chunk_size: ChunkSize = None,
     checkpoint: bool = False,
     checked: bool = False,
-) -> Callable[..., Any]:
+) -> Derivative:
     """A function that computes the sparse Jacobian of `f` by a given coloring.
 
     The coloring, from `jacobian_coloring` or made by hand, must hold every entry of the
-    Jacobian of `f` that can be nonzero: it is taken at its word. Keyword arguments of a
-    call that have no sample are passed on to `f`, under the same condition. See
-    `jacobian` for the other arguments, what is returned, and errors.
+    Jacobian of `f` that can be nonzero: it is not checked for the function as it is at the
+    first call, only for what it reads later. See `jacobian` for the other arguments, what
+    is returned, and errors.
     """
     options = Options(
         output_format=output_format,
-        with_value=False,
         has_aux=has_aux,
         holomorphic=holomorphic,
         allow_int=allow_int,
@@ -129,25 +128,11 @@ def jacobian_from_coloring(
         checkpoint=checkpoint,
         checked=checked,
     )
-    return evaluator(f, coloring, 1, options)
+    return Derivative.of(f, coloring, 1, options)
 
 
-def value_and_jacobian(
-    f: Callable[..., Any],
-    *sample_args: Any,
-    argnums: int | Sequence[int] = 0,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    mode: JacobianMode | None = None,
-    symmetric: bool = False,
-    algorithm: Algorithm = "auto",
-    output_format: OutputFormat = "bcoo",
-    chunk_size: ChunkSize = None,
-    checkpoint: bool = False,
-    checked: bool = False,
-    **sample_kwargs: Any,
-) -> Callable[..., Any]:
+@signature_of(jacobian)
+def value_and_jacobian(*args: Any, **kwargs: Any) -> Derivative:
     """A function that computes the value of `f` and its sparse Jacobian.
 
     The value comes out of the pass that the Jacobian needs anyway. See `jacobian` for the
@@ -156,54 +141,13 @@ def value_and_jacobian(
     **Returns:** a function that returns `(value, jacobian)`, or with `has_aux`
     `((value, aux), jacobian)`, ordered like `jax.value_and_grad`.
     """
-    coloring = jacobian_coloring(
-        f,
-        *sample_args,
-        argnums=argnums,
-        has_aux=has_aux,
-        mode=mode,
-        symmetric=symmetric,
-        algorithm=algorithm,
-        **sample_kwargs,
-    )
-    options = Options(
-        output_format=output_format,
-        with_value=True,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
-        forward_keywords=False,
-    )
-    return evaluator(f, coloring, 1, options)
+    return jacobian(*args, **kwargs).with_value()
 
 
-def value_and_jacobian_from_coloring(
-    f: Callable[..., Any],
-    coloring: ColoredPattern,
-    output_format: OutputFormat = "bcoo",
-    *,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    chunk_size: ChunkSize = None,
-    checkpoint: bool = False,
-    checked: bool = False,
-) -> Callable[..., Any]:
+@signature_of(jacobian_from_coloring)
+def value_and_jacobian_from_coloring(*args: Any, **kwargs: Any) -> Derivative:
     """`value_and_jacobian` by a given coloring; see `jacobian_from_coloring`."""
-    options = Options(
-        output_format=output_format,
-        with_value=True,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
-    )
-    return evaluator(f, coloring, 1, options)
+    return jacobian_from_coloring(*args, **kwargs).with_value()
 
 
 def hessian(
@@ -222,7 +166,7 @@ def hessian(
     checkpoint: bool = False,
     checked: bool = False,
     **sample_kwargs: Any,
-) -> Callable[..., Any]:
+) -> Derivative:
     """A function that computes the sparse Hessian of a scalar function `f`.
 
     Detects the pattern and colors it, from samples, once; each call of the result then
@@ -247,78 +191,46 @@ def hessian(
     **Raises:** what `hessian_coloring` and `jacobian` raise; `TypeError` with
     `allow_int`.
     """
-    coloring = hessian_coloring(
+    coloring, traced = color_hessian_of(
         f,
-        *sample_args,
+        sample_args,
+        sample_kwargs,
         argnums=argnums,
         has_aux=has_aux,
         mode=mode,
         symmetric=symmetric,
         algorithm=algorithm,
         decompression=decompression,
-        **sample_kwargs,
     )
     options = Options(
         output_format=output_format,
-        with_value=False,
         has_aux=has_aux,
         holomorphic=holomorphic,
         allow_int=allow_int,
         chunk_size=chunk_size,
         checkpoint=checkpoint,
         checked=checked,
-        forward_keywords=False,
     )
-    return evaluator(f, coloring, 2, options)
+    return Derivative.of(f, coloring, 2, options, traced)
 
 
+@signature_of(jacobian_from_coloring)
 def hessian_from_coloring(
     f: Callable[..., Any],
     coloring: ColoredPattern,
     output_format: OutputFormat = "bcoo",
-    *,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    chunk_size: ChunkSize = None,
-    checkpoint: bool = False,
-    checked: bool = False,
-) -> Callable[..., Any]:
+    **options: Any,
+) -> Derivative:
     """A function that computes the sparse Hessian of `f` by a given coloring.
 
-    The coloring, from `hessian_coloring` or made by hand, is taken at its word, as in
+    The coloring, from `hessian_coloring` or made by hand, is trusted as it is by
     `jacobian_from_coloring`. See `hessian` for the arguments.
     """
-    options = Options(
-        output_format=output_format,
-        with_value=False,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
-    )
-    return evaluator(f, coloring, 2, options)
+    return Derivative.of(f, coloring, 2, Options(output_format, **options))
 
 
-def value_and_hessian(
-    f: Callable[..., Any],
-    *sample_args: Any,
-    argnums: int | Sequence[int] = 0,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    mode: HessianMode | None = None,
-    symmetric: bool = True,
-    algorithm: Algorithm = "auto",
-    decompression: Decompression = "direct",
-    output_format: OutputFormat = "bcoo",
-    chunk_size: ChunkSize = None,
-    checkpoint: bool = False,
-    checked: bool = False,
-    **sample_kwargs: Any,
-) -> Callable[..., Any]:
+@signature_of(hessian)
+def value_and_hessian(*args: Any, **kwargs: Any) -> Derivative:
     """A function that computes the value of `f` and its sparse Hessian.
 
     The value, squeezed to a scalar, comes out of a pass that the Hessian needs anyway.
@@ -327,52 +239,10 @@ def value_and_hessian(
     **Returns:** a function that returns `(value, hessian)`, or with `has_aux`
     `((value, aux), hessian)`, ordered like `jax.value_and_grad`.
     """
-    coloring = hessian_coloring(
-        f,
-        *sample_args,
-        argnums=argnums,
-        has_aux=has_aux,
-        mode=mode,
-        symmetric=symmetric,
-        algorithm=algorithm,
-        decompression=decompression,
-        **sample_kwargs,
-    )
-    options = Options(
-        output_format=output_format,
-        with_value=True,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
-        forward_keywords=False,
-    )
-    return evaluator(f, coloring, 2, options)
+    return hessian(*args, **kwargs).with_value()
 
 
-def value_and_hessian_from_coloring(
-    f: Callable[..., Any],
-    coloring: ColoredPattern,
-    output_format: OutputFormat = "bcoo",
-    *,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    chunk_size: ChunkSize = None,
-    checkpoint: bool = False,
-    checked: bool = False,
-) -> Callable[..., Any]:
+@signature_of(hessian_from_coloring)
+def value_and_hessian_from_coloring(*args: Any, **kwargs: Any) -> Derivative:
     """`value_and_hessian` by a given coloring; see `hessian_from_coloring`."""
-    options = Options(
-        output_format=output_format,
-        with_value=True,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
-    )
-    return evaluator(f, coloring, 2, options)
+    return hessian_from_coloring(*args, **kwargs).with_value()

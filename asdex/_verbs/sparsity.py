@@ -1,8 +1,7 @@
 """From the user's function and sample arguments to a pattern, and the modes that fit it."""
 
-import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +20,8 @@ from .._call.arguments import (
     is_array,
     is_aval,
 )
-from .._call.flat import FlatCall, FlatFunction, flatten
+from .._call.flat import FlatCall, flatten, pack
+from .._call.trace import Trace, trace
 from .._detect import DEFAULT_MAX_NNZ, Detection, Trail, detect
 from .._structure.pattern import SparsityPattern
 
@@ -32,10 +32,12 @@ _WHY = (
 
 
 class Detected(NamedTuple):
-    """A pattern, and the AD modes that can compute its matrix, best first."""
+    """A pattern, the AD modes that can compute its matrix, best first, and the trace of
+    the function that both were detected on."""
 
     pattern: SparsityPattern
     modes: tuple[Any, ...]
+    trace: Trace
 
     def require(self, mode: str) -> None:
         """Raise `ValueError` if JAX cannot differentiate the function in mode `mode`."""
@@ -83,11 +85,10 @@ def detect_sparsity(
             "floating point samples, or select other arguments by argnums."
         )
     call = flatten(samples, inputs, has_aux=has_aux, scalar=order == 2)
-    with _advice_on_tracing():
-        fun = call.fun if order == 1 else _gradient(call)
-        detection = detect(
-            fun, call.x, call.others, local=local, max_nnz=max_nnz, trail=trail
-        )
+    traced = trace(call)
+    x = pack(call.values) if local else call.x
+    fun = traced if order == 1 else _gradient(traced)
+    detection = detect(fun, x, call.others, local=local, max_nnz=max_nnz, trail=trail)
     rows, cols = detection.rows, detection.cols
     if order == 2:
         rows, cols = _symmetrize(rows, cols, detection.shape)
@@ -97,43 +98,58 @@ def detect_sparsity(
         detection.shape,
         inputs.avals,
         inputs.argnums,
-        detection.aux.structure.shapes if order == 1 else None,
+        traced.program.structure.shapes if order == 1 else None,
         local,
     )
-    return Detected(pattern, _modes(detection, inputs, call.x, order))
+    return Detected(pattern, _modes(detection, traced, inputs, call.x, order), traced)
 
 
 def check_still_holds(
-    pattern: SparsityPattern, bound: Bound, call: FlatCall, order: int, *, changed: bool
+    pattern: SparsityPattern, traced: Trace, bound: Bound, call: FlatCall, order: int
 ) -> None:
-    """Check that a pattern holds also for a call with other floating dtypes, or after
-    something that the function reads has `changed`.
-
-    Constants can be zero in one dtype and not in another, by rounding or underflow; and a
-    closed-over zero can be replaced. Then the pattern is detected again and compared.
+    """Check that a pattern holds for the trace of a call that may differ from the one that
+    it was detected on: in types, in what the function reads, or in arguments without a
+    sample.
 
     **Raises:** `ValueError` naming an entry that the pattern lacks.
     """
-    samples = jax.tree.leaves(pattern.input_avals)
-    expected = [leaf.dtype for leaf in samples if is_aval(leaf)]
-    leaves = jax.tree.leaves(bound.arguments)
-    given = [jnp.result_type(leaf) for leaf in leaves if is_array(leaf)]
-    if pattern.is_local or not pattern.knows_dtypes or (given == expected and not changed):
-        return
-    x, others = jax.tree.map(_shape_and_dtype, (call.x, call.others))
-    detection = detect(call.fun if order == 1 else _gradient(call), x, others)
+    others = jax.tree.map(_shape_and_dtype, call.others)
+    detection = detect(traced if order == 1 else _gradient(traced), call.x, others)
     held = pattern.rows.astype(np.int64) * pattern.n + pattern.cols
     needed = detection.rows.astype(np.int64) * pattern.n + detection.cols
     if (lacking := needed[~np.isin(needed, held)]).size:
         row, col = divmod(int(lacking[0]), pattern.n)
-        reason = "a value that the function reads has changed since the pattern was used"
-        if given != expected:
-            reason = f"the pattern was detected for dtypes {_names(expected)}"
+        inputs = Inputs.of(pattern)
+        given = _types(bound.arguments, inputs)
+        reason = (
+            "a value that the function reads has changed since the pattern was detected"
+        )
+        if given != (expected := _types(inputs.avals, inputs)):
+            reason = f"the pattern was detected for types {_names(expected)}"
         raise ValueError(
             f"The pattern lacks entry ({row}, {col}), which can be nonzero in this call, "
-            f"with dtypes {_names(given)}: {reason}. Detect it again for what is used now, "
+            f"with types {_names(given)}: {reason}. Detect it again for what is used now, "
             "or pass what changes as an argument."
         )
+
+
+def has_types_of_samples(pattern: SparsityPattern, bound: Bound) -> bool:
+    """Whether a call has the dtypes and weak types that a pattern was detected for."""
+    inputs = Inputs.of(pattern)
+    return _types(bound.arguments, inputs) == _types(inputs.avals, inputs)
+
+
+def _types(arguments: Any, inputs: Inputs) -> list[tuple[Any, bool]]:
+    """Dtypes of the arrays, and whether they are weak, as those of Python numbers are.
+
+    Differentiated arrays are written to a vector and read back, and never weak.
+    """
+    selected, types = set(inputs.selected), []
+    for k, leaf in enumerate(jax.tree.leaves(arguments)):
+        if is_array(leaf):
+            aval = leaf if is_aval(leaf) else jax.typeof(leaf)
+            types.append((aval.dtype, aval.weak_type and k not in selected))
+    return types
 
 
 def _shape_and_dtype(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -141,16 +157,21 @@ def _shape_and_dtype(leaf: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
-def _names(dtypes: Sequence[Any]) -> str:
-    return ", ".join(sorted({jnp.dtype(dtype).name for dtype in dtypes}))
+def _names(types: Sequence[tuple[Any, bool]]) -> str:
+    names = {f"{'weak ' if weak else ''}{jnp.dtype(dtype).name}" for dtype, weak in types}
+    return ", ".join(sorted(names))
 
 
-def _modes(detection: Detection, inputs: Inputs, x: Any, order: int) -> tuple[str, ...]:
+def _modes(
+    detection: Detection, traced: Trace, inputs: Inputs, x: Any, order: int
+) -> tuple[str, ...]:
     """The modes that JAX allows, the preferred one first."""
     excluded = set()
     if inputs.has_integers:
         excluded.add("fwd")
-    if any(map(jnp.iscomplexobj, detection.aux.leaves)) and not jnp.iscomplexobj(x):
+    dtypes = (x.dtype, *traced.program.structure.dtypes)
+    is_real, *are_real = [not jnp.issubdtype(d, jnp.complexfloating) for d in dtypes]
+    if is_real and not all(are_real):
         excluded.add("rev")
     modes = tuple(mode for mode in detection.modes if mode not in excluded)
     if not modes:
@@ -165,12 +186,12 @@ def _modes(detection: Detection, inputs: Inputs, x: Any, order: int) -> tuple[st
     return tuple(itertools.chain.from_iterable(over_gradient[mode] for mode in modes))
 
 
-def _gradient(call: FlatCall) -> FlatFunction:
-    """The gradient, for real and for complex numbers; the output rides along."""
+def _gradient(traced: Trace) -> Callable[..., Any]:
+    """The gradient, for real and for complex numbers; the output is returned with it."""
 
     def gradient(x: Any, others: Any) -> Any:
-        y, pull, extras = jax.vjp(lambda x: call.fun(x, others), x, has_aux=True)
-        return pull(jnp.ones_like(y))[0], extras
+        y, pull, arrays = jax.vjp(lambda x: traced(x, others), x, has_aux=True)
+        return pull(jnp.ones_like(y))[0], arrays
 
     return gradient
 
@@ -187,16 +208,3 @@ def _symmetrize(
     matrix = scipy.sparse.csr_array((ones, (rows, cols)), shape=shape)
     union = (matrix + matrix.T).tocoo()
     return union.row, union.col
-
-
-@contextlib.contextmanager
-def _advice_on_tracing() -> Iterator[None]:
-    try:
-        yield
-    except jax.errors.JAXTypeError as error:
-        error.add_note(
-            "asdex traces the function with abstract values, as jax.jit does. Arguments "
-            "that decide about control flow or shapes must be static: pass them as bool, "
-            "int or str, or bind them with functools.partial."
-        )
-        raise

@@ -41,7 +41,9 @@ def energy(u: Vector, rate: Scalar) -> Scalar:
 def derivatives(u: Vector, rate: Scalar) -> tuple[BCOO, Array, Array]:
     """The Jacobian, and in two ways the Hessian that equals it."""
     jacobian = asdex.jacobian(residual, u, rate)
-    assert_type(jacobian, Callable[..., Any])
+    assert_type(jacobian, asdex.Derivative)
+    assert_type(jacobian.sparsity, asdex.SparsityPattern)
+    assert_type(jacobian.num_colors, int)
     matrix: BCOO = jacobian(u, rate)
     hessian: Callable[..., Array] = asdex.hessian(energy, u, rate, output_format="dense")
     coloring = asdex.hessian_coloring(energy, u, rate, mode="rev_over_rev")

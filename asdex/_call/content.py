@@ -1,0 +1,220 @@
+"""The content of a traced function: what two traces are compared by.
+
+A call outside of `jit` traces the user's function and looks for what was compiled for an
+equal trace. Two traces are equal if their equations, literals, types and parameters are,
+and so are those of the programs within. The values of the outermost constants are no part
+of it, because they are arguments of what is compiled.
+
+What is not certain to be equal counts as different.
+"""
+
+import enum
+import hashlib
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer, eval_jaxpr
+from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
+from jax.sharding import Mesh
+from jax.tree_util import PyTreeDef
+
+from .._base.compat import with_constants
+
+
+class Content(NamedTuple):
+    """The content of a program: what decides about the pattern of its derivatives, and the
+    Python functions that it calls when it runs, of which detection knows nothing."""
+
+    pattern: Hashable
+    callbacks: tuple[Hashable, ...]
+
+
+def content_of(jaxpr: Jaxpr, order: int) -> Content | None:
+    """The content of a program that is differentiated `order` times.
+
+    `None` if it holds an object of which it is not certain what it does: such a program
+    equals no other.
+
+    Cost: a pass over the equations, and a trace of each custom derivative rule. Programs
+    within that JAX has kept, such as those of jitted functions, are passed once.
+    """
+    callbacks: list[Hashable] = []
+    try:
+        return Content(_program(jaxpr, order, callbacks), tuple(callbacks))
+    except _Incomparable:
+        return None
+
+
+class _Incomparable(Exception):
+    """An object was met of which it is not certain what it does."""
+
+
+_CALLED_LATER = {
+    **dict.fromkeys(("pure_callback", "io_callback", "debug_callback"), "callback"),
+    "debug_print": "in_tree",
+}
+"""Primitives with a parameter that is a function, or belongs to one, which is called when
+the program runs: it sees what is there at that time."""
+
+_REMATERIALIZED = ("remat2", "checkpoint")
+"""Primitives with a policy, which decides what is stored and changes no value."""
+
+_RULES = ("jvp_jaxpr_fun", "fwd_jaxpr_thunk")
+"""Parameters that only calls with a custom derivative rule have."""
+
+_SHORT = 64
+"""Bytes of an array that are kept as they are. Of more a checksum is kept."""
+
+_PLAIN = (bool, int, str, bytes, type(None))
+
+_seen: WeakKeyDictionary[Any, dict[int, Content]] = WeakKeyDictionary()
+"""Contents of programs within others, which are immutable, by order."""
+
+
+def _program(jaxpr: Jaxpr, order: int, callbacks: list[Hashable]) -> Hashable:
+    numbers: dict[Var, int] = {}
+
+    def bind(variables: Sequence[Var]) -> Hashable:
+        for var in variables:
+            numbers[var] = len(numbers)
+        return tuple([var.aval for var in variables])
+
+    def read(atom: Any) -> Hashable:
+        if isinstance(atom, Literal):
+            return atom.aval, _array(np.asarray(atom.val))
+        return numbers[atom]
+
+    inputs = bind(jaxpr.constvars), bind(jaxpr.invars)
+    equations = [
+        (
+            eqn.primitive,
+            tuple(map(read, eqn.invars)),
+            _parameters(eqn, jaxpr, order, callbacks),
+            eqn.ctx,
+            bind(eqn.outvars),
+        )
+        for eqn in jaxpr.eqns
+    ]
+    return inputs, tuple(equations), tuple(map(read, jaxpr.outvars))
+
+
+def _parameters(
+    eqn: JaxprEqn, jaxpr: Jaxpr, order: int, callbacks: list[Hashable]
+) -> Hashable:
+    params, name = dict(eqn.params), eqn.primitive.name
+    if any(key in params for key in _RULES):
+        called = _value(params["call_jaxpr"], 0, callbacks)
+        return called, _value(_rule(eqn, jaxpr), order - 1, callbacks) if order else None
+    if name in _CALLED_LATER:
+        callbacks.append(_hashable(params.pop(_CALLED_LATER[name])))
+    if name in _REMATERIALIZED:
+        del params["policy"]
+    return tuple([(key, _value(params[key], order, callbacks)) for key in params])
+
+
+def _rule(eqn: JaxprEqn, jaxpr: Jaxpr) -> Any:
+    """The program of the derivative of a call that has a rule of its own.
+
+    JAX keeps the rule as a function, so only tracing shows what it does now.
+    """
+    inputs = list(dict.fromkeys(v for v in eqn.invars if isinstance(v, Var)))
+    active = [k for k, var in enumerate(inputs) if _is_inexact(var)]
+    results = [k for k, var in enumerate(eqn.outvars) if _is_inexact(var)]
+    call = Jaxpr((), inputs, eqn.outvars, [eqn], eqn.effects, jaxpr.debug_info)
+
+    def derivative(values: Sequence[Any], vectors: Sequence[Any]) -> Any:
+        def run(*selected: Any) -> list[Any]:
+            given = dict(enumerate(values)) | dict(zip(active, selected, strict=True))
+            outputs = eval_jaxpr(call, (), *given.values())
+            return [outputs[k] for k in results]
+
+        at = [values[k] for k in active]
+        if "jvp_jaxpr_fun" in eqn.params:
+            return jax.jvp(run, at, vectors)
+        return jax.vjp(run, *at)[1](vectors)
+
+    if "jvp_jaxpr_fun" in eqn.params:
+        vectors = [_type(inputs[k]) for k in active]
+    else:
+        vectors = [_type(eqn.outvars[k]) for k in results]
+    try:
+        return jax.make_jaxpr(derivative)(list(map(_type, inputs)), vectors)
+    except Exception:
+        # A rule may refuse tangents that it never gets when the function is differentiated.
+        raise _Incomparable from None
+
+
+def _is_inexact(var: Var) -> bool:
+    return jnp.issubdtype(getattr(var.aval, "dtype", np.bool_), np.inexact)
+
+
+def _type(var: Var) -> jax.ShapeDtypeStruct:
+    aval: Any = var.aval
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
+
+
+def _within(program: Any, order: int, callbacks: list[Hashable]) -> Hashable:
+    """The content of a program within another, with that of its constants."""
+    contents = _seen.setdefault(program, {})
+    if order not in contents:
+        closed, called = with_constants(program), []
+        inner = _program(closed.jaxpr, order, called)
+        consts = tuple(map(_constant, closed.consts))
+        contents[order] = Content((inner, consts), tuple(called))
+    callbacks += contents[order].callbacks
+    return contents[order].pattern
+
+
+def _constant(value: Any) -> Hashable:
+    if isinstance(value, Tracer):
+        raise _Incomparable
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        value = jax.random.key_data(value)
+    return _array(np.asarray(value))
+
+
+def _value(value: Any, order: int, callbacks: list[Hashable]) -> Hashable:
+    """The content of a parameter."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind, value
+    if hasattr(value, "eqns"):
+        return _within(value, order, callbacks)
+    if kind in (tuple, list) or _holds_programs(value):
+        return kind, tuple([_value(item, order, callbacks) for item in value])
+    if kind is dict:
+        return kind, tuple([(k, _value(v, order, callbacks)) for k, v in value.items()])
+    if kind in (float, complex) or isinstance(value, np.ndarray | np.generic):
+        return kind, _array(np.asarray(value))
+    if kind is frozenset and all(type(item) in _PLAIN for item in value):
+        return value
+    is_of_jax = kind.__module__.partition(".")[0] in ("jax", "jaxlib")
+    is_fixed = is_of_jax and not callable(value) and not isinstance(value, PyTreeDef)
+    if is_fixed or isinstance(value, Mesh | np.dtype | enum.Enum | type):
+        return _hashable(value)
+    raise _Incomparable(type(value), value)
+
+
+def _holds_programs(value: Any) -> bool:
+    return isinstance(value, tuple) and any(hasattr(item, "eqns") for item in value)
+
+
+def _array(array: np.ndarray) -> Hashable:
+    if array.dtype.hasobject:
+        raise _Incomparable
+    content = np.ascontiguousarray(array).tobytes()
+    if len(content) > _SHORT:
+        content = hashlib.blake2b(content).digest()
+    return array.dtype.str, array.shape, content
+
+
+def _hashable(value: Any) -> Hashable:
+    try:
+        hash(value)
+    except TypeError:
+        raise _Incomparable from None
+    return value

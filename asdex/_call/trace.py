@@ -1,0 +1,105 @@
+"""A call of the user's function as a program: all that one trace shows of the function."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import eval_jaxpr
+from jax.extend.core import Jaxpr
+from jaxtyping import Array, Inexact
+
+from .._base.types import PyTree
+from .content import Content, content_of
+from .flat import FlatCall, Structure
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Program:
+    """The user's function for arguments of certain types, less its constants."""
+
+    jaxpr: Jaxpr
+    structure: Structure
+    dtypes: tuple[Any, ...]  # Of the selected leaves.
+
+    def run(
+        self, consts: Sequence[Any], x: Inexact[Array, " n"], others: Sequence[Any]
+    ) -> tuple[Inexact[Array, "..."], list[Array]]:
+        """The flat output, and the arrays that `value` and `aux` take."""
+        y, *arrays = map(_as_array, eval_jaxpr(self.jaxpr, consts, x, *others))
+        return y, arrays
+
+    def split(self, arrays: list[Array]) -> tuple[list[Array], list[Array]]:
+        """The leaves of the output, and the arrays of the auxiliary output."""
+        count = len(self.structure.shapes)
+        return arrays[:count], arrays[count:]
+
+    def value(self, leaves: Sequence[Array]) -> PyTree:
+        """The output as the function returned it."""
+        return jax.tree.unflatten(self.structure.treedef, leaves)
+
+    def aux(self, arrays: Sequence[Array]) -> PyTree:
+        """The auxiliary output as the function returned it."""
+        found = jax.tree.unflatten(self.structure.aux_treedef, arrays)
+        return eqx.combine(found, self.structure.aux)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trace:
+    """A program with its constants, as the function is at the time of the trace."""
+
+    program: Program
+    consts: list[Any]
+
+    def __call__(
+        self, x: Inexact[Array, " n"], others: Sequence[Any]
+    ) -> tuple[Inexact[Array, "..."], list[Array]]:
+        """The flat output, and what else the function returns."""
+        return self.program.run(self.consts, x, others)
+
+    def content(self, order: int) -> Content | None:
+        """What two traces are compared by besides their constants; see `content_of`."""
+        if (content := content_of(self.program.jaxpr, order)) is None:
+            return None
+        structure, dtypes = self.program.structure, self.program.dtypes
+        types = structure.shapes, structure.dtypes, dtypes
+        return content._replace(pattern=(content.pattern, types))
+
+
+def trace(call: FlatCall) -> Trace:
+    """Trace a call once, with nothing known of its arguments but their types.
+
+    **Raises:** what the function raises, with a note on errors of tracing.
+    """
+    structures: list[Structure] = []
+
+    def fun(x: Inexact[Array, " n"], others: list[Any]) -> Any:
+        output = call.fun(x, others)
+        structures.append(output.structure)
+        return output.y, *output.leaves, *output.aux
+
+    with _advice_on_tracing():
+        closed = jax.make_jaxpr(fun)(call.x, call.others)
+    program = Program(closed.jaxpr, structures[0], call.dtypes)
+    return Trace(program, list(closed.consts))
+
+
+def _as_array(value: Any) -> Array:
+    return value if isinstance(value, jax.Array) else jnp.asarray(np.asarray(value))
+
+
+@contextlib.contextmanager
+def _advice_on_tracing() -> Iterator[None]:
+    try:
+        yield
+    except jax.errors.JAXTypeError as error:
+        error.add_note(
+            "asdex traces the function with abstract values, as jax.jit does. Arguments "
+            "that decide about control flow or shapes must be static: pass them as bool, "
+            "int or str, or bind them with functools.partial."
+        )
+        raise

@@ -1,0 +1,138 @@
+"""Compiled derivatives, found by the content of a trace of the user's function.
+
+A call outside of `jit` must see what the function reads at that time, so it traces the
+function. All else is done once for equal traces: the pattern is checked, and the derivative
+is compiled.
+"""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from .._base.index import Derived
+from .._call.trace import Program, Trace
+from .._evaluate.evaluate import Evaluation
+
+MAX_PROGRAMS = 8
+"""How many programs a derivative keeps: those that were used last."""
+
+_CHUNK = 2**17
+"""Words that are compared at a time, few enough to stay in the processor's cache."""
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Compiled:
+    """A derivative for one program of the function, compiled when it is first run.
+
+    `consts` are the constants for which the pattern was checked last.
+    """
+
+    run: Callable[..., Any]
+    callbacks: tuple[Hashable, ...]
+    consts: list[jax.Array]
+    uses: int = 0
+
+    def __call__(self, program: Program, values: Sequence[Any], others: list[Any]) -> Any:
+        """The results of `Evaluation.on_device`."""
+        return self.run(Derived(program), self.consts, values, others)
+
+    def has_constants(self, consts: Sequence[Any]) -> bool:
+        """Whether the constants of an equal program have the same values."""
+        return all(map(_is_equal, self.consts, consts))
+
+
+class CompiledPrograms:
+    """What a derivative has compiled, for the programs that it was called with last."""
+
+    __slots__ = ("_evaluation", "_kept")
+
+    def __init__(self, evaluation: Evaluation):
+        self._evaluation = evaluation
+        self._kept: dict[Hashable, Compiled] = {}
+
+    def of(self, evaluation: Evaluation) -> "CompiledPrograms":
+        """The same programs for another evaluation by the same pattern, not compiled."""
+        other = CompiledPrograms(evaluation)
+        for key, kept in self._kept.items():
+            other._kept[key] = dataclasses.replace(kept, run=other._jitted())
+        return other
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was no program yet."""
+        return not self._kept
+
+    def admit(self, trace: Trace, check: Callable[[], None]) -> Compiled | None:
+        """The compiled derivative for a trace, `None` if it does not pay to compile one.
+
+        Calls `check`, which raises an error where the pattern lacks an entry, unless the
+        pattern has been checked for an equal program with the same constants.
+        """
+        content = trace.content(self._evaluation.order)
+        if content is None:
+            check()
+            return None
+        kept = self._kept.get(content.pattern)
+        if kept is None or not kept.has_constants(trace.consts):
+            check()
+            if any(isinstance(const, Tracer) for const in trace.consts):
+                return None
+            consts = list(map(_as_constant, trace.consts))
+            kept = kept or Compiled(self._jitted(), content.callbacks, consts)
+            kept.consts = consts
+        # Taken out and put back, so that the first is the one that was not used longest.
+        self._kept.pop(content.pattern, None)
+        self._kept[content.pattern] = kept
+        if len(self._kept) > MAX_PROGRAMS:
+            del self._kept[next(iter(self._kept))]
+        kept.uses += 1
+        return kept if kept.callbacks == content.callbacks and self._pays else None
+
+    @property
+    def _pays(self) -> bool:
+        """Whether what is compiled now is likely to be used again.
+
+        It is not if each of the last programs was used only once, as those of a function
+        are that reads another Python number at every call.
+        """
+        uses = [kept.uses for kept in self._kept.values()]
+        return len(uses) < MAX_PROGRAMS or max(uses) > 1
+
+    def _jitted(self) -> Callable[..., Any]:
+        def run(program: Derived[Program], consts: Any, values: Any, others: Any) -> Any:
+            return self._evaluation.on_device(program.value, consts, values, others)
+
+        # All programs of one `Compiled` are equal, so JAX need not compare them.
+        return jax.jit(run, static_argnums=0)
+
+
+def _as_constant(const: Any) -> jax.Array:
+    if isinstance(const, jax.Array):
+        return const
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(np.asarray(const))
+
+
+def _is_equal(kept: jax.Array, const: Any) -> bool:
+    """Whether a constant has the bytes of one that was kept."""
+    if kept is const:
+        return True
+    if isinstance(const, Tracer) or kept.is_deleted() or not kept.is_fully_addressable:
+        return False
+    old, new = _bytes_of(kept), _bytes_of(const)
+    if old.dtype != new.dtype or old.shape != new.shape:
+        return False
+    starts = range(0, old.size, _CHUNK)
+    return all(np.array_equal(old[k : k + _CHUNK], new[k : k + _CHUNK]) for k in starts)
+
+
+def _bytes_of(const: Any) -> np.ndarray:
+    if jnp.issubdtype(const.dtype, jax.dtypes.prng_key):
+        const = jax.random.key_data(const)
+    array = np.ascontiguousarray(const).reshape(-1)
+    return array.view(np.uint8 if array.nbytes % 8 else np.uint64)

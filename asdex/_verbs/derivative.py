@@ -1,0 +1,152 @@
+"""What the verbs return: a function that computes a derivative."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+from jax.core import Tracer
+
+from .._call.arguments import Bound, bind_call, check_differentiable
+from .._call.flat import FlatCall, flatten
+from .._call.trace import Trace, trace
+from .._evaluate.evaluate import Evaluation, Options
+from .._structure.coloring import ColoredPattern
+from .._structure.pattern import SparsityPattern
+from .compiled import CompiledPrograms
+from .sparsity import check_still_holds, has_types_of_samples
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def signature_of(
+    template: Callable[P, T],
+) -> Callable[[Callable[..., T]], Callable[P, T]]:
+    """A decorator that gives a function the signature of another, which it calls."""
+
+    def decorate(function: Any) -> Any:
+        function.__signature__ = inspect.signature(template)
+        return function
+
+    return decorate
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Derivative:
+    """A function that computes the sparse Jacobian or Hessian of a function.
+
+    It accepts the arguments of that function, with values of their own. Under `jax.jit`,
+    `jax.vmap`, `jax.grad` and so on it is a function like any other. A call outside of them
+    traces the function once, so that it sees what the function reads at that time, and runs
+    what was compiled for an equal trace. Arrays that the function closes over are arguments
+    of what is compiled. If the trace is new, or one of these arrays has other values, the
+    pattern is detected again and compared.
+
+    Cost of such a call: one trace of the function and of each custom derivative rule in it,
+    and the compiled run. What was compiled is kept for the last eight traces; a function
+    whose trace is new at every call, because it reads another Python number each time, is
+    compiled so often and then no more.
+    """
+
+    function: Callable[..., Any]
+    """What is differentiated."""
+    evaluation: Evaluation
+    _programs: CompiledPrograms
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., Any],
+        coloring: ColoredPattern,
+        order: int,
+        options: Options,
+        detected_on: Trace | None = None,
+    ) -> "Derivative":
+        """The derivative of a function by a coloring.
+
+        `detected_on` is the trace of the function that the pattern was detected on. Without
+        it the pattern is trusted at the first call.
+
+        **Raises:** what `Evaluation.plan` raises; `TypeError` if `function` is no function.
+        """
+        if not callable(function):
+            raise TypeError(f"f must be callable. Got {function!r}.")
+        evaluation = Evaluation.plan(coloring, order, options)
+        programs = CompiledPrograms(evaluation)
+        if detected_on is not None:
+            programs.admit(detected_on, check=lambda: None)
+        return cls(function, evaluation, programs)
+
+    def with_value(self) -> "Derivative":
+        """The same that returns the value of the function, too."""
+        evaluation = self.evaluation.with_value()
+        return Derivative(self.function, evaluation, self._programs.of(evaluation))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The derivative at these arguments, as the verb says that returned this."""
+        evaluation, options, order = self.evaluation, self.options, self.order
+        inputs = evaluation.inputs
+        bound = bind_call(self.function, inputs, args, kwargs)
+        call = flatten(bound, inputs, has_aux=options.has_aux, scalar=order == 2)
+        check_differentiable(
+            inputs,
+            call.dtypes,
+            self.coloring.mode,
+            holomorphic=options.holomorphic,
+            allow_int=options.allow_int,
+        )
+        traced = trace(call)
+        given = call.values, call.others
+        compiled = self._programs.admit(traced, partial(self._check, traced, bound, call))
+        if compiled is None or any(isinstance(x, Tracer) for x in jax.tree.leaves(given)):
+            results = evaluation.on_device(traced.program, traced.consts, *given)
+        else:
+            results = compiled(traced.program, *given)
+        return evaluation.assemble(traced.program, *results)
+
+    def _check(self, traced: Trace, bound: Bound, call: FlatCall) -> None:
+        """Raise `ValueError` if the pattern lacks an entry of this trace."""
+        pattern = self.sparsity
+        if pattern.is_local or not pattern.knows_dtypes:
+            return
+        if not (self._programs.is_empty and has_types_of_samples(pattern, bound)):
+            check_still_holds(pattern, traced, bound, call, self.order)
+
+    @property
+    def coloring(self) -> ColoredPattern:
+        """The coloring by which it is computed."""
+        return self.evaluation.coloring
+
+    @property
+    def sparsity(self) -> SparsityPattern:
+        """The pattern of the matrix."""
+        return self.coloring.sparsity
+
+    @property
+    def num_colors(self) -> int:
+        """How many products with the matrix, by JVPs, VJPs or HVPs, a call takes."""
+        return self.coloring.num_colors
+
+    @property
+    def order(self) -> int:
+        """1 for a Jacobian, 2 for a Hessian."""
+        return self.evaluation.order
+
+    @property
+    def options(self) -> Options:
+        """What was chosen about the evaluation."""
+        return self.evaluation.options
+
+    def __repr__(self) -> str:
+        kind = "Jacobian" if self.order == 1 else "Hessian"
+        m, n = self.sparsity.shape
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        given, usual = self.options._asdict(), Options()._asdict()
+        chosen = "".join(f", {k}={v!r}" for k, v in given.items() if v != usual[k])
+        return (
+            f"<{kind} of {name}: {m}×{n}, nnz={self.sparsity.nnz}, "
+            f"{self.num_colors} colors in mode {self.coloring.mode!r}{chosen}>"
+        )
