@@ -6,6 +6,7 @@ of this file, which gives the version that made it.
 
 from typing import Any
 
+import jax
 from jax import lax
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Primitive
 from jax.extend.core import primitives as p
@@ -18,6 +19,20 @@ def with_constants(program: Any) -> ClosedJaxpr:
     then takes a program that holds constants for one without, and removes them.
     """
     return program if hasattr(program, "consts") else ClosedJaxpr(program, ())
+
+
+def called_program(eqn: JaxprEqn) -> ClosedJaxpr:
+    """The program that one of the `CALLS` calls.
+
+    That of an operation written in terms of other primitives has to be traced; JAX keeps
+    the trace. In 0.12 `jnp.searchsorted`, `jnp.nonzero` and others became such operations.
+    """
+    if eqn.primitive.name == _OPERATION:
+        lowered = jax.jit(eqn.primitive.to_lojax, static_argnames=tuple(eqn.params))
+        traced = lowered.trace(*(atom.aval for atom in eqn.invars), **eqn.params)
+        return with_constants(traced.jaxpr)
+    (name,) = {"jaxpr", "call_jaxpr", "call"} & eqn.params.keys()
+    return with_constants(eqn.params[name])
 
 
 def scan_lengths(eqn: JaxprEqn) -> tuple[int, int]:
@@ -36,8 +51,14 @@ def _present(module: Any, *names: str) -> tuple[Primitive, ...]:
     return tuple(getattr(module, name) for name in names if hasattr(module, name))
 
 
-CALLS: tuple[Primitive, ...] = tuple(dict.fromkeys((p.call_p, p.closed_call_p)))
-"""Primitives that call a program and nothing else. Since 0.11 they are one."""
+_OPERATION = "call_hi_primitive"
+
+CALLS: tuple[Primitive | str, ...] = (
+    *dict.fromkeys((p.call_p, p.closed_call_p)),  # One primitive since 0.11.
+    *(p.jit_p, p.remat_p, p.custom_jvp_call_p, p.custom_vjp_call_p),
+    *("custom_vmap_call", _OPERATION),
+)
+"""Primitives that call a program and nothing else, or their names if not public."""
 
 NEW_ELEMENTWISE = _present(lax, "log2_p", "one_minus_square_p", "polynomial_p")
 """Elementwise primitives that are new in 0.11 (`log2`, `one_minus_square`) or 0.12."""

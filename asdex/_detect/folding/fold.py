@@ -10,7 +10,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Primitive
 from jax.extend.core import primitives as p
 
-from ..._base.compat import CALLS, scan_lengths, with_constants
+from ..._base.compat import CALLS, called_program, scan_lengths, with_constants
 from ..moves import move_for
 from .bounds import (
     Atom,
@@ -78,8 +78,8 @@ def _fold(eqn: JaxprEqn, operands: Sequence[Found], budget: _Budget) -> Sequence
     nothing: list[Found] = [None] * len(eqn.outvars)
     if differs_elsewhere(eqn):
         return nothing
-    if (inner := _called(eqn)) is not None:
-        return _fold_program(inner, operands, budget)
+    if eqn.primitive in CALLS or eqn.primitive.name in CALLS:
+        return _fold_program(called_program(eqn), operands, budget)
     is_exact = all(operand is not None and operand.is_exact for operand in operands)
     if is_exact and _is_free_of_floats(eqn) and eqn.primitive not in _OPEN:
         found = _fold_in_numpy(eqn, operands)
@@ -191,14 +191,6 @@ def _structural_zeros(eqn: JaxprEqn, operands: Sequence[Found]) -> Sequence[Foun
 # --- Programs -----------------------------------------------------------------------------
 
 
-def _called(eqn: JaxprEqn) -> ClosedJaxpr | None:
-    """The program that an equation merely calls."""
-    if eqn.primitive not in _CALLS:
-        return None
-    (name,) = {"jaxpr", "call_jaxpr"} & eqn.params.keys()
-    return with_constants(eqn.params[name])
-
-
 def _fold_program(
     program: ClosedJaxpr, operands: Sequence[Found], budget: _Budget
 ) -> list[Found]:
@@ -306,10 +298,6 @@ def _takes_floats(eqn: JaxprEqn) -> bool:
 def _is_float(atom: Atom) -> bool:
     return is_plain(atom) and is_inexact(dtype_of(atom))
 
-
-_CALLS: set[Primitive] = {
-    *(*CALLS, p.jit_p, p.remat_p, p.custom_jvp_call_p, p.custom_vjp_call_p),
-}
 
 _OPEN: set[Primitive] = {
     *(lax.sort_p, lax.scatter_p, lax.gather_p, lax.div_p, lax.rem_p, lax.shift_left_p),

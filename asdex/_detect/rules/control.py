@@ -10,7 +10,7 @@ from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Var
 from jax.extend.core import primitives as p
 
-from ..._base.compat import CALLS, with_constants
+from ..._base.compat import CALLS, called_program
 from ..compose import as_own_inputs, joined, split
 from ..dependence import nothing, union
 from ..interpret import active, conservative, inactive, interpret
@@ -28,14 +28,10 @@ def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[
     return interpret(program.jaxpr, consts, operands, scope)
 
 
-@register_control(
-    *(*CALLS, p.jit_p, p.remat_p),
-    *(p.custom_jvp_call_p, p.custom_vjp_call_p, "custom_vmap_call"),
-)
+@register_control(*CALLS)
 def inline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
     """The program, as if it stood here."""
-    (name,) = {"jaxpr", "call_jaxpr", "call"} & eqn.params.keys()
-    return call(with_constants(eqn.params[name]), operands, scope.called_by(eqn))
+    return call(called_program(eqn), operands, scope.called_by(eqn))
 
 
 def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:

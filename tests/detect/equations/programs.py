@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from equinox.internal import noinline, select_if_vmap_p
 from jax import lax
+from jax.experimental import hijax
 from jax.extend.core import primitives as p
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -61,6 +62,26 @@ def closed_call(rng: Rng) -> Equation:
         return p.closed_call_p.bind(x, y, **params)
 
     return Equation(fun, [real(3), real(3)])
+
+
+_HiPrim: Any = getattr(hijax, "HiPrim", None) or hijax.VJPHiPrimitive  # Until 0.10.
+
+
+class Operation(_HiPrim):
+    """An operation written in terms of primitives, as those of `jax.numpy` since 0.12."""
+
+    def __init__(self, aval: Any) -> None:
+        self.in_avals, self.out_aval, self.params = (aval, aval), aval, {}
+        super().__init__()
+
+    def expand(self, x: Any, y: Any) -> Any:
+        return _mixed(x, y)[0] + _mixed(y, x)[2]
+
+
+@equation("call_hi_primitive")
+def operation(rng: Rng) -> Equation:
+    del rng
+    return Equation(lambda x, y: Operation(jax.typeof(x))(x, y), [real(3), real(3)])
 
 
 @equation(p.call_p)
