@@ -79,7 +79,4 @@ def decompress(
     pattern, data = coloring.sparsity, decompress_data(compressed, coloring)
     if output_format == OPERATOR:
         return SparseJacobian(data, pattern, symmetric=coloring.symmetric).flat
-    matrix = Block(
-        pattern.rows, pattern.cols, (pattern.m,), (pattern.n,), pattern.is_sorted
-    )
-    return assembler(matrix, output_format)(data)
+    return assembler(Block.of(pattern), output_format)(data)

@@ -22,8 +22,9 @@ from .._base.types import (
 )
 from .._call.arguments import Inputs
 from .._call.flat import cast, pack
+from .._call.space import Space
 from .._call.trace import Program
-from .._operator import Space, SparseJacobian
+from .._operator import SparseJacobian
 from .._operator.formats import Assembler, assembler, block_layout, check_shapes_for
 from .._structure.coloring import ColoredPattern
 from .compress import (

@@ -1,14 +1,9 @@
-"""The sparse matrix as users want it: a linear map that is an ordinary JAX value.
+"""The sparse matrix as users expect it: a linear map that is an ordinary JAX value.
 
-`operator` holds the class, whose methods only name what the other files do: `space` the
-pytrees on both sides, `plans` the static structure of results, `algebra` and `convert` the
-numbers, `solve` the door to the solvers.
+`operator` holds the class, `formats` its conversions, `export` what `jax.export` stores.
 """
 
-from .._call.space import Space as Space
-from . import export
-from .convert import BlockSparse as BlockSparse
+from . import export as export
+from .formats import BlockSparse as BlockSparse
 from .operator import SparseJacobian as SparseJacobian
 from .solve import solve as solve
-
-export.register()

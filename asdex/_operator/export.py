@@ -22,20 +22,6 @@ _KIND = "operator"
 _SOURCE = "the exported function"
 
 
-def register() -> None:
-    """Tell `jax.export` how to write down what is static about an operator.
-
-    Writing raises `TypeError` if it maps pytrees with nodes other than dicts, lists,
-    tuples, named tuples and `None`.
-    """
-    export.register_pytree_node_serialization(
-        SparseJacobian,
-        serialized_name="asdex.SparseJacobian",
-        serialize_auxdata=_to_bytes,
-        deserialize_auxdata=_from_bytes,
-    )
-
-
 def _to_bytes(static: Any) -> bytes:
     # Equinox flattens a module to its static fields, in order, behind a field of its own.
     _, sparsity, domain, codomain, symmetric = static
@@ -61,3 +47,13 @@ def _from_bytes(data: bytes) -> Any:
             fields["symmetric"],
         )
     return jax.tree.structure(operator).node_data()[1]
+
+
+# Writing raises `TypeError` for an operator that maps pytrees with nodes other than dicts,
+# lists, tuples, named tuples and `None`.
+export.register_pytree_node_serialization(
+    SparseJacobian,
+    serialized_name="asdex.SparseJacobian",
+    serialize_auxdata=_to_bytes,
+    deserialize_auxdata=_from_bytes,
+)

@@ -13,15 +13,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Int32, Integer, Num
+from jaxtyping import Array, Int32, Int64, Integer, Num
 
 from .._base.sparse import BCOO, BCSR
-from .._base.types import OutputFormat
-from .._structure.layouts import compress_lines
+from .._base.types import OutputFormat, check_choice
+from .._linalg.algebra import Data, compiled, spread
+from .._structure.layouts import compress_lines, csr_structure
 from .._structure.pattern import SparsityPattern
 
 _MAX_FILL = 16
 """Elements per entry of a dense matrix above which a scatter is the faster way to it."""
+
+_SCIPY_FORMATS: dict[str, OutputFormat] = {
+    "csr": "scipy_csr",
+    "csc": "scipy_csc",
+    "coo": "scipy_coo",
+}
 
 Assembler = Callable[[Num[Array, " nnz"]], Any]
 
@@ -39,6 +46,12 @@ class Block(NamedTuple):
     col_shape: tuple[int, ...]
     is_sorted: bool
 
+    @classmethod
+    def of(cls, pattern: SparsityPattern) -> "Block":
+        """The whole matrix as one block."""
+        shapes = (pattern.m,), (pattern.n,)
+        return cls(pattern.rows, pattern.cols, *shapes, pattern.is_sorted)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the block as an array."""
@@ -48,6 +61,17 @@ class Block(NamedTuple):
     def matrix_shape(self) -> tuple[int, int]:
         """Number of elements of the output leaf and of the input leaf."""
         return math.prod(self.row_shape), math.prod(self.col_shape)
+
+
+class BlockSparse(NamedTuple):
+    """A matrix of dense blocks of equal shape: what `scipy.sparse.bsr_array` takes.
+
+    Block row `i` has the blocks `indptr[i]:indptr[i + 1]`, in block columns `indices`.
+    """
+
+    data: Num[Array, "*batch blocks r c"]
+    indices: Int32[np.ndarray, " blocks"]
+    indptr: Int32[np.ndarray, " pointers"]
 
 
 class Layout(NamedTuple):
@@ -119,6 +143,120 @@ def check_shapes_for(
             "BCSR only supports 2D matrices, so all arrays that the function maps to each "
             f"other must be flat (1-D). {got}"
         )
+
+
+# -- Conversions of an operator ----------------------------------------------------------
+
+
+@compiled
+def todense(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch m n"]:
+    """The dense matrix."""
+    assemble = assembler(Block.of(pattern), "dense")
+    return jnp.vectorize(assemble, signature="(k)->(m,n)")(data)
+
+
+def to_bcoo(pattern: SparsityPattern, data: Data) -> BCOO:
+    """The matrix, perhaps with batch axes, its entries in their order."""
+    batch, indices = data.shape[:-1], np.stack([pattern.rows, pattern.cols], 1)
+    return BCOO(
+        (data, _for_batch(batch, indices)),
+        shape=(*batch, *pattern.shape),
+        indices_sorted=pattern.is_sorted,
+        unique_indices=True,
+    )
+
+
+def to_bcsr(pattern: SparsityPattern, data: Data) -> BCSR:
+    """The matrix, perhaps with batch axes, in row-major order."""
+    batch = data.shape[:-1]
+    indptr, indices, permutation = csr_structure(pattern)
+    data = data if pattern.is_sorted else data[..., permutation]
+    return BCSR(
+        (data, _for_batch(batch, indices), _for_batch(batch, indptr)),
+        shape=(*batch, *pattern.shape),
+        indices_sorted=True,
+        unique_indices=True,
+    )
+
+
+def to_scipy(pattern: SparsityPattern, data: Num[Array, " nnz"], format: str) -> Any:
+    """The matrix as a sparse array of SciPy, a copy."""
+    check_choice("format", format, list(_SCIPY_FORMATS))
+    return assembler(Block.of(pattern), _SCIPY_FORMATS[format])(data)
+
+
+def to_blocks(
+    pattern: SparsityPattern,
+    data: Num[Array, " nnz"],
+    row_shapes: Sequence[tuple[int, ...]],
+    col_shapes: Sequence[tuple[int, ...]],
+) -> list[list[BCOO]]:
+    """A `BCOO` for each leaf of the output and, in there, for each leaf of the input."""
+    order, bounds, parts = block_layout(pattern, row_shapes, col_shapes)
+    data = data if order is None else data[order]
+    found = [
+        assembler(part, "bcoo")(data[start:stop])
+        for part, (start, stop) in zip(parts, itertools.pairwise(bounds), strict=True)
+    ]
+    width = len(col_shapes)
+    return [found[k : k + width] for k in range(0, len(found), width)]
+
+
+def to_bsr(
+    pattern: SparsityPattern, data: Data, block_shape: tuple[int, int]
+) -> BlockSparse:
+    """The dense blocks of a shape that divides that of the matrix."""
+    (m, n), (r, c) = pattern.shape, block_shape
+    if r <= 0 or c <= 0 or m % r or n % c:
+        raise ValueError(
+            f"block_shape must divide the shape {pattern.shape}. Got {tuple(block_shape)}."
+        )
+    rows, cols = pattern.rows, pattern.cols
+    keys = (rows // r).astype(np.int64) * (n // c) + cols // c
+    blocks, owner = np.unique(keys, return_inverse=True)
+    block_rows, block_cols = (
+        part.astype(np.int32) for part in np.divmod(blocks, max(1, n // c))
+    )
+    indptr, indices, _ = compress_lines(block_rows, block_cols, m // r, in_order=True)
+    places = (owner * r + rows % r) * c + cols % c
+    placed = _placed(data, places, blocks.size * r * c)
+    stacked = placed.reshape(*data.shape[:-1], blocks.size, r, c)
+    return BlockSparse(stacked, indices, indptr)
+
+
+def to_banded(
+    pattern: SparsityPattern, data: Data, lower: int, upper: int
+) -> Num[Array, "*batch diagonals n"]:
+    """The diagonals in LAPACK's layout: element `(i, j)` at `[upper + i - j, j]`."""
+    rows, cols = pattern.rows, pattern.cols
+    if lower < 0 or upper < 0:
+        raise ValueError(f"l and u must not be negative. Got l={lower} and u={upper}.")
+    below = rows - cols
+    if (outside := np.flatnonzero((below > lower) | (below < -upper))).size:
+        k = outside[0]
+        raise ValueError(
+            f"Entry ({rows[k]}, {cols[k]}) lies outside of the band of l={lower} and "
+            f"u={upper}. It takes l={below.max(initial=0)} and "
+            f"u={(-below).max(initial=0)} to hold all entries."
+        )
+    n = pattern.n
+    places = (upper + below).astype(np.int64) * n + cols
+    diagonals = lower + upper + 1
+    return _placed(data, places, diagonals * n).reshape(*data.shape[:-1], diagonals, n)
+
+
+def _placed(
+    data: Data, places: Int64[np.ndarray, " nnz"], size: int
+) -> Num[Array, "*batch size"]:
+    """A vector with the values at these places, and zeros elsewhere."""
+    source = np.full(size, -1, np.int32)
+    source[places] = np.arange(places.size)
+    return spread(data, source)
+
+
+def _for_batch(batch: tuple[int, ...], indices: Int32[np.ndarray, "..."]) -> Array:
+    """Indices that all matrices of a batch share."""
+    return jnp.broadcast_to(indices, (*batch, *indices.shape))
 
 
 # -- Formats -----------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 """`SparseJacobian`: a sparse matrix that is an ordinary JAX value."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, overload
 
 import equinox as eqx
@@ -9,15 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num
 
+from .._base.index import IndexArray, as_indices
 from .._base.sparse import BCOO, BCSR
-from .._base.types import PyTree
+from .._base.types import PyTree, check_choice
 from .._call.space import Space
-from .._linalg.solvers import SolverName
+from .._linalg import algebra
+from .._linalg.algebra import compiled
+from .._linalg.solvers import SOLVERS, SolverName, check_singular, solve_batch
 from .._show.text import one_line
 from .._structure.layouts import check_symmetric
 from .._structure.pattern import SparsityPattern
-from . import algebra, convert
-from .solve import solve
+from . import formats
 
 NormOrder = Literal["fro", 1, "inf"]
 Indices = Integer[np.ndarray, " _"] | Bool[np.ndarray, " _"] | Sequence[int]
@@ -133,24 +138,30 @@ class SparseJacobian(eqx.Module):
     @property
     def flat(self) -> "SparseJacobian":
         """The same matrix between flat vectors."""
-        return convert.flatten(self)
+        (m, n), dtype = self.shape, self.dtype
+        return replace(self, domain=Space.flat(n, dtype), codomain=Space.flat(m, dtype))
 
     # -- Products with vectors -------------------------------------------------------
 
+    @compiled
     def mv(self, x: PyTree) -> PyTree:
         """`A x`, for a pytree like `in_structure`; returns one like `out_structure`.
 
         The leaves of `x` may have the batch axes of the operator in front; for many vectors
         and one matrix use `jax.vmap` or `@`. Raises `ValueError` for another structure.
         """
-        return algebra.multiply(self, x)
+        vector = self.domain.ravel("x", x, self.batch_shape, self.dtype)
+        return self.codomain.unravel(algebra.apply(self.sparsity, self.data, vector))
 
+    @compiled
     def rmv(self, u: PyTree) -> PyTree:
         """`A^T u`, without conjugation, for a pytree like `out_structure`.
 
         For the conjugate transpose of a complex matrix use `A.H.mv(u)`. See `mv`.
         """
-        return algebra.multiply_transposed(self, u)
+        vector = self.codomain.ravel("u", u, self.batch_shape, self.dtype)
+        found = algebra.apply_transposed(self.sparsity, self.data, vector)
+        return self.domain.unravel(found)
 
     def mv_flat(self, x: Num[Array | np.ndarray, "*batch n"]) -> Num[Array, "*batch m"]:
         """`A x` for a flat vector; see `mv`."""
@@ -172,12 +183,46 @@ class SparseJacobian(eqx.Module):
         tracing. Raises `ValueError` if the sizes, or the structures in between, differ.
         """
         if isinstance(other, SparseJacobian):
-            return algebra.product(self, other)
-        return algebra.multiply_matrix(self, other)
+            return self._times(other)
+        expected = "A @ x takes an operator or an array"
+        x = _as_array(other, expected, "For pytrees use A.mv.")
+        n = self.shape[1]
+        if x.ndim == 0 or x.shape[max(-2, -x.ndim)] != n:
+            raise ValueError(
+                f"A @ x needs an x of shape ({n},) or (..., {n}, k) for an operator of "
+                f"shape {self.shape}. Got {x.shape}. For pytrees use A.mv."
+            )
+        return algebra.apply_to_columns(self.sparsity, self.data, x)
+
+    def _times(self, other: "SparseJacobian") -> "SparseJacobian":
+        if not self.domain.matches(other.codomain):
+            raise ValueError(
+                "A @ B needs the input of A to be like the output of B. A of shape "
+                f"{self.shape} takes {self.in_structure}, B of shape {other.shape} returns "
+                f"{other.out_structure}. If their order is the same, use A.flat @ B.flat."
+            )
+        _check_batches(self, other)
+        pattern, data = algebra.product(
+            self.sparsity, self.data, other.sparsity, other.data
+        )
+        return replace(
+            self, data=data, sparsity=pattern, domain=other.domain, symmetric=False
+        )
 
     def __rmatmul__(self, other: ArrayLike) -> Num[Array, "..."]:
         """A row vector `(m,)` or a dense matrix `(*batch, k, m)` times the matrix."""
-        return algebra.multiply_matrix_from_left(other, self)
+        x = _as_array(
+            other, "x @ A takes an operator or an array", "For pytrees use A.rmv."
+        )
+        m = self.shape[0]
+        if x.ndim == 0 or x.shape[-1] != m:
+            raise ValueError(
+                f"x @ A needs an x of shape ({m},) or (..., k, {m}) for an operator of "
+                f"shape {self.shape}. Got {x.shape}. For pytrees use A.rmv."
+            )
+        if x.ndim == 1:
+            return self.T @ x
+        return jnp.swapaxes(self.T @ jnp.swapaxes(x, -1, -2), -1, -2)
 
     # -- Algebra ---------------------------------------------------------------------
 
@@ -185,7 +230,15 @@ class SparseJacobian(eqx.Module):
     def T(self) -> "SparseJacobian":
         """The transpose. Costs nothing, as entries keep their order, or one gather for
         an operator that is declared symmetric, whose pattern is kept."""
-        return algebra.transpose(self)
+        domain, codomain = self.codomain, self.domain
+        if self.symmetric:
+            # The pattern stays as it is. The values are exchanged though they should be
+            # equal in pairs, because derivatives by them, and gradients that are
+            # operators, need not be.
+            data = algebra.mirror(self.sparsity, self.data)
+            return replace(self, data=data, domain=domain, codomain=codomain)
+        pattern, data = algebra.transpose(self.sparsity, self.data)
+        return replace(self, data=data, sparsity=pattern, domain=domain, codomain=codomain)
 
     @property
     def H(self) -> "SparseJacobian":
@@ -194,40 +247,73 @@ class SparseJacobian(eqx.Module):
 
     def conj(self) -> "SparseJacobian":
         """The matrix of complex conjugates."""
-        return algebra.with_data(self, jnp.conj(self.data))
+        return replace(self, data=jnp.conj(self.data))
 
     def __add__(self, other: "SparseJacobian") -> "SparseJacobian":
         """The sum with an operator of equal shape and structures, on the union of the
         patterns. Raises `ValueError` if they differ."""
         if not isinstance(other, SparseJacobian):
             return NotImplemented
-        return algebra.add(self, other)
+        if self.shape != other.shape:
+            raise ValueError(
+                "Operators that are added must have equal shapes. Got "
+                f"{self.shape} and {other.shape}."
+            )
+        if not (
+            self.domain.matches(other.domain) and self.codomain.matches(other.codomain)
+        ):
+            raise ValueError(
+                "Operators that are added must map the same structures. Got\n"
+                f"{self.in_structure} to {self.out_structure} and\n"
+                f"{other.in_structure} to {other.out_structure}.\n"
+                "If their order is the same, use A.flat + B.flat."
+            )
+        _check_batches(self, other)
+        pattern, data = algebra.add(self.sparsity, self.data, other.sparsity, other.data)
+        symmetric = self.symmetric and other.symmetric
+        return replace(self, data=data, sparsity=pattern, symmetric=symmetric)
 
     def __sub__(self, other: "SparseJacobian") -> "SparseJacobian":
         if not isinstance(other, SparseJacobian):
             return NotImplemented
-        return algebra.add(self, -other)
+        return self + -other
 
     def __neg__(self) -> "SparseJacobian":
-        return algebra.with_data(self, -self.data)
+        return replace(self, data=-self.data)
 
     def __mul__(self, factor: ArrayLike) -> "SparseJacobian":
         """The product with a number, or with one for each matrix of the batch."""
-        return algebra.scale(self, factor)
+        return self._scale(factor)
 
     def __rmul__(self, factor: ArrayLike) -> "SparseJacobian":
-        return algebra.scale(self, factor)
+        return self._scale(factor)
 
     def __truediv__(self, divisor: ArrayLike) -> "SparseJacobian":
-        return algebra.scale(self, divisor, divide=True)
+        return self._scale(divisor, divide=True)
 
+    def _scale(self, factor: ArrayLike, divide: bool = False) -> "SparseJacobian":
+        factor = _as_array(factor, "An operator can be multiplied and divided by numbers")
+        if factor.ndim and factor.shape != self.batch_shape:
+            raise ValueError(
+                "An operator can be multiplied and divided by a number, or by one for each "
+                f"matrix of its batch {self.batch_shape}. Got an array of shape "
+                f"{factor.shape}. For vectors use @, mv, scale_rows or scale_cols."
+            )
+        return replace(self, data=algebra.scale(self.data, factor, divide))
+
+    @compiled
     def scale_rows(self, factors: PyTree) -> "SparseJacobian":
         """`diag(factors) A`, for a pytree like `out_structure`."""
-        return algebra.scale_rows(self, factors)
+        vector = self.codomain.ravel("factors", factors, self.batch_shape, self.dtype)
+        data = algebra.scale_lines(self.data, vector, self.sparsity.rows)
+        return replace(self, data=data, symmetric=False)
 
+    @compiled
     def scale_cols(self, factors: PyTree) -> "SparseJacobian":
         """`A diag(factors)`, for a pytree like `in_structure`."""
-        return algebra.scale_cols(self, factors)
+        vector = self.domain.ravel("factors", factors, self.batch_shape, self.dtype)
+        data = algebra.scale_lines(self.data, vector, self.sparsity.cols)
+        return replace(self, data=data, symmetric=False)
 
     def shift(self, alpha: ArrayLike) -> "SparseJacobian":
         """`A + alpha I`, or `A + diag(alpha)` for a vector of shape `(n,)`.
@@ -235,22 +321,46 @@ class SparseJacobian(eqx.Module):
         Entries of the diagonal that the pattern lacks are added to it. Raises `ValueError`
         unless the matrix is square.
         """
-        return algebra.shift(self, alpha)
+        m, n = self.shape
+        if m != n:
+            raise ValueError(
+                "shift adds a multiple of the identity, which is square. The operator has "
+                f"shape {self.shape}."
+            )
+        alpha = _as_array(alpha, "alpha must be a number or an array")
+        if alpha.ndim and alpha.shape[-1] != n:
+            raise ValueError(
+                f"alpha must be a number or of shape (..., {n}). Got {alpha.shape}. For a "
+                "number for each matrix of a batch use jax.vmap."
+            )
+        pattern, data = algebra.shift(self.sparsity, self.data, alpha)
+        return replace(self, data=data, sparsity=pattern)
 
     def gram(self) -> "SparseJacobian":
         """`A^T A`, as in the normal equations of Gauss and Newton.
 
         No conjugation: for complex matrices use `A.H @ A`.
         """
-        return algebra.gram(self)
+        return replace(self.T @ self, symmetric=True)
 
+    @compiled
     def gram_diagonal(self) -> PyTree:
         """The diagonal of `A^T A`: sums of squares of the columns, like `in_structure`."""
-        return algebra.gram_diagonal(self)
+        squares = algebra.column_sums(self.sparsity, self.data * self.data)
+        return self.domain.unravel(squares)
 
     def congruence(self, p: "SparseJacobian") -> "SparseJacobian":
         """`P^T A P`. Raises `ValueError` unless `A` is square and `P` fits."""
-        return algebra.congruence(self, p)
+        if self.shape[0] != self.shape[1]:
+            raise ValueError(
+                f"P^T A P needs a square A. The operator has shape {self.shape}."
+            )
+        if not isinstance(p, SparseJacobian):
+            raise TypeError(
+                f"P^T A P needs an operator P. Got {type(p).__name__}. For a dense one use "
+                "P.T @ (A @ P)."
+            )
+        return replace(p.T @ (self @ p), symmetric=self.symmetric)
 
     def submatrix(
         self, rows: Indices | None = None, cols: Indices | None = None
@@ -264,44 +374,63 @@ class SparseJacobian(eqx.Module):
 
         **Raises:** `ValueError` if an index is out of range or occurs twice.
         """
-        return algebra.submatrix(self, rows, cols)
+        (m, n), dtype = self.shape, self.dtype
+        row_index = _as_selection("rows", rows, m)
+        col_index = _as_selection("cols", cols, n)
+        pattern, data = algebra.submatrix(self.sparsity, self.data, row_index, col_index)
+        return SparseJacobian(
+            data,
+            pattern,
+            Space.flat(pattern.n, dtype),
+            Space.flat(pattern.m, dtype),
+            symmetric=self.symmetric and row_index == col_index,
+        )
 
     def triu(self, k: int = 0) -> "SparseJacobian":
         """The entries on diagonal `k` and above it."""
-        return algebra.triangle(self, k, upper=True)
+        return self._triangle(k, upper=True)
 
     def tril(self, k: int = 0) -> "SparseJacobian":
         """The entries on diagonal `k` and below it."""
-        return algebra.triangle(self, k, upper=False)
+        return self._triangle(k, upper=False)
+
+    def _triangle(self, k: int, *, upper: bool) -> "SparseJacobian":
+        pattern, data = algebra.triangle(self.sparsity, self.data, k, upper)
+        return replace(self, data=data, sparsity=pattern, symmetric=False)
 
     # -- Reductions ------------------------------------------------------------------
 
     def diagonal(self) -> Num[Array, "*batch diagonal"]:
         """Elements `(i, i)`, a flat vector of `min(m, n)` numbers."""
-        return algebra.diagonal(self)
+        return algebra.diagonal(self.sparsity, self.data)
 
+    @compiled
     def row_sums(self) -> PyTree:
         """The sum of each row, a pytree like `out_structure`."""
-        return algebra.row_sums(self)
+        return self.codomain.unravel(algebra.row_sums(self.sparsity, self.data))
 
     def norm(self, ord: NormOrder | float = "fro") -> Inexact[Array, "*batch"]:
         """The Frobenius norm; the largest sum of absolute values of a column (`1`) or of
         a row (`"inf"`, `math.inf`). Raises `ValueError` for another `ord`."""
-        return algebra.norm(self, ord)
+        if ord not in ("fro", 1, "inf", math.inf):
+            raise ValueError(f"ord must be 'fro', 1 or 'inf'. Got {ord!r}.")
+        if not self.nnz:
+            return jnp.zeros(self.batch_shape, self.data.real.dtype)
+        return algebra.norm(self.sparsity, self.data, ord)
 
     # -- Conversions -----------------------------------------------------------------
 
     def todense(self) -> Num[Array, "*batch m n"]:
         """The dense matrix."""
-        return convert.todense(self)
+        return formats.todense(self.sparsity, self.data)
 
     def to_bcoo(self) -> BCOO:
         """The matrix of shape `(*batch, m, n)` as `BCOO`, its entries in their order."""
-        return convert.to_bcoo(self)
+        return formats.to_bcoo(self.sparsity, self.data)
 
     def to_bcsr(self) -> BCSR:
         """The matrix of shape `(*batch, m, n)` as `BCSR`."""
-        return convert.to_bcsr(self)
+        return formats.to_bcsr(self.sparsity, self.data)
 
     def to_scipy(self, format: Literal["csr", "csc", "coo"] = "csr") -> Any:
         """The matrix as a sparse array of SciPy, a copy.
@@ -310,22 +439,28 @@ class SparseJacobian(eqx.Module):
         transformations, where there are no numbers yet; `ValueError` for a batch or an
         unknown format.
         """
-        return convert.to_scipy(self, format)
+        self._check_single("A SciPy array holds one matrix")
+        return formats.to_scipy(self.sparsity, self.data, format)
 
     def blocks(self) -> PyTree:
         """A `BCOO` for each leaf of the output and of the input, nested as by `jacobian`.
 
         Raises `ValueError` for a batch: use `jax.vmap`.
         """
-        return convert.blocks(self)
+        self._check_single("Blocks are those of one matrix")
+        rows = formats.to_blocks(
+            self.sparsity, self.data, self.codomain.shapes, self.domain.shapes
+        )
+        nested = [jax.tree.unflatten(self.domain.treedef, row) for row in rows]
+        return jax.tree.unflatten(self.codomain.treedef, nested)
 
-    def bsr(self, block_shape: tuple[int, int]) -> convert.BlockSparse:
+    def bsr(self, block_shape: tuple[int, int]) -> formats.BlockSparse:
         """Dense blocks of equal shape, and where they stand (BSR).
 
         Blocks with an entry are stored whole. Raises `ValueError` unless `block_shape`
         divides the shape.
         """
-        return convert.bsr(self, block_shape)
+        return formats.to_bsr(self.sparsity, self.data, block_shape)
 
     def banded(self, l: int, u: int) -> Num[Array, "*batch diagonals n"]:  # noqa: E741
         """The diagonals in LAPACK's layout: element `(i, j)` at `[u + i - j, j]`.
@@ -333,7 +468,7 @@ class SparseJacobian(eqx.Module):
         What `scipy.linalg.solve_banded((l, u), ...)` takes, with `l` diagonals below the
         main one and `u` above. Raises `ValueError` if an entry lies outside of them.
         """
-        return convert.banded(self, l, u)
+        return formats.to_banded(self.sparsity, self.data, l, u)
 
     # -- Solving ---------------------------------------------------------------------
 
@@ -341,7 +476,31 @@ class SparseJacobian(eqx.Module):
         self, b: PyTree, *, solver: SolverName = "auto", throw: bool | None = None
     ) -> PyTree:
         """`x` with `A x = b`; see `asdex.solve`."""
-        return solve(self, b, solver=solver, throw=throw)
+        m, n = self.shape
+        if m != n:
+            raise ValueError(
+                f"Only a square matrix can be solved with. This one has shape {(m, n)}. "
+                "For least squares solve A.gram() with A.rmv(b)."
+            )
+        check_choice("solver", solver, SOLVERS)
+        x, singular = self._solve(b, solver)
+        return x if throw is False else check_singular(x, singular, throw)
+
+    @partial(compiled, static=("solver",))
+    def _solve(self, b: PyTree, solver: SolverName) -> tuple[PyTree, Bool[Array, "..."]]:
+        one = partial(solve_batch, self.sparsity, self.data, solver=solver)
+        is_flat = self.domain.is_flat and self.codomain.is_flat and hasattr(b, "shape")
+        if is_flat and b.shape[:-1] == (*self.batch_shape, self.shape[0]):
+            return jax.vmap(one, -1, -1)(jnp.asarray(b))
+        x, singular = one(self.codomain.ravel("b", b, self.batch_shape, self.dtype))
+        return self.domain.unravel(x), singular
+
+    def _check_single(self, expectation: str) -> None:
+        if self.batch_shape:
+            raise ValueError(
+                f"{expectation}. This operator is a batch of shape {self.batch_shape}: "
+                "take one of them, jax.tree.map(lambda data: data[0], A), or use jax.vmap."
+            )
 
     def __pdoc__(self, **options: Any) -> Any:
         return one_line(self)
@@ -355,3 +514,42 @@ class SparseJacobian(eqx.Module):
             + (", symmetric" if self.symmetric else "")
             + ")"
         )
+
+
+def _check_batches(a: SparseJacobian, b: SparseJacobian) -> None:
+    try:
+        np.broadcast_shapes(a.batch_shape, b.batch_shape)
+    except ValueError:
+        raise ValueError(
+            "Batches of operators must have equal shapes, or shapes that NumPy can "
+            f"broadcast. Got {a.batch_shape} and {b.batch_shape}."
+        ) from None
+
+
+def _as_array(
+    value: Any, expectation: str, advice: str = "For other operations use A.todense()."
+) -> Num[Array, "..."]:
+    """An array, whose numbers may be of weak type, from the other operand."""
+    wrong = TypeError(f"{expectation}. Got {type(value).__name__}. {advice}")
+    if hasattr(value, "todense"):  # NumPy would ask a sparse matrix for all elements.
+        raise wrong
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise wrong from None
+
+
+def _as_selection(name: str, indices: Any, size: int) -> IndexArray:
+    """Indices below `size`, each at most once, from integers or a mask."""
+    if indices is None:
+        return IndexArray(np.arange(size, dtype=np.int32))
+    if (mask := np.asarray(indices)).dtype == bool:
+        if mask.shape != (size,):
+            raise ValueError(
+                f"The mask {name} must have shape ({size},). Got {mask.shape}."
+            )
+        indices = np.flatnonzero(mask)
+    chosen = as_indices(name, indices, -size, size - 1, f"for {size} {name}") % max(1, size)
+    if np.unique(chosen).size < chosen.size:
+        raise ValueError(f"{name} must name each index at most once. Got {indices!r}.")
+    return IndexArray(chosen.astype(np.int32))

@@ -22,6 +22,7 @@ TALL: Any = operator(PATTERNS["tall"])
 BATCH: Any = operator(PATTERNS["wide"], (3,))
 UPPER: Any = operator(PATTERNS["strictly upper"])
 ARRAY: Any = np.eye(3)
+COLORING: Any = asdex.jacobian_coloring_from_sparsity(SQUARE.sparsity)
 DICT: Any = SparseJacobian(
     SQUARE.data, SQUARE.sparsity, {"a": jnp.ones(2), "b": jnp.ones(4)}, (jnp.ones((2, 3)),)
 )
@@ -341,6 +342,12 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         lambda: asdex.solve(ARRAY, np.ones(3)),
         TypeError,
         ["solve needs a SparseJacobian", "output_format='operator'", "Got ndarray"],
+    ),
+    (
+        "solve with a coloring",
+        lambda: asdex.solve(COLORING, np.ones(6)),
+        TypeError,
+        ["solve needs a SparseJacobian", "output_format='operator'", "Got ColoredPattern"],
     ),
 ]
 

@@ -8,4 +8,6 @@ back end (`backend`) that works out what depends on the pattern when it is made:
 
 from .choose import SOLVERS as SOLVERS
 from .choose import SolverName as SolverName
+from .solve import check_singular as check_singular
+from .solve import solve_batch as solve_batch
 from .solve import solve_flat as solve_flat

@@ -2,16 +2,24 @@
 
 from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Inexact, Num
 
-from ..._base.types import check_choice
+from ..._base.errors import SingularMatrixError
+from ..._base.types import PyTree, check_choice
 from ..._structure.pattern import SparsityPattern
 from ..multiply import multiply
 from .backend import Solution
 from .choose import SOLVERS, SolverName, plan
+
+_SINGULAR = (
+    "The matrix is singular, so A x = b has no solution, or more than one. Pass "
+    "throw=False for NaN in place of this error."
+)
 
 
 def solve_flat(
@@ -63,6 +71,28 @@ def solve_flat(
         has_aux=True,
     )
     return lax.convert_element_type(x, dtype), jnp.asarray(singular)
+
+
+def solve_batch(
+    pattern: SparsityPattern,
+    data: Num[Array, "*#batch nnz"],
+    b: Num[Array, "*#batch n"],
+    solver: SolverName,
+) -> tuple[Inexact[Array, "... n"], Bool[Array, "..."]]:
+    """`solve_flat` for all matrices and right-hand sides of a batch."""
+    one = partial(solve_flat, pattern, solver=solver)
+    return jnp.vectorize(one, signature="(k),(n)->(n),()")(data, b)
+
+
+def check_singular(x: PyTree, singular: Bool[Array, "..."], throw: bool | None) -> PyTree:
+    """`x`, or an error if a matrix was singular and that is known, or `throw` is set."""
+    try:
+        is_singular = bool(np.any(singular))
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+        return eqx.error_if(x, singular, _SINGULAR) if throw else x
+    if is_singular:
+        raise SingularMatrixError(_SINGULAR)
+    return x
 
 
 def _check_shapes(

@@ -1,0 +1,228 @@
+"""Products, sums, parts and reductions of matrices, on patterns and values.
+
+A matrix is a pattern and the values of its entries, perhaps behind the axes of a batch.
+The functions are compiled, so that what depends on patterns alone is computed once for each
+pattern, and kept with the compiled program.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Inexact, Int32, Num
+
+from .._base.index import IndexArray
+from .._structure.layouts import find_entries
+from .._structure.pattern import SparsityPattern
+from .multiply import group_sums, multiply, multiply_transposed, sum_lines
+from .plans import (
+    Map,
+    Part,
+    diagonal_entries,
+    diagonal_pattern,
+    plan_part,
+    plan_product,
+    plan_transpose,
+    plan_triangle,
+    plan_union,
+)
+
+Data: TypeAlias = Num[Array, "*batch nnz"]
+Matrix: TypeAlias = tuple[SparsityPattern, Num[Array, "..."]]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F, static: Sequence[str] = ()) -> F:
+    """`jax.jit`, inlined into other programs, for functions and for methods of modules."""
+    run = jax.jit(function, static_argnames=static, inline=True)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return run(*args, **kwargs)
+
+    return cast(F, call)
+
+
+# -- Products with vectors ---------------------------------------------------------------
+
+
+@compiled
+def apply(
+    pattern: SparsityPattern, data: Num[Array, "*#batch nnz"], x: Num[Array, "*#batch n"]
+) -> Num[Array, "... m"]:
+    """The matrix times a vector, for all matrices and vectors of a batch."""
+    product = jnp.vectorize(partial(multiply, pattern), signature="(k),(n)->(m)")
+    return product(*promoted(data, x))
+
+
+@compiled
+def apply_transposed(
+    pattern: SparsityPattern, data: Num[Array, "*#batch nnz"], u: Num[Array, "*#batch m"]
+) -> Num[Array, "... n"]:
+    """The transposed matrix times a vector; see `apply`."""
+    product = jnp.vectorize(partial(multiply_transposed, pattern), signature="(k),(m)->(n)")
+    return product(*promoted(data, u))
+
+
+@compiled
+def apply_to_columns(
+    pattern: SparsityPattern, data: Data, x: Num[Array, "..."]
+) -> Num[Array, "..."]:
+    """The matrix times a vector, or times each column of a dense matrix."""
+    if x.ndim == 1:
+        return apply(pattern, data, x)
+    columns = jax.vmap(partial(apply, pattern, data))(jnp.moveaxis(x, -1, 0))
+    return jnp.moveaxis(columns, 0, -1)
+
+
+# -- Matrices from matrices --------------------------------------------------------------
+
+
+@compiled
+def transpose(pattern: SparsityPattern, data: Data) -> Matrix:
+    """The transpose, its entries in the same order."""
+    return plan_transpose(pattern), data
+
+
+@compiled
+def mirror(pattern: SparsityPattern, data: Data) -> Data:
+    """The values of the transpose of a matrix whose pattern is symmetric."""
+    return take(data, find_entries(pattern, pattern.cols, pattern.rows))
+
+
+@compiled
+def product(
+    left: SparsityPattern,
+    a: Num[Array, "*#batch k"],
+    right: SparsityPattern,
+    b: Num[Array, "*#batch l"],
+) -> Matrix:
+    """The product of two matrices, entries in row-major order."""
+    pattern, lengths, from_left, from_right = plan_product(left, right)
+
+    def values(a: Num[Array, " k"], b: Num[Array, " l"]) -> Num[Array, " m"]:
+        return group_sums(
+            lengths,
+            lambda places: take(a, from_left[places]) * take(b, from_right[places]),
+            a.dtype,
+        )
+
+    return pattern, jnp.vectorize(values, signature="(k),(l)->(m)")(*promoted(a, b))
+
+
+@compiled
+def add(
+    left: SparsityPattern,
+    a: Num[Array, "*#batch k"],
+    right: SparsityPattern,
+    b: Num[Array, "*#batch l"],
+) -> Matrix:
+    """The sum of two matrices of equal shape, on the union of the patterns."""
+    union = plan_union(left, right)
+    a, b = promoted(a, b)
+    return union.pattern, spread(a, union.left) + spread(b, union.right)
+
+
+@compiled
+def shift(pattern: SparsityPattern, data: Data, alpha: Num[Array, "..."]) -> Matrix:
+    """The square matrix plus `alpha` times the identity, or plus a diagonal."""
+    diagonal = jnp.broadcast_to(alpha, (*alpha.shape[:-1], pattern.n))
+    return add(pattern, data, diagonal_pattern(pattern.n), diagonal)
+
+
+@partial(compiled, static=("divide",))
+def scale(data: Data, factor: Num[Array, "*#batch"], divide: bool) -> Data:
+    """The values times a number, or divided by it, one for each matrix of a batch."""
+    data, factor = promoted(data, factor)
+    factor = jnp.expand_dims(factor, -1)
+    return data / factor if divide else data * factor
+
+
+@partial(compiled, static=("rows", "cols"))
+def submatrix(
+    pattern: SparsityPattern, data: Data, rows: IndexArray, cols: IndexArray
+) -> Matrix:
+    """The matrix of some rows and columns, in the given order."""
+    return _of_part(plan_part(pattern, rows.array, cols.array), data)
+
+
+@partial(compiled, static=("k", "upper"))
+def triangle(pattern: SparsityPattern, data: Data, k: int, upper: bool) -> Matrix:
+    """The entries on one side of diagonal `k`, and on it."""
+    return _of_part(plan_triangle(pattern, k, upper=upper), data)
+
+
+def _of_part(part: Part, data: Data) -> Matrix:
+    return part.pattern, take(data, part.entries)
+
+
+# -- Reductions --------------------------------------------------------------------------
+
+
+@compiled
+def diagonal(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch diagonal"]:
+    """Elements `(i, i)`."""
+    return spread(data, diagonal_entries(pattern))
+
+
+@compiled
+def row_sums(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch m"]:
+    """The sum of each row."""
+    sums = partial(sum_lines, pattern.rows, pattern.m)
+    return jnp.vectorize(sums, signature="(k)->(m)")(data)
+
+
+@compiled
+def column_sums(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch n"]:
+    """The sum of each column."""
+    sums = partial(sum_lines, pattern.cols, pattern.n)
+    return jnp.vectorize(sums, signature="(k)->(n)")(data)
+
+
+@partial(compiled, static=("ord",))
+def norm(pattern: SparsityPattern, data: Data, ord: Any) -> Inexact[Array, "*batch"]:
+    """The Frobenius norm, or the largest sum of magnitudes in a column (1) or a row."""
+    if ord == "fro":
+        return jnp.linalg.norm(data, axis=-1)
+    sums = (column_sums if ord == 1 else row_sums)(pattern, jnp.abs(data))
+    return sums.max(-1, initial=0)
+
+
+# -- Values ------------------------------------------------------------------------------
+
+
+def promoted(*arrays: Num[Array, "..."]) -> list[Num[Array, "..."]]:
+    """The arrays in the dtype that JAX promotes them to."""
+    dtype = jnp.result_type(*arrays)
+    return [array.astype(dtype) for array in arrays]
+
+
+def take(values: Num[Array, "*batch size"], places: Any) -> Num[Array, "*batch places"]:
+    """Elements along the last axis; `places` are indices, or a slice."""
+    if isinstance(places, slice):
+        return values[..., places]
+    return values.at[..., places].get(mode="promise_in_bounds")
+
+
+def scale_lines(
+    data: Num[Array, "*#batch nnz"],
+    factors: Num[Array, "*#batch lines"],
+    lines: Int32[np.ndarray, " nnz"],
+) -> Num[Array, "... nnz"]:
+    """The values times the factor of the row, or of the column, that each is in."""
+    data, factors = promoted(data, factors)
+    return data * take(factors, lines)
+
+
+def spread(values: Num[Array, "*batch size"], places: Map) -> Num[Array, "*batch places"]:
+    """Elements along the last axis, zero where the place is -1."""
+    if np.array_equal(places, np.arange(values.shape[-1])):
+        return values
+    if values.shape[-1] == 0:
+        return jnp.zeros((*values.shape[:-1], places.size), values.dtype)
+    found = take(values, np.maximum(places, 0))
+    return jnp.where(places >= 0, found, jnp.zeros((), values.dtype))
