@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from jax.experimental.sparse import BCOO
 
+import asdex
 from asdex._structure.pattern import SparsityPattern
 
 F32 = np.dtype(np.float32)
@@ -260,6 +261,34 @@ def test_the_arrays_of_the_caller_are_not_shared():
     from_view = SparsityPattern(view, [0, 1], (2, 2))
     rows[:] = 1
     assert pattern.rows.tolist() == from_view.rows.tolist() == [0, 1]
+
+
+def test_nobody_can_make_the_arrays_writable():
+    """Neither the owner of a read-only array nor who asks for the flag of a view."""
+    rows, cols = np.arange(5, dtype=np.int32), np.arange(5, dtype=np.int32)[::-1]
+    rows.setflags(write=False)
+    pattern = SparsityPattern.from_coo(rows, cols, (5, 5))
+    before, key = pattern.todense(), hash(pattern)
+    rows.setflags(write=True)
+    rows[0] = 3
+    coloring = asdex.hessian_coloring_from_sparsity(pattern)
+    loaded = pickle.loads(pickle.dumps(pattern))
+    for array in (pattern.rows, pattern.cols, loaded.rows, coloring.colors):
+        for view in (array, array[1:], array.reshape(-1, 1), array.view(np.uint32)):
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                view.flags.writeable = True
+            assert not isinstance(view.base, np.ndarray) or not view.base.flags.writeable
+    np.testing.assert_array_equal(pattern.todense(), before)
+    assert hash(pattern) == key
+    assert pattern == loaded
+
+
+def test_arrays_of_a_pattern_are_copied_once():
+    pattern = SparsityPattern.from_dense(np.eye(4))
+    again = SparsityPattern(pattern.rows, pattern.cols, (4, 4))
+    assert again.rows is pattern.rows
+    empty = SparsityPattern([], [], (0, 3))
+    assert empty.rows.size == 0
 
 
 def test_equal_patterns_compare_and_hash_equal():

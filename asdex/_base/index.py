@@ -20,10 +20,13 @@ INT32 = np.iinfo(np.int32)
 class IndexArray:
     """A read-only integer array that hashes and compares by content.
 
-    The array is not copied: whoever builds an `IndexArray` gives its array away. The
-    hash is computed on first use and kept; equality tries identity, then hash, then
-    content. Two that are equal share one array from then on, so that comparing patterns
-    built apart costs one pass over the data, once.
+    The indices are copied to immutable memory, so that nobody can change them afterwards,
+    neither through the array that they came from nor by the flags of this one. The hash is
+    computed on first use and kept; equality tries identity, then hash, then content. Two
+    that are equal share one array from then on, so that comparing patterns built apart
+    costs one pass over the data, once.
+
+    Cost: one copy, none of an array that an `IndexArray` holds.
     """
 
     __slots__ = ("_hash", "array")
@@ -31,8 +34,9 @@ class IndexArray:
     array: Integer[np.ndarray, "..."]
 
     def __init__(self, array: Integer[np.ndarray, "..."]):
-        array = np.ascontiguousarray(array)
-        array.setflags(write=False)
+        if type(array.base) is not bytes or not array.flags.c_contiguous:
+            # NumPy lets the owner of memory make it writable again, but not that of bytes.
+            array = np.ndarray(array.shape, array.dtype, array.tobytes())
         self.array = array
         self._hash: int | None = None
 
@@ -117,7 +121,7 @@ def as_indices(
     high: int = INT32.max,
     reason: str = "in an int32 array",
 ) -> Int32[np.ndarray, " size"]:
-    """`indices` as a one-dimensional int32 array that nobody else can write to.
+    """`indices` as a one-dimensional int32 array, which may be the array itself.
 
     Raises `TypeError` unless they are integers, `ValueError` unless they form a
     one-dimensional array within `low..high`; `reason` says where the bounds come from.
@@ -132,7 +136,4 @@ def as_indices(
     if array.min() < low or array.max() > high:
         wrong = array[(array < low) | (array > high)][0]
         raise ValueError(f"{name} must lie in {low}..{high} {reason}. Got {wrong}.")
-    # A read-only array that owns its memory can be shared; anything else is copied, so
-    # that nobody who still holds it can change what is built from it.
-    frozen = array.base is None and not array.flags.writeable
-    return array.astype(np.int32, copy=not frozen)
+    return array.astype(np.int32, copy=False)

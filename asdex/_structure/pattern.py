@@ -96,10 +96,10 @@ class SparsityPattern(eqx.Module):
         self._rows, self._cols = IndexArray(row_index), IndexArray(col_index)
         self._is_sorted = Derived(is_sorted)
         self._is_symmetric = Deferred(
-            partial(is_symmetric, row_index, col_index, self.shape)
+            partial(is_symmetric, self.rows, self.cols, self.shape)
         )
         self._entries_only = Deferred(
-            partial(SparsityPattern, row_index, col_index, self.shape)
+            partial(SparsityPattern, self.rows, self.cols, self.shape)
         )
         self.is_local = is_local
 

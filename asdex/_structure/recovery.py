@@ -47,7 +47,7 @@ class Substitution(eqx.Module):
         num_nodes: int,
     ):
         self._bounds, self._read_at, self._known_at, self._entry, self._unknown = (
-            IndexArray(np.array(array, np.int32))
+            IndexArray(np.asarray(array, np.int32))
             for array in (bounds, read_at, known_at, entry, unknown)
         )
         self.num_nodes = int(num_nodes)
