@@ -46,8 +46,7 @@ each_mode = pytest.mark.parametrize(
 
 
 def same(actual: Array | BCOO, expected: Array) -> None:
-    actual = actual.todense() if isinstance(actual, BCOO) else actual
-    np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), atol=1e-12)
+    np.testing.assert_allclose(todense(actual), np.asarray(expected), atol=1e-12)
 
 
 @each_mode

@@ -13,6 +13,8 @@ import pytest
 import asdex
 from asdex._base.types import HESSIAN_MODES
 
+from .helpers import densify, is_sparse
+
 pytestmark = [
     pytest.mark.usefixtures("standard_promotion"),
     pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning"),
@@ -44,9 +46,9 @@ def tree_to_scalar(tree: Any, y: jax.Array) -> jax.Array:
 
 def todense(tree: Any) -> Any:
     return jax.tree.map(
-        lambda leaf: leaf.todense() if hasattr(leaf, "todense") else leaf,
+        lambda leaf: densify(leaf) if is_sparse(leaf) else leaf,
         tree,
-        is_leaf=lambda leaf: hasattr(leaf, "todense"),
+        is_leaf=is_sparse,
     )
 
 

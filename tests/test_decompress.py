@@ -12,6 +12,8 @@ from jax.experimental.sparse import BCOO, BCSR
 
 import asdex
 
+from .helpers import todense
+
 FORMATS = ("bcoo", "bcsr", "dense", "numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc")
 TYPES: dict[str, Any] = {
     "bcoo": BCOO,
@@ -41,10 +43,6 @@ def compress(matrix: np.ndarray, coloring: asdex.ColoredPattern) -> jax.Array:
     lines = matrix if coloring.mode == "rev" else matrix.T
     sums = [lines[coloring.colors == c].sum(axis=0) for c in range(coloring.num_colors)]
     return jnp.asarray(np.reshape(sums, (coloring.num_colors, coloring.dim)))
-
-
-def todense(matrix: Any) -> np.ndarray:
-    return np.asarray(matrix.todense() if hasattr(matrix, "todense") else matrix)
 
 
 @pytest.mark.parametrize("shape", [(6, 8), (8, 6), (5, 5), (1, 7), (7, 1), (0, 3), (3, 0)])

@@ -61,11 +61,16 @@ def check(coloring: asdex.ColoredPattern, order: np.ndarray | None = None) -> Re
     reading = plan_reading(coloring, order)
     shape = (coloring.num_colors, coloring.dim)
     compressed = jnp.arange(1.0, 1 + shape[0] * shape[1]).reshape(shape)
-    expected = compressed.reshape(-1)[reading.positions]
-    np.testing.assert_array_equal(read(compressed, reading), expected)
-    np.testing.assert_array_equal(
-        jax.vmap(lambda c: read(c, reading))(compressed[None])[0], expected
-    )
+    expected = np.asarray(compressed).reshape(-1)[reading.positions]
+
+    @jax.jit
+    def alone_and_in_a_batch(compressed: jax.Array) -> tuple[jax.Array, jax.Array]:
+        batch = jax.vmap(lambda compressed: read(compressed, reading))(compressed[None])
+        return read(compressed, reading), batch
+
+    one, batch = alone_and_in_a_batch(compressed)
+    np.testing.assert_array_equal(one, expected)
+    np.testing.assert_array_equal(batch[0], expected)
     return reading
 
 

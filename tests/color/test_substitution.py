@@ -15,6 +15,7 @@ import asdex
 from asdex import ColoredPattern, InvalidColoringError, OutputFormat, SparsityPattern
 from asdex._color.substitution import plan_substitution
 
+from ..helpers import todense
 from . import patterns
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
@@ -46,9 +47,8 @@ def test_hessians(output_format: OutputFormat, chunk_size: int | None):
             function, coloring, output_format, chunk_size=chunk_size
         )
         found = hessian(x)
-        dense = found if output_format == "dense" else found.todense()
         np.testing.assert_allclose(
-            dense, jax.jit(jax.hessian(function))(x), rtol=1e-9, atol=1e-9
+            todense(found), jax.jit(jax.hessian(function))(x), rtol=1e-9, atol=1e-9
         )
 
 

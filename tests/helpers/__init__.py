@@ -20,6 +20,8 @@ from .reference import allclose as allclose
 from .reference import blocks as blocks
 from .reference import check_contains as check_contains
 from .reference import check_equal as check_equal
+from .reference import densify as densify
+from .reference import is_sparse as is_sparse
 from .reference import points as points
 from .reference import todense as todense
 from .sparse import coloring as coloring
