@@ -3,8 +3,7 @@
 `detect` traces the tangent program, `interpret` follows `dependence` through it by the
 rules in the `registry`, one file per family in `rules`. `known` finds what is known of
 indices, masks and constants where a rule asks for it, by constant folding (`folding`);
-`trail` tells afterwards what made a pattern dense, and `suspect` where one has lost an
-entry.
+`trail` is the provenance of entries, and `suspect` finds where a pattern has lost one.
 """
 
 from . import rules as rules

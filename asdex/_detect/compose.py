@@ -53,7 +53,7 @@ def compose(
     outer: Dependence,
     index: Int[np.ndarray, "steps inputs"] | None = None,
 ) -> Dependence:
-    """What `local` says of its own inputs, said of what these depend on.
+    """The dependence `local` on its own inputs, composed with what these depend on.
 
     Own input `k` is element `k` of the flat `outer`, or, in each of several steps at
     once, element `index[step, k]`; the result then has a leading axis of steps.

@@ -27,7 +27,7 @@ NOTHING = np.int32(-1)
 """Row number of an element that depends on no input."""
 
 _MAX_TERMS = 16
-"""A union of more terms than this is worked out into one matrix."""
+"""A union of more terms than this is computed as one matrix."""
 
 
 DEFAULT_MAX_NNZ = 2**31
@@ -41,7 +41,7 @@ class TooManyEntries(Exception):
     def __init__(self, entries: int, limit: int):
         super().__init__(entries, limit)
         self.entries, self.limit = entries, limit
-        self.where: str | None = None  # Set by whoever knows.
+        self.where: str | None = None  # Set by the interpreter.
 
 
 @contextmanager
@@ -64,7 +64,7 @@ class Term:
     """For each element the row of `base` that holds its inputs; `NOTHING` for none.
 
     `base` is a boolean matrix with `n` columns, canonical, with every stored value true;
-    `None` stands for the identity.
+    `None` is the identity.
     """
 
     rows: Rows
@@ -314,7 +314,7 @@ def product(left: csr_array, right: csr_array) -> csr_array:
         result = csr_array(left @ right)
         result.sort_indices()
         return result
-    # The entries may be much fewer: work out as many rows at once as surely fit.
+    # The entries may be much fewer: compute as many rows at once as surely fit.
     blocks, entries, start = [], 0, 0
     while start < left.shape[0]:
         stop = int(np.searchsorted(bound, bound[start] + max(limit, 1), side="right")) - 1
@@ -356,7 +356,7 @@ def _union(shape: Shape, n: int, terms: Sequence[Term]) -> Dependence:
 
 
 def _same(term: Term, other: Term) -> bool:
-    """Whether two terms are equal; a look at a few elements settles most cases."""
+    """Whether two terms are equal; a few elements decide most cases."""
     if term.base is not other.base:
         return False
     if term.rows is other.rows:

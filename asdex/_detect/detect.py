@@ -33,7 +33,7 @@ class Detection:
     shape: tuple[int, int]
     modes: tuple[str, ...]
     aux: PyTree
-    """What the function returned beside, as `jax.ShapeDtypeStruct`s."""
+    """What the function returned in addition, as `jax.ShapeDtypeStruct`s."""
 
 
 def detect(
@@ -122,15 +122,13 @@ def _follow(program: Program, scope: Scope) -> csr_array:
 def _too_large(
     error: TooManyEntries, program: Program, scope: Scope
 ) -> PatternTooLargeError:
-    """Go the way again, to see at which line the pattern became dense."""
+    """Interpret once more, to find at which line the pattern became dense."""
     trail = Trail()
     with contextlib.suppress(TooManyEntries):
         _follow(program, replace(scope, notes=Notes(trail=trail)))
     where = f" at primitive {error.where}" if error.where else ""
-    culprit = densest(trail.steps)
-    line = (
-        f" It becomes dense at {describe(culprit.eqn, culprit.callers)}." if culprit else ""
-    )
+    step = densest(trail.steps)
+    line = f" It becomes dense at {describe(step.eqn, step.callers)}." if step else ""
     return PatternTooLargeError(
         f"The sparsity pattern needs {error.entries} entries or more{where}, but "
         f"max_nnz={error.limit}.{line} Rewrite that line, or raise max_nnz if so many "

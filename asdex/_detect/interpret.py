@@ -6,8 +6,8 @@ from jax.core import ShapedArray
 from jax.extend.core import AbstractToken, Jaxpr, JaxprEqn, Literal, Var
 
 from .dependence import Dependence, TooManyEntries, union
-from .known import Known, constant, results
-from .registry import control_rule_for, rule_for
+from .known import constant, results
+from .registry import rule_for
 from .source import describe
 from .value import Scope, Step, Value, shape_of
 
@@ -31,7 +31,7 @@ def interpret(
     last_uses = _last_uses(jaxpr)
     for eqn, done in zip(jaxpr.eqns, last_uses, strict=True):
         _refuse_references(eqn)
-        if not eqn.outvars:  # A print, say.
+        if not eqn.outvars:  # For example a print.
             continue
         operands = [read(atom) for atom in eqn.invars]
         environment |= zip(eqn.outvars, _apply_and_note(eqn, operands, scope), strict=True)
@@ -78,33 +78,20 @@ def _refuse_references(eqn: JaxprEqn) -> None:
 
 def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequence[Value]:
     """The results of one equation, by the rule of its primitive."""
-    if (control_rule := control_rule_for(eqn.primitive)) is not None:
-        return control_rule(eqn, operands, scope)
-    if all(operand.dependence is None for operand in operands):
-        return inactive(eqn, results(eqn, [operand.known for operand in operands]))
     entry = rule_for(eqn.primitive)
-    linear = entry is not None and (
-        entry.linear is None
-        or all(
-            operand.dependence is None or position in entry.linear
-            for position, operand in enumerate(operands)
-        )
-    )
-    if entry is None or not linear:
-        return active(eqn, conservative(eqn, operands, scope))
-    dependence = entry.rule(eqn, operands, scope)
-    return active(eqn, [dependence] if isinstance(dependence, Dependence) else dependence)
-
-
-def inactive(eqn: JaxprEqn, known: Sequence[Known]) -> list[Value]:
-    """Outputs of an equation that depend on no input."""
-    return [Value(var.aval, None, k) for var, k in zip(eqn.outvars, known, strict=True)]
-
-
-def active(eqn: JaxprEqn, dependences: Sequence[Dependence]) -> list[Value]:
-    """Outputs of an equation with the given dependences, of which none is known."""
-    pairs = zip(eqn.outvars, dependences, strict=True)
-    return [Value(var.aval, dependence) for var, dependence in pairs]
+    is_active = any(operand.dependence is not None for operand in operands)
+    if not is_active and not (entry and entry.always):
+        known = results(eqn, [operand.known for operand in operands])
+        return [Value(var.aval, None, k) for var, k in zip(eqn.outvars, known, strict=True)]
+    if entry is None or not entry.applies(operands):
+        outcome = conservative(eqn, operands, scope)
+    else:
+        outcome = entry.rule(eqn, operands, scope)
+    outputs = [outcome] if isinstance(outcome, Dependence) else outcome
+    return [
+        output if isinstance(output, Value) else Value(var.aval, output)
+        for var, output in zip(eqn.outvars, outputs, strict=True)
+    ]
 
 
 def conservative(

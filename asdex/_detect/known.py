@@ -7,7 +7,7 @@ before a rule asks for `bounds`. See `folding` for how equations are evaluated.
 
 Values that depend on the arguments of the function are unknown, but not all that is made of
 them: `clip(i, 0, 3)` is between 0 and 3, and `where(mask, x, 0)` zero where the mask is
-false. Such values are followed through the primitives that can tell something of them.
+false. Such values are followed through the primitives that keep something known of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,10 +25,10 @@ from jaxtyping import Shaped
 
 from .folding import (
     Bounds,
-    differs_elsewhere,
     evaluate_equation,
     exact,
     fold_equation,
+    is_opaque,
     needs_compilation,
 )
 from .folding.bounds import (
@@ -45,12 +45,12 @@ from .moves import move_for
 
 _FEW_COMPILATIONS = 4
 
-_MAX_ENUMERATED = 10_000_000
+_MAX_ENUMERATED = 50_000_000
 """So many elements may be computed to try all values that a bounded integer can take."""
 
 
 class Status(IntEnum):
-    """What can be said of a value as a whole, from most to least."""
+    """How much of a value is known as a whole, from most to least."""
 
     KNOWN = 0
     """Made of constants, though perhaps known only up to rounding."""
@@ -96,7 +96,7 @@ class Known:
         return self.origin is None or self.origin.compilations <= _FEW_COMPILATIONS
 
     @property
-    def tells(self) -> bool:
+    def informs(self) -> bool:
         """Whether anything may be known of the value, in any step of a loop."""
         return self.partial or self.status is Status.KNOWN
 
@@ -115,7 +115,7 @@ STEPWISE = Known(Status.STEPWISE)
 
 
 def constant(value: Any) -> Known:
-    """A value that is at hand; a tracer of an outer transformation is unknown."""
+    """A constant; a tracer of an outer transformation is unknown."""
     if isinstance(value, Tracer):
         return UNKNOWN
     return Known(Status.KNOWN, value, partial=True)
@@ -127,33 +127,36 @@ def slices(known: Known, dtype: Any, steps: int) -> list[Known]:
     if found is None:
         return [UNKNOWN] * steps
     parts = [merged(lambda x, k=k: x[k], [found], dtype) for k in range(steps)]
-    return [Known(Status.KNOWN, part.lo, partial=True, given=part) for part in parts]
+    return [
+        Known(Status.KNOWN, part.lo if part.is_exact else None, partial=True, given=part)
+        for part in parts
+    ]
 
 
 def results(eqn: JaxprEqn, inputs: Sequence[Known]) -> list[Known]:
     """The outputs of an equation, not computed yet."""
-    if differs_elsewhere(eqn):
+    if is_opaque(eqn):
         return [UNKNOWN] * len(eqn.outvars)
     status = max((known.status for known in inputs), default=Status.KNOWN)
-    partial = [_can_tell(eqn, var, inputs) for var in eqn.outvars]
+    partial = [_is_informed(eqn, var, inputs) for var in eqn.outvars]
     if status is not Status.KNOWN and not any(partial):
         return [STEPWISE if status is Status.STEPWISE else UNKNOWN] * len(eqn.outvars)
     before = sum(known.origin.compilations for known in inputs if known.origin)
     compilations = min(before + needs_compilation(eqn), _FEW_COMPILATIONS + 1)
     origin = Computation(eqn, inputs, compilations)
     return [
-        Known(status, None, origin, index, tells) for index, tells in enumerate(partial)
+        Known(status, None, origin, index, informs) for index, informs in enumerate(partial)
     ]
 
 
 def bounds(known: Known, *, thorough: bool = True) -> Bounds | None:
     """What is known of a value, whatever the step of a loop; `None` if that is nothing.
 
-    If not `thorough`, nothing is told of what takes more than a few compilations.
+    If not `thorough`, `None` also for what takes more than a few compilations.
     """
     if known.origin is None:
         return known.bounds_of_constant()
-    if not (known.tells and (thorough or known.cheap or known.partial)):
+    if not (known.informs and (thorough or known.cheap or known.partial)):
         return None
 
     def is_needed(source: Known) -> bool:
@@ -192,8 +195,11 @@ def compute(known: Known) -> Shaped[np.ndarray, "..."] | None:
         steps = _inputs_first(known.origin, lambda c: c.numbers, lambda source: True)
         for computation in steps:
             values = list(map(_number, computation.inputs))
+            if any(value is None for value in values):
+                return None
             computation.numbers = evaluate_equation(computation.eqn, values)
-    return np.asarray(_number(known))
+    number = _number(known)
+    return None if number is None else np.asarray(number)
 
 
 def _number(known: Known) -> Any:
@@ -254,24 +260,24 @@ def _is_float(eqn: JaxprEqn) -> bool:
     return not is_plain(eqn.outvars[0]) or is_inexact(dtype_of(eqn.outvars[0]))
 
 
-def _can_tell(eqn: JaxprEqn, var: Any, inputs: Sequence[Known]) -> bool:
-    """Whether something can be told of a result although not all inputs are known."""
-    primitive, tells = eqn.primitive, [known.tells for known in inputs]
+def _is_informed(eqn: JaxprEqn, var: Any, inputs: Sequence[Known]) -> bool:
+    """Whether something is known of a result although not all inputs are known."""
+    primitive, informs = eqn.primitive, [known.informs for known in inputs]
     if not is_plain(var) or not all(map(is_plain, eqn.invars)):
         return False
-    if move_for(primitive) is not None or primitive in _TOLD_BY_ONE:
-        return any(tells)
+    if move_for(primitive) is not None or primitive in _INFORMED_BY_ONE:
+        return any(informs)
     if primitive not in FOLDS:
         return False
     if not is_inexact(dtype_of(var)) and not is_bool(dtype_of(var)):
-        if primitive in _BOUNDED or (primitive in _BOUNDED_BY_ONE and any(tells)):
+        if primitive in _BOUNDED or (primitive in _BOUNDED_BY_ONE and any(informs)):
             return True
         if primitive is lax.convert_element_type_p and is_bool(dtype_of(eqn.invars[0])):
             return True
-    return all(tells)
+    return all(informs)
 
 
-_TOLD_BY_ONE: set[Primitive] = {lax.mul_p, lax.and_p, lax.or_p, lax.select_n_p}
+_INFORMED_BY_ONE: set[Primitive] = {lax.mul_p, lax.and_p, lax.or_p, lax.select_n_p}
 """Primitives of whose result something is known if that is so for one operand."""
 
 _BOUNDED_BY_ONE: set[Primitive] = {
@@ -389,7 +395,7 @@ def _with_pivot(
             return value
         if source.origin is not None and id(source.origin) in found:
             return found[id(source.origin)][source.index]
-        return bounds(source, thorough=thorough) if source.tells else None
+        return bounds(source, thorough=thorough) if source.informs else None
 
     for computation in region:
         if computation is pivot.origin:

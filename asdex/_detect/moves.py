@@ -1,7 +1,7 @@
-"""Primitives that only move elements about, as NumPy functions.
+"""Structural primitives, which only move elements, as NumPy functions.
 
 One table serves two purposes: applied to known values it evaluates the primitive, applied
-to the row numbers of a `Dependence` it tells where each element came from.
+to the row numbers of a `Dependence` it gives where each element came from.
 """
 
 from collections.abc import Callable
@@ -123,7 +123,7 @@ def move_for(primitive: Primitive) -> Move | None:
 
 
 def select(which: Operand, *cases: Operand) -> Operand:
-    """Element by element the case whose number stands in `which`, clipped to range."""
+    """Element by element the case whose number is in `which`, clipped to range."""
     out = cases[0]
     for number, case in enumerate(cases[1:], start=1):
         out = np.where(which >= number, case, out)

@@ -1,4 +1,4 @@
-"""Where indexed reads and writes land: flat positions in the operand, in NumPy.
+"""Target positions of indexed reads and writes: flat, in the operand, in NumPy.
 
 The semantics are those of XLA's Gather and Scatter (https://openxla.org/xla/operation_semantics):
 a start index picks a window of the operand; reads clamp it into the operand, writes that do
@@ -40,8 +40,8 @@ def gather_positions(
 def scatter_positions(
     eqn: JaxprEqn, operand: Shape, starts: np.ndarray, updates: Shape
 ) -> Int[np.ndarray, "*updates"]:
-    """Flat position in the operand where each update of a scatter lands, -1 for those
-    that are dropped."""
+    """Flat target position in the operand of each update of a scatter, -1 for those that
+    are dropped."""
     numbers = eqn.params["dimension_numbers"]
     removed = _ints(numbers.inserted_window_dims)
     batching = _ints(numbers.operand_batching_dims)
@@ -115,10 +115,10 @@ class Window(NamedTuple):
     window_dilation: Sequence[int]
 
 
-def looks(
+def seen_positions(
     window: Window, places: Sequence[Sequence[int]], space: Shape, out_space: Shape
 ) -> Iterator[Int[np.ndarray, "*out_space"]]:
-    """For each place within the window: the flat position in the image that it looks at
+    """For each place within the window: the flat position in the image that it covers
     from each place of the output; -1 on padding and in the gaps of a dilated image."""
     for place in places:
         flat = np.zeros((), np.int64)

@@ -11,7 +11,7 @@ from .compose import compose, joined
 from .dependence import Dependence, combine, from_matrix, nothing, product, stack
 
 _MAX_DEPTH = 4
-"""A carry that is forgotten after so many steps is worked out for all steps at once."""
+"""A carry that is forgotten after so many steps is computed for all steps at once."""
 
 
 @dataclass(slots=True)

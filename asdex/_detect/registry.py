@@ -1,8 +1,9 @@
 """The registry of rules: how each linear primitive passes dependence on.
 
-A rule has the signature `rule(eqn, operands, scope) -> Dependence | list[Dependence]`. It
-is called only if some operand depends on an input, and returns how each output does,
-made of the operands' dependences by `take`, `spread`, `combine` and `union`.
+A rule has the signature `rule(eqn, operands, scope)`. It returns how each output of the
+equation depends on the inputs, made of the operands' dependences by `take`, `spread`,
+`combine` and `union`: a `Dependence`, or a list of them if there are several outputs. The
+rule of a primitive that holds a program may return a whole `Value` in place of each.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,28 +15,33 @@ from jax.extend.core import JaxprEqn, Primitive
 from .dependence import Dependence
 from .value import Scope, Value
 
-Rule: TypeAlias = Callable[
-    [JaxprEqn, Sequence[Value], Scope], Dependence | Sequence[Dependence]
-]
-ControlRule: TypeAlias = Callable[[JaxprEqn, Sequence[Value], Scope], Sequence[Value]]
+Outcome: TypeAlias = Dependence | Sequence[Dependence | Value]
+Rule: TypeAlias = Callable[[JaxprEqn, Sequence[Value], Scope], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A rule, and the operands through which it lets dependence pass (`None`: all).
-
-    If any other operand depends on an input, the conservative rule is used.
-    """
+    """A rule, and when it applies."""
 
     rule: Rule
-    linear: tuple[int, ...] | None
+    linear: tuple[int, ...] | None = None
+    """The operands through which it lets dependence pass (`None`: all). If any other
+    operand depends on an input, the conservative rule is used."""
+    always: bool = False
+    """Whether it applies also if no operand depends on an input."""
+
+    def applies(self, operands: Sequence[Value]) -> bool:
+        """Whether the rule can treat all operands that depend on an input."""
+        return self.linear is None or all(
+            operand.dependence is None or position in self.linear
+            for position, operand in enumerate(operands)
+        )
 
 
 Key: TypeAlias = Primitive | str
 """A primitive, or the name of one that is not public or belongs to another library."""
 
 RULES: dict[Key, Entry] = {}
-CONTROL_RULES: dict[Key, ControlRule] = {}
 
 
 def rule_for(primitive: Primitive) -> Entry | None:
@@ -44,24 +50,22 @@ def rule_for(primitive: Primitive) -> Entry | None:
 
 
 def has_rule(primitive: Primitive) -> bool:
-    """Whether a primitive has a rule of either kind."""
-    return rule_for(primitive) is not None or control_rule_for(primitive) is not None
-
-
-def control_rule_for(primitive: Primitive) -> ControlRule | None:
-    """The control rule of a primitive, if it has one."""
-    return CONTROL_RULES.get(primitive) or CONTROL_RULES.get(primitive.name)
+    """Whether a primitive has a rule."""
+    return rule_for(primitive) is not None
 
 
 def register(
-    *primitives: Key, linear: tuple[int, ...] | None = None
+    *primitives: Key, linear: tuple[int, ...] | None = None, always: bool = False
 ) -> Callable[[Rule], Rule]:
-    """Register a rule for a family of primitives. Raises `ValueError` if one has one."""
+    """Register a rule for a family of primitives; see `Entry` for the options. Raises
+    `ValueError` if one of them has a rule."""
 
     def decorate(rule: Rule) -> Rule:
+        taken = set(map(_name, RULES))
         for primitive in primitives:
-            _check_new(primitive)
-            RULES[primitive] = Entry(rule, linear)
+            if _name(primitive) in taken:
+                raise ValueError(f"The primitive {_name(primitive)} has a rule already.")
+            RULES[primitive] = Entry(rule, linear, always)
         return rule
 
     return decorate
@@ -75,7 +79,7 @@ def register_rule(
     Without a rule each output of a primitive is taken to depend on all of its operands,
     which is sound but may be dense. A rule is a function
     `rule(eqn, operands, scope) -> Dependence`, or a list of them if the primitive has
-    several results. It is called when some operand depends on the inputs, and says how
+    several results. It is called when some operand depends on the inputs, and returns how
     the elements of the result depend on those of the operands:
 
     - `eqn` is the `jax.extend.core.JaxprEqn`: `eqn.params`, `eqn.outvars[0].aval.shape`.
@@ -91,7 +95,7 @@ def register_rule(
 
     **Arguments:**
 
-    - `primitive`: a `jax.extend.core.Primitive`, linear in its operands, as it stands in
+    - `primitive`: a `jax.extend.core.Primitive`, linear in its operands, as it occurs in
         the derivative of the function (the JVP rule of a nonlinear primitive is traced).
     - `linear`: the operands that the rule can treat as dependent; if another one is,
         the conservative rule is used. Default: all.
@@ -104,25 +108,6 @@ def register_rule(
             f"{type(primitive).__name__}."
         )
     return register(primitive, linear=None if linear is None else tuple(linear))
-
-
-def register_control(*primitives: Key) -> Callable[[ControlRule], ControlRule]:
-    """Register a rule for primitives that hold programs of their own. It is called
-    whether or not an operand depends on an input, and returns whole values."""
-
-    def decorate(rule: ControlRule) -> ControlRule:
-        for primitive in primitives:
-            _check_new(primitive)
-            CONTROL_RULES[primitive] = rule
-        return rule
-
-    return decorate
-
-
-def _check_new(primitive: Key) -> None:
-    taken = {_name(key) for key in (*RULES, *CONTROL_RULES)}
-    if _name(primitive) in taken:
-        raise ValueError(f"The primitive {_name(primitive)} has a rule already.")
 
 
 def _name(key: Key) -> str:

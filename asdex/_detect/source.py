@@ -19,7 +19,7 @@ def source_line(eqn: JaxprEqn, callers: Sequence[JaxprEqn] = ()) -> str:
     """The line of the user's program that an equation comes from, as
     `file:line (function)`.
 
-    JAX keeps no line for what stands in a jitted function; then it is the line of the
+    JAX keeps no line for what is inside of a jitted function; then it is the line of the
     innermost of its callers that has one. "unknown line" if there is none.
     """
     for candidate in (eqn, *reversed(callers)):

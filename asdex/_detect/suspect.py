@@ -1,7 +1,7 @@
 """Which equation is to blame for an entry that a pattern lacks.
 
 The tangent program is followed twice for one column: once on patterns, once in numbers. A
-number that is not zero where the pattern says that it must be shows the equation whose
+number that is not zero where the pattern has no entry shows the equation whose
 rule is wrong.
 """
 
@@ -65,7 +65,7 @@ def suspicion(
 
 
 class _Patterns(Trail):
-    """All steps, by where they stand."""
+    """All steps, by their place in the program."""
 
     def __init__(self) -> None:
         super().__init__()

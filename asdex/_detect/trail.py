@@ -1,5 +1,4 @@
-"""What the steps of a detection tell: where a pattern becomes dense, and why an entry is
-there."""
+"""Provenance: where a pattern becomes dense, and from where an entry comes."""
 
 from collections.abc import Sequence
 

@@ -32,7 +32,7 @@ class Value:
 @dataclass(slots=True, eq=False)
 class Scope:
     """What all equations of one detection share: the number of inputs `n` that the
-    dependences at hand refer to, and what was noticed on the way."""
+    dependences refer to, and notes that the rules make."""
 
     n: int
     notes: "Notes"
@@ -40,10 +40,10 @@ class Scope:
     """Whether a loop is followed step by step for the sake of a mask."""
 
     local: bool = False
-    """Whether the values of all arguments are known, and may be worked out at any cost."""
+    """Whether the values of all arguments are known, and may be computed at any cost."""
 
     callers: tuple[JaxprEqn, ...] = ()
-    """The equations that called the program at hand, outermost first."""
+    """The equations that called this program, outermost first."""
 
     @classmethod
     def empty(cls) -> "Scope":

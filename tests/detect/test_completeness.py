@@ -10,12 +10,11 @@ import pytest
 from jax import lax
 from jax.extend.core import Primitive, primitives
 
-from asdex._detect.registry import CONTROL_RULES, RULES, register, register_control
+from asdex._detect.registry import RULES, register
 from asdex._detect.rules.declared import CONSERVATIVE, NEVER_ACTIVE, REFUSED
 
 HOMES: dict[str, Mapping] = {
     "rules": RULES,
-    "control rules": CONTROL_RULES,
     "declared never active": NEVER_ACTIVE,
     "declared conservative": CONSERVATIVE,
     "declared refused": REFUSED,
@@ -35,7 +34,7 @@ def test_primitive_has_one_home(name: str) -> None:
     assert isinstance(primitive, Primitive), f"{name} is no primitive"
     homes = [home for home, table in HOMES.items() if _lists(table, primitive)]
     assert homes, f"{name} ({primitive}) has no rule and is not declared"
-    assert len(homes) == 1, f"{name} ({primitive}) stands in {homes}"
+    assert len(homes) == 1, f"{name} ({primitive}) is in {homes}"
 
 
 @pytest.mark.parametrize("home", [home for home in HOMES if "declared" in home])
@@ -46,9 +45,8 @@ def test_declaration_has_a_reason(home: str) -> None:
 
 @pytest.mark.parametrize("primitive", [lax.sin_p, lax.scan_p, "maybe_set"], ids=str)
 def test_second_rule_is_refused(primitive: Primitive | str) -> None:
-    for decorator in (register, register_control):
-        with pytest.raises(ValueError, match=f"{primitive} has a rule already"):
-            decorator(primitive)(lambda eqn, operands, scope: [])
+    with pytest.raises(ValueError, match=f"{primitive} has a rule already"):
+        register(primitive)(lambda eqn, operands, scope: [])
 
 
 def _lists(table: Mapping, primitive: Primitive) -> bool:

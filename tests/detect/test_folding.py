@@ -161,6 +161,7 @@ def random_program(random: np.random.Generator) -> Program:
             random.integers(-5 if jnp.iinfo(integer).min else 0, 40, SIZE), integer
         ),
         jnp.arange(SIZE, dtype=dtype),
+        jnp.asarray(random.choice([0, 1, 1j, -2.5, 0.1 + 3j], SIZE), jnp.complex64),
     ]
     values, steps = [jax.typeof(c) for c in constants], []
     for _ in range(int(random.integers(2, 11))):
@@ -230,6 +231,8 @@ def _result_type(function: Operation, avals: list[Any]) -> Any:
 def _kind(dtype: Any) -> str:
     if np.dtype(bool) == dtype:
         return "bool"
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return "complex"
     return "float" if jnp.issubdtype(dtype, jnp.floating) else "int"
 
 
@@ -274,20 +277,18 @@ def violations(known: Bounds | None, value: Any) -> str:
     """How a computed value contradicts what is known; empty if it does not."""
     if known is None:
         return ""
-    value = np.asarray(value)
-    if _kind(value.dtype) == "float":
-        value = value.astype(np.float64)
-    lo, hi = np.asarray(known.lo), np.asarray(known.hi)
-    if _kind(lo.dtype) == "float":
-        lo, hi = lo.astype(np.float64), hi.astype(np.float64)
-    wrong = ~((value >= lo) & (value <= hi)) & ~np.isnan(lo) & ~np.isnan(hi)
-    # A factor of zero counts as zero, although with one that is no number it gives none.
-    wrong &= (
-        ~(np.isnan(value) & (lo == 0) & (hi == 0)) if _kind(lo.dtype) == "float" else True
-    )
+    value, lo, hi = (_widened(np.asarray(side)) for side in (value, known.lo, known.hi))
     if lo.shape not in ((), value.shape):
         return f"shape {lo.shape} for {value.shape}"
+    # Nothing is known where a bound is no number; and a factor of zero counts as zero,
+    # although with one that is no number, or infinite, it gives none.
+    wrong = ~((value >= lo) & (value <= hi)) & ~np.isnan(lo) & ~np.isnan(hi)
+    wrong &= ~(np.isnan(value) & (lo == 0) & (hi == 0))
     return f"{value} outside of {lo} to {hi}" if wrong.any() else ""
+
+
+def _widened(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float64) if _kind(x.dtype) == "float" else x
 
 
 WAYS = [(jit, inside) for jit in (plain_jit, optimized_jit) for inside in (False, True)]

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Complex128, PyTree
 from asdex._detect.compose import as_own_inputs, joined
 from asdex._detect.dependence import nothing
 from asdex._detect.known import UNKNOWN, constant
-from asdex._detect.registry import CONTROL_RULES, RULES
+from asdex._detect.registry import RULES
 from asdex._detect.rules.control import call
 from asdex._detect.value import Notes, Scope, Value
 
@@ -34,7 +34,7 @@ def _name(key: Primitive | str) -> str:
     return key if isinstance(key, str) else key.name
 
 
-KEYS = sorted({**RULES, **CONTROL_RULES}, key=_name)
+KEYS = sorted(RULES, key=_name)
 
 
 @pytest.mark.parametrize("key", KEYS, ids=_name)
@@ -72,7 +72,7 @@ def _inputs(equation: Equation, key: Primitive | str) -> Sequence[int]:
     """The operands through which the rule passes dependence."""
     if equation.inputs is not None:
         return equation.inputs
-    linear = RULES[key].linear if key in RULES else None
+    linear = RULES[key].linear
     return range(len(equation.operands)) if linear is None else linear
 
 

@@ -9,9 +9,9 @@ from . import indexing as indexing
 from . import reductions as reductions
 from .bounds import Bounds as Bounds
 from .bounds import exact as exact
-from .fold import differs_elsewhere as differs_elsewhere
 from .fold import evaluate_equation as evaluate_equation
 from .fold import fold_equation as fold_equation
+from .fold import is_opaque as is_opaque
 from .fold import needs_compilation as needs_compilation
 from .indexing import MAX_ALTERNATIVES as MAX_ALTERNATIVES
 from .indexing import alternatives as alternatives

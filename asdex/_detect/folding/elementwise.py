@@ -78,6 +78,8 @@ _EXACT: dict[Primitive, Callable[[Operand, Operand], Operand]] = {
 
 @fold(lax.add_p, lax.sub_p, lax.mul_p, lax.div_p, lax.rem_p)
 def _arithmetic(eqn: JaxprEqn, a: Bounds, b: Bounds) -> Bounds | None:
+    """Integers wrap round. But XLA takes a square, and a magnitude, to be positive, so
+    nothing is known of one that overflows."""
     primitive, dtype = eqn.primitive, _operand_dtype(eqn)
     if _is_complex(eqn):
         zero = {lax.mul_p: a.zero | b.zero, lax.div_p: a.zero & (b.known & ~b.zero)}
@@ -87,7 +89,8 @@ def _arithmetic(eqn: JaxprEqn, a: Bounds, b: Bounds) -> Bounds | None:
     divides = primitive in (lax.div_p, lax.rem_p)
     if divides and ((b.lo <= 0) & (b.hi >= 0)).any():
         return None
-    if a.is_exact and b.is_exact:
+    is_square = primitive is lax.mul_p and np.array_equal(a.lo, b.lo)
+    if a.is_exact and b.is_exact and not is_square:
         return exact(np.asarray(_EXACT[primitive](a.lo, b.lo)))
     if primitive is lax.rem_p:
         return _remainder(a, b, dtype)
@@ -126,8 +129,8 @@ def _sign_change(eqn: JaxprEqn, x: Bounds) -> Bounds | None:
     if is_inexact(dtype):
         x = as_floats(x, dtype)
         return rounding.negative(x) if negates else _magnitude(x)
-    if x.is_exact:
-        return exact(np.negative(x.lo) if negates else np.abs(x.lo))
+    if x.is_exact and negates:
+        return exact(np.negative(x.lo))
     lo, hi = as_int64(x)
     lost = lo == np.iinfo(np.int64).min
     if negates:
@@ -153,7 +156,7 @@ def _integer_pow(eqn: JaxprEqn, x: Bounds) -> Bounds | None:
         return rounding.integer_power(as_floats(x, dtype), exponent, dtype)
     if exponent < 0:
         return None
-    if x.is_exact:
+    if x.is_exact and exponent % 2:
         return exact(np.asarray(x.lo**exponent, dtype))
     lo, hi = as_int64(x)
     size = np.maximum(np.abs(lo.astype(np.float64)), np.abs(hi.astype(np.float64)))

@@ -48,13 +48,14 @@ def needs_compilation(eqn: JaxprEqn) -> bool:
     return not plain or not (eqn.primitive in FOLDS or move_for(eqn.primitive) is not None)
 
 
-def differs_elsewhere(eqn: JaxprEqn) -> bool:
-    """Whether a result differs between backends, or from call to call."""
+def is_opaque(eqn: JaxprEqn) -> bool:
+    """Whether nothing is known of the results: they differ between backends, or from
+    call to call, or are those of a program that is not folded."""
     if eqn.effects:
         return True
     if eqn.primitive is p.random_bits_p:
         return str(dtype_of(eqn.invars[0])) != "key<fry>"
-    return eqn.primitive.name in _NOT_THE_SAME_ELSEWHERE
+    return eqn.primitive.name in _OPAQUE
 
 
 class _OverBudget(Exception):
@@ -76,7 +77,7 @@ class _Budget:
 def _fold(eqn: JaxprEqn, operands: Sequence[Found], budget: _Budget) -> Sequence[Found]:
     budget.spend()
     nothing: list[Found] = [None] * len(eqn.outvars)
-    if differs_elsewhere(eqn):
+    if is_opaque(eqn):
         return nothing
     if eqn.primitive in CALLS or eqn.primitive.name in CALLS:
         return _fold_program(called_program(eqn), operands, budget)
@@ -84,6 +85,8 @@ def _fold(eqn: JaxprEqn, operands: Sequence[Found], budget: _Budget) -> Sequence
     if is_exact and _is_free_of_floats(eqn) and eqn.primitive not in _OPEN:
         found = _fold_in_numpy(eqn, operands)
         return _run(eqn, [b.lo for b in operands if b]) if None in found else found
+    if eqn.primitive in _COPIES:
+        return operands
     if eqn.primitive is p.cond_p:
         return _fold_cond(eqn, operands, budget)
     if eqn.primitive is p.scan_p:
@@ -299,6 +302,9 @@ def _is_float(atom: Atom) -> bool:
     return is_plain(atom) and is_inexact(dtype_of(atom))
 
 
+_COPIES: set[Primitive] = {lax.optimization_barrier_p, p.device_put_p}
+"""Primitives whose results are their operands."""
+
 _OPEN: set[Primitive] = {
     *(lax.sort_p, lax.scatter_p, lax.gather_p, lax.div_p, lax.rem_p, lax.shift_left_p),
     *(lax.shift_right_logical_p, lax.shift_right_arithmetic_p),
@@ -312,4 +318,7 @@ _KEEPS_ZEROS: set[Primitive] = {
 }
 """Primitives computed by products and sums, in which zeros depend on zeros only."""
 
-_NOT_THE_SAME_ELSEWHERE = {"platform_index", "rng_uniform", "rng_bit_generator"}
+_OPAQUE = {
+    *("platform_index", "rng_uniform", "rng_bit_generator", "shard_map", "vprim"),
+    *(p.linear_solve_p.name, p.custom_lin_p.name, "linear_solve"),
+}

@@ -172,7 +172,7 @@ def _reversed(lo: Operand, hi: Operand) -> tuple[Operand, Operand]:
 
 @fold(lax.sort_p)
 def _sort(eqn: JaxprEqn, *operands: Bounds) -> list[Bounds | None]:
-    """Elements whose keys the bounds do not tell apart can be in any order."""
+    """Elements whose keys the bounds do not distinguish can be in any order."""
     axis, num_keys = eqn.params["dimension"], eqn.params["num_keys"]
     dtypes = [dtype_of(atom) for atom in eqn.invars]
     keys = [_in_lanes(operand, axis) for operand in operands[:num_keys]]

@@ -13,9 +13,9 @@ from jax.extend.core import primitives as p
 from ..._base.compat import CALLS, called_program
 from ..compose import as_own_inputs, joined, split
 from ..dependence import nothing, union
-from ..interpret import active, conservative, inactive, interpret
-from ..known import UNKNOWN, constant, results
-from ..registry import register_control
+from ..interpret import conservative, interpret
+from ..known import constant
+from ..registry import Outcome, register
 from ..value import Scope, Value, shape_of
 
 
@@ -28,17 +28,15 @@ def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[
     return interpret(program.jaxpr, consts, operands, scope)
 
 
-@register_control(*CALLS)
+@register(*CALLS, always=True)
 def inline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
-    """The program, as if it stood here."""
+    """The program, inlined."""
     return call(called_program(eqn), operands, scope.called_by(eqn))
 
 
 def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
-    """The program that the primitive's own implementation runs, as if it stood here. A
-    control rule for primitives that are written in terms of others."""
-    if all(operand.dependence is None for operand in operands):
-        return inactive(eqn, results(eqn, [operand.known for operand in operands]))
+    """The program that the primitive's own implementation runs, inlined: a rule for
+    primitives that are written in terms of others."""
 
     def run(*arrays: Any) -> Any:
         return eqn.primitive.impl(*arrays, **eqn.params)
@@ -47,13 +45,13 @@ def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> li
     return call(program, operands, scope.called_by(eqn))
 
 
-@register_control(p.cond_p)
-def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
+@register(p.cond_p, always=True)
+def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """The branch taken where that is known, otherwise the union of those that can be."""
     which, *args = operands
     branches, inner = eqn.params["branches"], scope.called_by(eqn)
     if which.dependence is not None:
-        return active(eqn, conservative(eqn, operands, scope))
+        return conservative(eqn, operands, scope)
     number, last = scope.indices(which), len(branches) - 1
     first, final = (0, last) if number is None else (int(number.lo), int(number.hi))
     first = min(max(first, 0), last)
@@ -68,8 +66,8 @@ def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
     return merged
 
 
-@register_control(p.custom_lin_p)
-def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
+@register(p.custom_lin_p, always=True)
+def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """The tangent of a function with a custom VJP: the transpose of its `bwd`.
 
     `bwd` is traced, its pattern from cotangents to input cotangents transposed. JAX cannot
@@ -79,9 +77,9 @@ def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[V
     num_res = eqn.params["num_res"]
     residuals, tangents = operands[:num_res], operands[num_res:]
     if all(tangent.dependence is None for tangent in tangents):
-        return inactive(eqn, [UNKNOWN] * len(eqn.outvars))
+        return [Value(var.aval) for var in eqn.outvars]
     if any(residual.dependence is not None for residual in residuals):
-        return active(eqn, conservative(eqn, operands, scope))
+        return conservative(eqn, operands, scope)
 
     program, outputs = _transposed(eqn, residuals, tangents)
     cotangents = [Value(var.aval, nothing(shape_of(var), 0)) for var in outputs]

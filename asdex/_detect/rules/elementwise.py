@@ -16,7 +16,7 @@ from ..value import Scope, Value, output_shape
 
 
 def broadcast_to(operand: Value, shape: Shape) -> Dependence:
-    """Dependence of an operand where it may be a scalar that stands for a whole array."""
+    """Dependence of an operand that may be a scalar in place of a whole array."""
     dependence = operand.dependence
     assert dependence is not None
     return dependence if dependence.shape == shape else dependence.broadcast(shape)

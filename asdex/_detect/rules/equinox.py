@@ -12,9 +12,9 @@ import jax
 from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, union
-from ..interpret import active, conservative
+from ..interpret import conservative
 from ..known import Status
-from ..registry import register, register_control
+from ..registry import Outcome, register
 from ..value import Scope, Value, output_shape
 from .control import call, implementation
 
@@ -27,16 +27,16 @@ def select_if_vmap(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> De
     return union([op.dependence.broadcast(shape) for op in operands if op.dependence])
 
 
-register_control("maybe_set")(implementation)
+register("maybe_set")(implementation)
 
 
-@register_control("noinline")
-def noinline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
-    """The function of that number, as if it stood here."""
+@register("noinline", always=True)
+def noinline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
+    """The function of that number, inlined."""
     number, *others = operands
-    if number.known.status is not Status.KNOWN:
-        return active(eqn, conservative(eqn, operands, scope))
-    value = scope.value(number)
+    value = scope.value(number) if number.known.status is Status.KNOWN else None
+    if value is None:
+        return conservative(eqn, operands, scope)
 
     def run(*arrays: Any) -> Any:
         return eqn.primitive.impl(value, *arrays, **eqn.params)

@@ -36,8 +36,8 @@ class _Starts(NamedTuple):
 def _starts(
     found: Bounds | None, shape: Shape, limits: Sequence[int], positions: int
 ) -> _Starts:
-    """What the bounds of an array of indices tell, of which the largest that fit are
-    `limits`, and which leads to so many positions."""
+    """The starts within the bounds of an array of indices, of which the largest that fit
+    are `limits`, and which leads to so many positions."""
     least, most = np.full(len(limits), -1), np.asarray(limits, np.int64) + 1
     if found is None:
         lo, hi = np.broadcast_to(least, shape), np.broadcast_to(most, shape)
@@ -163,7 +163,7 @@ def gather(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence
     linear=(0, 2),
 )
 def scatter(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
-    """The operand, and where updates land theirs; what is overwritten is gone."""
+    """The operand, and the updates at their target positions; the overwritten is gone."""
     operand, indices, updates = operands
     shape = operand.shape
     old = operand.dependence or nothing(shape, scope.n)
@@ -200,10 +200,10 @@ def _scatter_axes(
 
 def _spread(new: Dependence, targets: Sequence[np.ndarray], shape: Shape) -> Dependence:
     """Updates at their target positions, of which there may be several for each."""
-    landing = np.stack(targets)
-    sources = np.broadcast_to(np.arange(landing.shape[1]), landing.shape)
-    written = landing >= 0
-    return new.spread(landing[written], sources[written], shape)
+    into = np.stack(targets)
+    sources = np.broadcast_to(np.arange(into.shape[1]), into.shape)
+    written = into >= 0
+    return new.spread(into[written], sources[written], shape)
 
 
 def _scatter_anywhere(
@@ -213,7 +213,7 @@ def _scatter_anywhere(
     choices: Sequence[np.ndarray],
     ranges: dict[int, slice],
 ) -> Dependence:
-    """Where updates may land if some components of the indices can be anywhere in a range
+    """What updates add if some components of the indices can be anywhere in a range
     of their axes. Found on an operand whose axes have shrunk to one element."""
     numbers = eqn.params["dimension_numbers"]
     shrunk = tuple(1 if axis in ranges else dim for axis, dim in enumerate(operand))

@@ -8,9 +8,8 @@ from equinox.internal import filter_primitive_def
 from jax.extend.core import JaxprEqn, Primitive
 from jax.typing import ArrayLike
 
-from ..interpret import active, conservative, inactive
-from ..known import UNKNOWN
-from ..registry import register_control
+from ..interpret import conservative
+from ..registry import Outcome, register
 from ..value import Scope, Value
 from .control import call, implementation
 from .solves import solve_in_blocks
@@ -31,12 +30,10 @@ class _Solve(NamedTuple):
     """How many of the first outputs make up `x`."""
 
 
-@register_control("linear_solve", "vprim")
-def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequence[Value]:
+@register("linear_solve", "vprim")
+def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """The solution depends on the right-hand side within the blocks of the operator,
     whatever the solver. `vprim` is a batch of any primitive of Equinox."""
-    if all(operand.dependence is None for operand in operands):
-        return inactive(eqn, [UNKNOWN] * len(eqn.outvars))
     solve = _solve(eqn.primitive, eqn.params, len(operands))
     if solve is None:
         return implementation(eqn, operands, scope)
@@ -44,7 +41,7 @@ def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequ
         operand.dependence is not None and k not in solve.right_operands
         for k, operand in enumerate(operands)
     ):
-        return active(eqn, conservative(eqn, operands, scope))
+        return conservative(eqn, operands, scope)
     avals = [operand.aval for operand in operands]
     unknowns = [var.aval for var in eqn.outvars[: solve.num_unknowns]]
     product = jax.make_jaxpr(solve.product)(avals, unknowns)

@@ -1,7 +1,7 @@
-"""Loops: the body's pattern is worked out once, the steps are boolean products.
+"""Loops: the body's pattern is derived once, the steps are boolean products.
 
 Only where a rule of the body asks for a value that changes from step to step (an index
-made of the loop counter, say) is the loop followed step by step.
+made of the loop counter, for example) is the loop followed step by step.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 from ..._base.compat import scan_lengths
 from ..compose import as_own_inputs, compose, joined, split
 from ..dependence import Dependence, combine, from_matrix, nothing, stack, union
-from ..interpret import active, conservative, inactive
+from ..interpret import conservative
 from ..known import (
     STEPWISE,
     UNKNOWN,
@@ -30,7 +30,7 @@ from ..known import (
     slices,
 )
 from ..recurrence import Recurrence, closure, flipped, unstack
-from ..registry import register_control
+from ..registry import Outcome, register
 from ..value import Scope, Value
 from .control import call
 
@@ -113,11 +113,9 @@ def _lowered(value: Value, follow: bool) -> Value:
     return Value(value.aval, None, STEPWISE if follow else UNKNOWN)
 
 
-@register_control(p.scan_p)
-def scan(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
+@register(p.scan_p)
+def scan(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """A loop over the leading axis of some operands, which writes outputs along it."""
-    if all(operand.dependence is None for operand in operands):
-        return inactive(eqn, results(eqn, [operand.known for operand in operands]))
     num_consts, num_carry = scan_lengths(eqn)
     steps = eqn.params["length"]
     if steps == 0:
@@ -243,11 +241,9 @@ def _slices(operand: Value, aval: Any, steps: int) -> list[Value]:
     return [Value(aval, None, part) for part in slices(operand.known, aval.dtype, steps)]
 
 
-@register_control(p.while_p)
-def while_loop(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
+@register(p.while_p)
+def while_loop(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """A loop that ends when a predicate says so. JAX cannot run it in reverse mode."""
-    if all(operand.dependence is None for operand in operands):
-        return inactive(eqn, results(eqn, [operand.known for operand in operands]))
     try:
         # How many steps there are is not known yet, so they may be too many for a mask.
         inner = replace(scope, follow_masks=False)
@@ -259,7 +255,7 @@ def while_loop(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[V
 
 def _while_by_pattern(
     eqn: JaxprEqn, operands: Sequence[Value], scope: Scope, *, follow: bool
-) -> list[Value]:
+) -> Outcome:
     """For any number of steps: the smallest carry that holds before and after each.
 
     With `P` the body's pattern from carry to carry, that is the reflexive transitive
@@ -275,7 +271,7 @@ def _while_by_pattern(
     cond_operands = [*all_operands[:num_cond_consts], *body.carry]
     (goes_on,) = call(eqn.params["cond_jaxpr"], cond_operands, scope)
     if goes_on.dependence is not None:  # The inputs decide how many steps there are.
-        return active(eqn, conservative(eqn, all_operands, scope))
+        return conservative(eqn, all_operands, scope)
     consts = joined([op.dependence for op in operands[:num_consts]], scope.n)
 
     pattern = body.carry_out().matrix()

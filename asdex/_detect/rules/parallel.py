@@ -8,20 +8,17 @@ from jax.extend.core import primitives as p
 
 from ..._base.compat import with_constants
 from ..dependence import Dependence, nothing
-from ..interpret import active, conservative, inactive
-from ..known import UNKNOWN
-from ..registry import register, register_control
+from ..interpret import conservative
+from ..registry import Outcome, register
 from ..value import Scope, Value, shape_of
 from .control import call
 
 
-@register_control("shard_map")
-def shard_map(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
+@register("shard_map")
+def shard_map(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """On one device the program itself; on more, everything may depend on everything."""
-    if all(operand.dependence is None for operand in operands):
-        return inactive(eqn, [UNKNOWN] * len(eqn.outvars))
     if eqn.params["mesh"].size > 1:
-        return active(eqn, conservative(eqn, operands, scope))
+        return conservative(eqn, operands, scope)
     return call(with_constants(eqn.params["jaxpr"]), operands, scope)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Int
 from ..dependence import Dependence, Shape, combine, nothing, union
 from ..folding import Bounds
 from ..interpret import conservative
-from ..positions import Window, looks
+from ..positions import Window, seen_positions
 from ..registry import register
 from ..value import Scope, Value, output_shape
 
@@ -92,7 +92,7 @@ def _through_image(
     eqn: JaxprEqn, image: Value, kernel: Shape, weights: Bounds | None
 ) -> Dependence:
     """With axes in the order (batch, features, space): output `(b, o, s)` depends on the
-    features of its group, at the place that each element of the window looks at."""
+    features of its group, at the place that each element of the window covers."""
     assert image.dependence is not None
     numbers = eqn.params["dimension_numbers"]
     groups = eqn.params["feature_group_count"]
@@ -119,11 +119,11 @@ def _through_image(
     used = np.any(used, axis=1)
     places = list(itertools.product(*(range(kernel[a]) for a in numbers.rhs_spec[2:])))
     views = []
-    for place, look in zip(
-        places, looks(_window(eqn), places, space, out_space), strict=True
+    for place, covered in zip(
+        places, seen_positions(_window(eqn), places, space, out_space), strict=True
     ):
-        position = row[:, :, None] * prod(space) + look.reshape(-1)
-        seen = (look.reshape(-1) >= 0) & used[(slice(None), *place)][:, None]
+        position = row[:, :, None] * prod(space) + covered.reshape(-1)
+        seen = (covered.reshape(-1) >= 0) & used[(slice(None), *place)][:, None]
         views.append(np.where(seen, position, -1).reshape(out_shape))
     return _transposed(joined.gather_union(views, out_shape), _inverse(numbers.out_spec))
 
@@ -150,8 +150,10 @@ def _through_kernel(eqn: JaxprEqn, image: Value, kernel: Value) -> Dependence:
     feature = np.arange(features).reshape(-1, *(1,) * len(size))
     places = list(itertools.product(*map(range, size)))
     views = []
-    for number, look in enumerate(looks(_window(eqn), places, space, out_shape[2:])):
-        position = np.where(look < 0, -1, feature * prod(size) + number)
+    for number, covered in enumerate(
+        seen_positions(_window(eqn), places, space, out_shape[2:])
+    ):
+        position = np.where(covered < 0, -1, feature * prod(size) + number)
         views.append(np.broadcast_to(position, out_shape))
     return _transposed(source.gather_union(views, out_shape), _inverse(numbers.out_spec))
 

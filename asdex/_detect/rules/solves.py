@@ -10,9 +10,8 @@ from jax.extend.core import primitives as p
 
 from ..compose import as_own_inputs, joined, split
 from ..dependence import Dependence, boolean, nothing
-from ..interpret import active, conservative, inactive
-from ..known import UNKNOWN
-from ..registry import register, register_control
+from ..interpret import conservative
+from ..registry import Outcome, register
 from ..value import Scope, Value, output_shape
 from .control import call
 
@@ -53,18 +52,16 @@ def tridiagonal_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) ->
     return merged.broadcast(output_shape(eqn))
 
 
-@register_control(p.linear_solve_p)
-def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
+@register(p.linear_solve_p)
+def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """The solution of `A x = b`, where a program gives the product with `A`. How the
     system is solved does not matter."""
     count = eqn.params["const_lengths"].matvec
     sides = operands[-len(eqn.outvars) :]
-    if all(operand.dependence is None for operand in operands):
-        return inactive(eqn, [UNKNOWN] * len(eqn.outvars))
     if any(operand.dependence is not None for operand in operands[: -len(sides)]):
-        return active(eqn, conservative(eqn, operands, scope))
+        return conservative(eqn, operands, scope)
     product, unknowns = eqn.params["jaxprs"].matvec, [side.aval for side in sides]
-    return active(eqn, solve_in_blocks(product, operands[:count], unknowns, sides, scope))
+    return solve_in_blocks(product, operands[:count], unknowns, sides, scope)
 
 
 def solve_in_blocks(

@@ -8,11 +8,11 @@ from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, nothing, union
 from ..interpret import conservative
-from ..registry import register, register_control
+from ..registry import register
 from ..value import Scope, Value, output_shape
 from .control import implementation
 
-register_control(
+register(
     *("bcoo_todense", "bcoo_extract", "bcoo_transpose"),
     *("bcoo_dot_general_sampled", "bcsr_todense"),
 )(implementation)

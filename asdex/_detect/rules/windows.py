@@ -10,7 +10,7 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Int
 
 from ..dependence import Dependence, Shape
-from ..positions import Window, looks
+from ..positions import Window, seen_positions
 from ..registry import register
 from ..value import Scope, Value, output_shape
 
@@ -46,7 +46,7 @@ def select_and_scatter_add(
 
 
 def _views(eqn: JaxprEqn, image: Shape, out: Shape) -> list[Int[np.ndarray, "*out"]]:
-    """What each place of the window looks at."""
+    """The positions in the image that each place of the window covers."""
     params = eqn.params
     size = params["window_dimensions"]
     ones = (1,) * len(size)
@@ -58,4 +58,4 @@ def _views(eqn: JaxprEqn, image: Shape, out: Shape) -> list[Int[np.ndarray, "*ou
     )
     places = list(itertools.product(*map(range, size)))
     assert len(places) == prod(size)
-    return list(looks(window, places, image, out))
+    return list(seen_positions(window, places, image, out))
