@@ -107,7 +107,7 @@ def test_matrices_that_need_wide_positions() -> None:
     tall = asdex.SparsityPattern.from_coo([2**30, 2**30, 2**30], [0, 1, 2], (2**30 + 1, 3))
     coloring = asdex.ColoredPattern(tall, np.arange(3), 3, False, "fwd")
     assert coloring.positions.dtype == np.int64
-    assert plan_chunked_reading(coloring, 1).positions.dtype == np.int32
+    assert plan_chunked_reading(coloring, 1).sides[0].positions.dtype == np.int32
     with pytest.raises(ValueError, match=r"chunk_size=2 makes chunks of .* Use at most 1"):
         plan_chunked_reading(coloring, 2)
 

@@ -14,7 +14,6 @@ import jax
 import numpy as np
 from jaxtyping import Int32
 
-from .._base.types import BIDIRECTIONAL
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
 from .._structure.stars import StarSet
@@ -38,7 +37,7 @@ def lift_coloring(coloring: ColoredPattern, block_shape: Sequence[int]) -> Color
 
 def lift(coloring: ColoredPattern, pattern: SparsityPattern) -> ColoredPattern:
     """`lift_coloring` to a pattern that is known to be made of such blocks."""
-    base, colors = coloring.sparsity, coloring.colors
+    base = coloring.sparsity
     r, c = (
         fine // max(1, coarse)
         for fine, coarse in zip(pattern.shape, base.shape, strict=True)
@@ -47,28 +46,23 @@ def lift(coloring: ColoredPattern, pattern: SparsityPattern) -> ColoredPattern:
         raise ValueError(
             f"A symmetric coloring needs square blocks. Got block_shape ({r}, {c})."
         )
-    size = r if coloring.mode == "rev" else c
-    num_colors = size * coloring.num_colors
+    fine, num_colors = [], 0
+    for side in coloring.sides:
+        size = c if side.kind == "column" else r
+        of_side = _at_each_place(side.colors, size)
+        fine.append(np.where(of_side < 0, of_side, of_side + np.int32(num_colors)))
+        num_colors += size * side.num_colors
+    colors = np.concatenate(fine)
     star_set, substitution = coloring.star_set, coloring.substitution
-    if coloring.mode == BIDIRECTIONAL:
-        column_colors, row_colors = np.split(colors, [base.n])
-        jvps = coloring.num_jvps
-        row_colors = np.where(row_colors < 0, -1, row_colors - jvps)
-        fine_rows = _at_each_place(row_colors, r)
-        fine_rows = np.where(fine_rows < 0, -1, fine_rows + jvps * c)
-        fine = np.concatenate([_at_each_place(column_colors, c), fine_rows])
-        num_colors = jvps * c + (coloring.num_colors - jvps) * r
-    else:
-        fine = _at_each_place(colors, size)
     if coloring.symmetric:
         if star_set is not None:
             diagonal = base.rows[base.rows == base.cols]
             star_set = _lift_stars(star_set, diagonal, c)
         if substitution is not None:
-            substitution = plan_substitution(pattern, fine)
+            substitution = plan_substitution(pattern, colors)
     return ColoredPattern(
         pattern,
-        fine,
+        colors,
         num_colors,
         coloring.symmetric,
         coloring.mode,
@@ -168,10 +162,11 @@ def _at_each_place(
 
 def _lower_bound(coloring: ColoredPattern, pattern: SparsityPattern) -> int:
     """That of the pattern, or of the blocks: vertices at one place form their graph."""
-    if coloring.mode == BIDIRECTIONAL:
+    side, *others = coloring.sides
+    if others:
         return max(coloring.lower_bound, fewest_passes(pattern))
     if not coloring.symmetric:
-        graph = (row_graph if coloring.mode == "rev" else column_graph)(pattern)
+        graph = (column_graph if side.kind == "column" else row_graph)(pattern)
         return max(coloring.lower_bound, fewest_colors(graph))
     num_diagonal = int((pattern.rows == pattern.cols).sum())
     if num_diagonal < pattern.n:  # A vertex may be neutral, against the other bound.

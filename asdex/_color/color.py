@@ -240,7 +240,7 @@ def _color_symmetric(
 def _warn_if_dense(coloring: ColoredPattern) -> ColoredPattern:
     """The coloring, with a warning if it needs as many passes as the dense derivative."""
     m, n = coloring.sparsity.shape
-    passes = {"rev": m, BIDIRECTIONAL: min(m, n)}.get(coloring.mode, n)
+    passes = min(side.colors.size for side in coloring.sides)
     if 1 < passes <= coloring.num_colors:
         warnings.warn(
             f"The coloring has {coloring.num_colors} colors for a {m}x{n} matrix in mode "

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 from .._base.types import OPERATOR, OUTPUT_FORMATS, OutputFormat, check_choice
 from .._operator import SparseJacobian
 from .._operator.formats import Block, assembler
 from .._structure.coloring import ColoredPattern
+from .compress import joined
 from .read import Reading, read
 from .substitute import substitute
 
@@ -19,8 +19,8 @@ def decompress_data(
 ) -> Num[Array, " nnz"]:
     """The values of the sparse matrix, in the order of the entries of its pattern.
 
-    Element `k` is the entry `(sparsity.rows[k], sparsity.cols[k])`. One gather, which can
-    stand inside `jax.jit`, `jax.vmap` and `jax.grad`.
+    Element `k` is the entry `(sparsity.rows[k], sparsity.cols[k])`. One gather, which
+    `jax.jit`, `jax.vmap` and `jax.grad` can transform.
 
     **Arguments:**
 
@@ -31,37 +31,34 @@ def decompress_data(
 
     **Raises:** `ValueError` if `compressed` has another shape.
     """
-    if isinstance(compressed, tuple):
-        compressed = _joined(compressed, coloring)
-    k, d = coloring.num_colors, coloring.dim
-    if compressed.shape != (k, d):
-        raise ValueError(
-            "compressed must have one row for each of the num_colors colors: expected "
-            f"shape (k, d) = ({k}, {d}) for this coloring in mode {coloring.mode!r}. Got "
-            f"{compressed.shape}."
-        )
-    values = read(compressed, Reading(coloring.positions, ()))
+    _check_shapes(compressed, coloring)
+    values = read(joined(compressed), Reading(coloring.positions, ()))
     if coloring.substitution is not None:
         values = substitute(values, coloring.substitution)
     return values
 
 
-def _joined(
-    pair: tuple[Num[Array, "..."], Num[Array, "..."]], coloring: ColoredPattern
-) -> Num[Array, "..."]:
-    """The two parts of a bidirectional compressed matrix, filled up to equal length."""
-    (m, n), num_jvps = coloring.sparsity.shape, coloring.num_jvps
-    expected = (num_jvps, m), (coloring.num_colors - num_jvps, n)
-    shapes = pair[0].shape, pair[1].shape
-    if coloring.mode != "bidirectional" or shapes != expected:
-        raise ValueError(
-            "A pair of compressed matrices belongs to a coloring of mode 'bidirectional' "
-            f"and has shapes {expected} for this one of mode {coloring.mode!r}. Got "
-            f"{shapes}."
-        )
-    return jnp.concatenate(
-        [jnp.pad(part, ((0, 0), (0, coloring.dim - part.shape[1]))) for part in pair]
-    )
+def _check_shapes(
+    compressed: Num[Array, "..."] | tuple[Num[Array, "..."], Num[Array, "..."]],
+    coloring: ColoredPattern,
+) -> None:
+    expected = tuple((side.num_colors, side.dim) for side in coloring.sides)
+    if isinstance(compressed, tuple):
+        shapes = tuple(part.shape for part in compressed)
+        if shapes != expected:
+            raise ValueError(
+                "A pair of compressed matrices belongs to a coloring of mode "
+                f"'bidirectional', of which this one of mode {coloring.mode!r} has shapes "
+                f"{expected}. Got {shapes}."
+            )
+    else:
+        k, d = coloring.num_colors, coloring.dim
+        if compressed.shape != (k, d):
+            raise ValueError(
+                "compressed must have one row for each of the num_colors colors: expected "
+                f"shape (k, d) = ({k}, {d}) for this coloring in mode {coloring.mode!r}. "
+                f"Got {compressed.shape}."
+            )
 
 
 def decompress(

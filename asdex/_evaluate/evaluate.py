@@ -28,8 +28,8 @@ from .._operator import SparseJacobian
 from .._operator.formats import Assembler, assembler, block_layout, check_shapes_for
 from .._structure.coloring import ColoredPattern
 from .compress import (
-    as_compressed,
     compress,
+    joined,
     linearize,
     resolve_chunk_size,
     rows_of,
@@ -114,23 +114,21 @@ class Evaluation(NamedTuple):
 
         fun = jax.checkpoint(fun) if options.checkpoint else fun
         x = pack(values)
-        linearization, arrays = linearize(fun, x, mode, holomorphic=options.holomorphic)
-        rows, form = rows_of(linearization, coloring), self.form_for(self._rows(program))
-        count = coloring.num_colors
+        maps, arrays = linearize(fun, x, mode, holomorphic=options.holomorphic)
+        sides, form = rows_of(maps, coloring), self.form_for(self._rows(program))
         if form is None:
-            result = compress(rows, count, self.chunk_size)
+            result: Any = compress(sides, self.chunk_size)
         elif isinstance(form.reading, Reading):
-            result = read(compress(rows, count, None), form.reading)
+            result = read(joined(compress(sides, None)), form.reading)
         else:
-            dtype = linearization.row_dtype
-            result = read_in_chunks(rows, count, dtype, form.reading)
+            result = read_in_chunks(sides, form.reading)
         if form is not None and coloring.substitution is not None:
             result = substitute(result, coloring.substitution)
             result = result if form.order is None else result[form.order]
         if options.checked:
             entries = decompress_data(result, coloring) if form is None else result
             entry_order = None if form is None else form.order
-            result = with_check(result, entries, entry_order, linearization, coloring)
+            result = with_check(result, entries, entry_order, maps[0], coloring)
         leaves, aux = program.split(arrays)
         return (
             self._arrange(result, program),
@@ -163,11 +161,9 @@ class Evaluation(NamedTuple):
     def _arrange(self, result: Any, program: Program) -> Any:
         """The part of the assembly that can be compiled."""
         form = self.form_for(self._rows(program))
-        if form is None:
-            return as_compressed(result, self.coloring)
-        if self.options.output_format == OPERATOR:
+        if form is None or self.options.output_format == OPERATOR:
             return result
-        by_column = self.coloring.mode == "rev"
+        by_column = self.coloring.sides[0].kind == "row"
         is_jacobian = self.order == 1
         row_dtypes = program.structure.dtypes if is_jacobian else program.dtypes
         dtypes = program.dtypes if by_column else row_dtypes

@@ -1,14 +1,16 @@
 """Comparison of sparse derivatives with JAX's by products with random vectors."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Inexact, Int32, Integer, Num
+from jaxtyping import Array, Bool, Inexact, Integer, Num
 
-from .._structure.coloring import ColoredPattern
+from .._structure.coloring import ColoredPattern, Side
 from .compress import Linearization
+
+T = TypeVar("T")
 
 _DIFFERS = (
     "A sparse derivative differs from JAX's. check_jacobian_correctness or "
@@ -17,21 +19,25 @@ _DIFFERS = (
 
 
 def with_check(
-    result: Num[Array, "..."],
+    result: T,
     values: Num[Array, " nnz"],
     order: Integer[np.ndarray, " nnz"] | None,
-    linearization: Linearization,
+    linear_map: Linearization,
     coloring: ColoredPattern,
-) -> Num[Array, "..."]:
+) -> T:
     """`result`, once the values of the entries in the given order have been checked.
 
-    Compares the product with one random vector, at every call and also under `jax.jit`;
+    Compares the product of `linear_map`, that of the first side of the coloring, with one
+    random vector, at every call and also under `jax.jit`;
     if it differs, the program raises an error when it runs. Cost: one pass more, and
     O(nnz).
     """
-    sides = Sides.of(coloring, order)
-    probe = random_probe(np.random.default_rng(0), sides.seeds, linearization.seed_dtype)
-    product = compare_products(values, probe, linearization, sides)
+    side = coloring.sides[0]
+    if order is not None:
+        side = side._replace(seeded=side.seeded[order], along=side.along[order])
+    rng, dtype = np.random.default_rng(0), linear_map.seed_dtype
+    probe = random_probe(rng, side.colors.size, dtype)
+    product = compare_products(values, probe, linear_map, side)
     is_wrong = product.is_wrong(Tolerance(None, None)).any()
     return eqx.error_if(result, is_wrong, _DIFFERS)
 
@@ -50,35 +56,6 @@ class Tolerance(NamedTuple):
         finite = jnp.where(jnp.isfinite(scale), scale, 0)
         atol = rtol * finite.max(initial=0) if self.atol is None else self.atol
         return rtol * scale + atol
-
-
-class Sides(NamedTuple):
-    """The pattern as the linear map sees it: from what is seeded to what comes out."""
-
-    seeded: Int32[np.ndarray, " nnz"]
-    along: Int32[np.ndarray, " nnz"]
-    seeds: int
-    dim: int
-    by_rows: bool
-
-    @classmethod
-    def of(
-        cls, coloring: ColoredPattern, order: Integer[np.ndarray, " nnz"] | None = None
-    ) -> "Sides":
-        rows, cols = coloring.sparsity.rows, coloring.sparsity.cols
-        if order is not None:
-            rows, cols = rows[order], cols[order]
-        if coloring.mode == "rev":
-            return cls(rows, cols, *coloring.sparsity.shape, by_rows=True)
-        return cls(cols, rows, *reversed(coloring.sparsity.shape), by_rows=False)
-
-    def has(self, seeded: int, along: int) -> bool:
-        """Whether the pattern has an entry there."""
-        return bool(((self.seeded == seeded) & (self.along == along)).any())
-
-    def entry(self, seeded: int, along: int) -> tuple[int, int]:
-        """The row and the column."""
-        return (seeded, along) if self.by_rows else (along, seeded)
 
 
 class Product(NamedTuple):
@@ -108,12 +85,12 @@ def random_probe(
 def compare_products(
     values: Num[Array, " nnz"],
     probe: Inexact[Array, " seeds"],
-    linearization: Linearization,
-    sides: Sides,
+    linear_map: Linearization,
+    side: Side,
 ) -> Product:
     """The product with `probe`, by JAX and from the values of the entries."""
-    expected = linearization.apply(probe)
-    terms = values * probe.astype(values.dtype)[sides.seeded]
-    found = jnp.zeros(sides.dim, values.dtype).at[sides.along].add(terms)
-    magnitude = jnp.abs(expected).at[sides.along].add(jnp.abs(terms))
+    expected = linear_map.apply(probe)
+    terms = values * probe.astype(values.dtype)[side.seeded]
+    found = jnp.zeros(side.dim, values.dtype).at[side.along].add(terms)
+    magnitude = jnp.abs(expected).at[side.along].add(jnp.abs(terms))
     return Product(expected, found, magnitude)

@@ -7,7 +7,8 @@ computation of the compressed matrix without computing anything twice.
 """
 
 import itertools
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -116,18 +117,27 @@ def _window(
 # -- Chunks ------------------------------------------------------------------------------
 
 
-class ChunkedReading(NamedTuple):
-    """How to read the values chunk by chunk, so that the whole matrix never exists.
+class ChunkedSide(NamedTuple):
+    """How to read the entries of one side of a coloring.
 
-    The entries are ordered by the chunk they are read from; entry `k` in this order is
-    read at `positions[k]` of its chunk, chunk `c` has the entries from `starts[c]` on, at
-    most `longest` of them, and `places` leads from this order to the one wanted.
+    They are ordered by the chunk they are read from; entry `k` in this order is read at
+    `positions[k]` of its chunk, and chunk `c` has the entries from `starts[c]` on, at most
+    `longest` of them.
     """
 
-    chunk_size: int
     positions: Int32[np.ndarray, " padded"]  # By `longest` longer than the entries.
     starts: Int32[np.ndarray, " chunks"]
     longest: int
+
+
+class ChunkedReading(NamedTuple):
+    """How to read the values chunk by chunk, so that the whole matrix never exists.
+
+    Element `places[k]` of what the sides give, one after the other, is entry `k`.
+    """
+
+    chunk_size: int
+    sides: tuple[ChunkedSide, ...]
     places: Int32[np.ndarray, " nnz"]
 
 
@@ -146,28 +156,36 @@ def plan_chunked_reading(
             f"index can count. Use at most {np.iinfo(np.int32).max // coloring.dim}."
         )
     positions = coloring.positions if order is None else coloring.positions[order]
-    num_chunks = -(-coloring.num_colors // chunk_size)
-    chunk, within = np.divmod(positions, size)
-    within = within.astype(np.int32)
-    by_chunk = np.argsort(chunk, kind="stable")
-    bounds = np.searchsorted(chunk[by_chunk], np.arange(num_chunks + 1))
-    longest = int(np.diff(bounds).max(initial=0))
-    places = np.empty(by_chunk.size, np.int32)
-    places[by_chunk] = np.arange(by_chunk.size, dtype=np.int32)
-    return ChunkedReading(
-        chunk_size,
-        np.append(within[by_chunk], np.zeros(longest, within.dtype)),
-        bounds[:-1].astype(np.int32),
-        longest,
-        places,
-    )
+    color, along = np.divmod(positions, max(1, coloring.dim))
+    sides, places, count = [], np.empty(positions.size, np.int32), 0
+    for side in coloring.sides:
+        of_side = color - side.first_color
+        here = np.flatnonzero((of_side >= 0) & (of_side < side.num_colors))
+        chunk, rank = np.divmod(of_side[here], chunk_size)
+        within = (rank * side.dim + along[here]).astype(np.int32)
+        by_chunk = np.argsort(chunk, kind="stable")
+        num_chunks = -(-side.num_colors // chunk_size)
+        bounds = np.searchsorted(chunk[by_chunk], np.arange(num_chunks + 1))
+        longest = int(np.diff(bounds).max(initial=0))
+        padded = np.append(within[by_chunk], np.zeros(longest, np.int32))
+        sides.append(ChunkedSide(padded, bounds[:-1].astype(np.int32), longest))
+        places[here[by_chunk]] = np.arange(count, count + here.size, dtype=np.int32)
+        count += padded.size
+    return ChunkedReading(chunk_size, tuple(sides), places)
 
 
-def read_in_chunks(
-    rows: Rows, num_colors: int, dtype: Any, reading: ChunkedReading
-) -> Num[Array, " nnz"]:
+def read_in_chunks(sides: Sequence[Rows], reading: ChunkedReading) -> Num[Array, " nnz"]:
     """The values of the entries, read from rows that are computed chunk by chunk."""
-    positions = jnp.asarray(reading.positions)
+    values = [
+        _read_side(rows, reading.chunk_size, side)
+        for rows, side in zip(sides, reading.sides, strict=True)
+    ]
+    found = jnp.concatenate(values)
+    return found.at[reading.places].get(mode="promise_in_bounds", unique_indices=True)
+
+
+def _read_side(rows: Rows, chunk_size: int, side: ChunkedSide) -> Num[Array, " padded"]:
+    positions = jnp.asarray(side.positions)
 
     def step(
         values: Num[Array, " padded"],
@@ -175,15 +193,16 @@ def read_in_chunks(
     ) -> tuple[Num[Array, " padded"], None]:
         colors, start = chunk
         # A window longer than this chunk's entries runs into those of the next, which
-        # then overwrites what is nonsense.
-        window = jax.lax.dynamic_slice(positions, (start,), (reading.longest,))
-        found = rows(colors).reshape(-1).at[window].get(mode="promise_in_bounds")
+        # are overwritten then.
+        window = jax.lax.dynamic_slice(positions, (start,), (side.longest,))
+        found = rows.at(colors).reshape(-1).at[window].get(mode="promise_in_bounds")
         return jax.lax.dynamic_update_slice(values, found, (start,)), None
 
-    colors = colors_in_chunks(num_colors, reading.chunk_size)
-    start = jnp.zeros(reading.positions.size, dtype)
-    values, _ = jax.lax.scan(step, start, (colors, jnp.asarray(reading.starts)))
-    return values.at[reading.places].get(mode="promise_in_bounds", unique_indices=True)
+    values = jnp.zeros(side.positions.size, rows.dtype)
+    if not rows.num_colors:
+        return values
+    chunks = colors_in_chunks(rows.num_colors, chunk_size), jnp.asarray(side.starts)
+    return jax.lax.scan(step, values, chunks)[0]
 
 
 # -- Planning ----------------------------------------------------------------------------

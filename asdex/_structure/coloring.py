@@ -1,6 +1,6 @@
 """`ColoredPattern`: a pattern together with how to compress it."""
 
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import equinox as eqx
 import numpy as np
@@ -24,14 +24,43 @@ from .recovery import Substitution, recovers
 from .stars import STAR_SET_ARRAYS, StarSet
 
 
+class Side(NamedTuple):
+    """The columns or the rows of a pattern, those of one color being summed.
+
+    - `kind`: which of them.
+    - `colors`: from 0 on, in the numbering of this side; -1 is neutral.
+    - `first_color`: what color 0 of this side is called in the whole coloring.
+    - `seeded`, `along`: where each entry is among the colored rows or columns, and where
+        in their sum, which has length `dim`.
+    """
+
+    kind: Literal["column", "row"]
+    colors: Int32[np.ndarray, " vertices"]
+    num_colors: int
+    first_color: int
+    seeded: Int32[np.ndarray, " nnz"]
+    along: Int32[np.ndarray, " nnz"]
+    dim: int
+
+    def has(self, seeded: int, along: int) -> bool:
+        """Whether the pattern has an entry there."""
+        return bool(((self.seeded == seeded) & (self.along == along)).any())
+
+    def entry(self, seeded: int, along: int) -> tuple[int, int]:
+        """The row and the column of an entry."""
+        return (along, seeded) if self.kind == "column" else (seeded, along)
+
+
 class ColoredPattern(eqx.Module):
     """A sparsity pattern and the colors by which its matrix is compressed.
 
     The compressed matrix `B` has shape `(num_colors, dim)`: its row `c` is the sum of
     the columns of color `c` (`dim` is `m`), or of the rows of color `c` in mode
-    `"rev"` (`dim` is `n`). Each entry of the pattern stands alone somewhere in `B`, or,
-    with a symmetric coloring, the entry mirrored to it does; where is worked out
-    once, here.
+    `"rev"` (`dim` is `n`). Each entry of the pattern is alone in some element of `B`, or,
+    with a symmetric coloring, the entry mirrored to it is; where is computed once, here.
+
+    The mode determines two things: which `sides` have colors, and how automatic
+    differentiation composes their products.
 
     An immutable pytree without leaves, like `SparsityPattern`.
 
@@ -46,8 +75,8 @@ class ColoredPattern(eqx.Module):
     - `star_set`: the stars of a symmetric coloring, from `color_symmetric`.
     - `found_by`: the algorithm that the coloring comes from, if known.
     - `lower_bound`: a number of colors below which there is no coloring.
-    - `substitution`: for a symmetric coloring that is acyclic only, how to work the
-        entries out of those read at their positions.
+    - `substitution`: for a symmetric coloring that is acyclic only, how to compute the
+        entries from those read at their positions.
 
     **Raises:** `InvalidColoringError` if some entry could not be recovered from `B`,
     naming the entries in conflict; `TypeError` if colors are not integers; `ValueError`
@@ -99,7 +128,7 @@ class ColoredPattern(eqx.Module):
         vertices, kind = {
             "rev": (m, "row"),
             BIDIRECTIONAL: (n + m, "column, then for each row,"),
-        }.get(mode, (n, "column"))
+        }.get(mode, (n, "column"))  # All other modes color the columns.
         if self.colors.shape != (vertices,):
             raise ValueError(
                 f"colors must have shape ({vertices},), one for each {kind} of the {m}x{n} "
@@ -129,17 +158,15 @@ class ColoredPattern(eqx.Module):
                 "(i, j) has its mirror (j, i). Add the missing ones, or use "
                 "symmetric=False."
             )
-        if mode == BIDIRECTIONAL and (symmetric or not self._sides_are_apart()):
+        if len(self.sides) > 1 and (symmetric or not self._sides_are_apart()):
             raise ValueError(
                 "In a bidirectional coloring, which cannot be symmetric, the colors of the "
                 "rows must be larger than those of the columns."
             )
-        if mode == BIDIRECTIONAL:
-            positions = _bidirectional_positions(self)
-        elif substitution is not None:
-            positions = _positions_for_substitution(self, substitution)
-        else:
+        if substitution is None:
             positions = _positions(self)
+        else:
+            positions = _positions_for_substitution(self, substitution)
         self._positions = Derived(IndexArray(positions))
 
     @property
@@ -167,6 +194,21 @@ class ColoredPattern(eqx.Module):
             return int(self.colors[: self.sparsity.n].max(initial=-1)) + 1
         return 0 if self.mode == "rev" else self.num_colors
 
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The columns, if they are colored, and then the rows, if they are."""
+        (m, n), rows, cols = self.sparsity.shape, self.sparsity.rows, self.sparsity.cols
+        colors, jvps = self.colors, self.num_jvps
+        sides: list[Side] = []
+        if self.mode != "rev":
+            sides.append(Side("column", colors[:n], jvps, 0, cols, rows, m))
+        if self.mode in ("rev", BIDIRECTIONAL):
+            of_rows = colors[colors.size - m :]
+            of_rows = np.where(of_rows < 0, of_rows, of_rows - np.int32(jvps))
+            vjps = self.num_colors - jvps
+            sides.append(Side("row", of_rows, vjps, jvps, rows, cols, n))
+        return tuple(sides)
+
     def _sides_are_apart(self) -> bool:
         row_colors = self.colors[self.sparsity.n :]
         return bool((row_colors[row_colors >= 0] >= self.num_jvps).all())
@@ -175,13 +217,11 @@ class ColoredPattern(eqx.Module):
     def dim(self) -> int:
         """Length of the rows of the compressed matrix; of the longer ones in mode
         `"bidirectional"`, where the others are filled up with zeros."""
-        if self.mode == BIDIRECTIONAL:
-            return max(self.sparsity.shape)
-        return self.sparsity.n if self.mode == "rev" else self.sparsity.m
+        return max(side.dim for side in self.sides)
 
     @property
     def positions(self) -> Integer[np.ndarray, " nnz"]:
-        """Where each entry of the pattern stands in the raveled compressed matrix.
+        """Where each entry of the pattern is in the raveled compressed matrix.
 
         int32 if the compressed matrix is small enough, otherwise int64.
         """
@@ -258,16 +298,10 @@ class ColoredPattern(eqx.Module):
     @property
     def drawing(self) -> Drawing:
         """What views of the coloring show."""
-        sparsity, colors, jvps = self.sparsity, self.colors, self.num_jvps
-        of_columns = None if self.mode == "rev" else Colors(colors[: sparsity.n], jvps)
-        of_rows = None
-        if self.mode in ("rev", BIDIRECTIONAL):
-            row_colors = colors[colors.size - sparsity.m :]
-            row_colors = np.where(row_colors < 0, row_colors, row_colors - jvps)
-            of_rows = Colors(row_colors, self.num_colors - jvps)
-        return sparsity.drawing._replace(
-            of_columns=of_columns,
-            of_rows=of_rows,
+        shown = {side.kind: Colors(side.colors, side.num_colors) for side in self.sides}
+        return self.sparsity.drawing._replace(
+            of_columns=shown.get("column"),
+            of_rows=shown.get("row"),
             read_from=self.read_from,
             is_hessian=self.mode in HESSIAN_MODES,
             lower_bound=self.lower_bound,
@@ -284,80 +318,68 @@ def _substitution_from_record(
 
 
 def _positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:
-    """Work out `ColoredPattern.positions`, or raise `InvalidColoringError`.
+    """Compute `ColoredPattern.positions`, or raise `InvalidColoringError`.
 
-    Entry `(i, j)` is added to one slot of `B`. It can be read from there if nothing else
-    is; in a symmetric coloring the entry is read from the slot of `(spoke, hub)`.
+    On each side, entry `(i, j)` is added to one element of `B`. It is read from the first
+    of them that nothing else is added to; in a symmetric coloring, from that of
+    `(spoke, hub)`.
     """
-    pattern, colors = coloring.sparsity, coloring.colors
-    seeded, along = pattern.cols, pattern.rows  # The colored index, and the other one.
-    if coloring.mode == "rev":
-        seeded, along = along, seeded
-    dim = coloring.dim
-    slot = _slots(coloring, colors[seeded], along)
-    read_hub, read_spoke, read = seeded, along, slot
-    if coloring.symmetric:
-        read_hub, read_spoke = _hubs_and_spokes(pattern, cast(StarSet, coloring.star_set))
-        read = _slots(coloring, colors[read_hub], read_spoke)
+    sides = coloring.sides
+    added, candidates = [], []
+    for side in sides:
+        color, element = _elements(coloring, side, side.seeded, side.along)
+        added.append(element[color >= 0])
+        if coloring.symmetric:
+            color, element = _elements(coloring, side, *_read_ends(coloring, side))
+        candidates.append((color >= 0, element))
+    elements, size = np.concatenate(added), coloring.num_colors * coloring.dim
+    is_alone = [
+        is_colored & _occurs_once(elements, np.where(is_colored, element, 0), size)
+        for is_colored, element in candidates
+    ]
+    if (lost := np.flatnonzero(~np.logical_or.reduce(is_alone))).size:
+        raise InvalidColoringError(_why_lost(coloring, lost[0]))
+    return np.where(is_alone[0], candidates[0][1], candidates[-1][1])
 
-    if (lost := np.flatnonzero(colors[read_hub] < 0)).size:
-        k = lost[0]
-        raise InvalidColoringError(
-            f"Entry ({pattern.rows[k]}, {pattern.cols[k]}) cannot be recovered: "
-            f"{'row' if coloring.mode == 'rev' else 'column'} {read_hub[k]} has the "
-            "neutral color -1."
+
+def _why_lost(coloring: ColoredPattern, k: np.integer) -> str:
+    """Why entry `k` cannot be recovered."""
+    pattern, (side, *others) = coloring.sparsity, coloring.sides
+    lost = f"Entry ({pattern.rows[k]}, {pattern.cols[k]}) cannot be recovered:"
+    if others:
+        by_column, by_row = (
+            side.colors[side.seeded[k]] + side.first_color for side in coloring.sides
         )
-    added = slot if not coloring.symmetric else slot[colors[seeded] >= 0]
-    alone = _occurs_once(added, read, coloring.num_colors * dim)
-    if (shared := np.flatnonzero(~alone)).size:
-        first, second = np.flatnonzero(slot == read[shared[0]])[:2]
-        raise InvalidColoringError(
-            f"Entries ({pattern.rows[first]}, {pattern.cols[first]}) and "
-            f"({pattern.rows[second]}, {pattern.cols[second]}) are in conflict: "
-            f"{'rows' if coloring.mode == 'rev' else 'columns'} {seeded[first]} and "
-            f"{seeded[second]} both have color {colors[seeded[first]]}."
+        return (
+            f"{lost} it is alone neither among the columns of color {by_column} nor among "
+            f"the rows of color {by_row}."
         )
-    return read
-
-
-def _bidirectional_positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:
-    """Read each entry among the columns of its color if it is alone there, otherwise
-    among the rows of its color."""
-    pattern, n = coloring.sparsity, coloring.sparsity.n
-    column_color, row_color = coloring.colors[:n], coloring.colors[n:]
-    by_column, by_row = column_color[pattern.cols], row_color[pattern.rows]
-    slots = (
-        _slots(coloring, by_column, pattern.rows),
-        _slots(coloring, by_row, pattern.cols),
+    vertices, along = _read_ends(coloring, side)
+    color, element = _elements(coloring, side, vertices[k : k + 1], along[k : k + 1])
+    if color[0] < 0:
+        return f"{lost} {side.kind} {vertices[k]} has the neutral color -1."
+    colors, elements = _elements(coloring, side, side.seeded, side.along)
+    first, second = np.flatnonzero(elements == element)[:2]
+    return (
+        f"Entries ({pattern.rows[first]}, {pattern.cols[first]}) and "
+        f"({pattern.rows[second]}, {pattern.cols[second]}) are in conflict: {side.kind}s "
+        f"{side.seeded[first]} and {side.seeded[second]} both have color {colors[first]}."
     )
-    added = np.concatenate([slots[0][by_column >= 0], slots[1][by_row >= 0]])
-    size = coloring.num_colors * coloring.dim
-    in_column, in_row = (
-        (color >= 0) & _occurs_once(added, np.where(color >= 0, slot, 0), size)
-        for color, slot in zip((by_column, by_row), slots, strict=True)
-    )
-    if (lost := np.flatnonzero(~(in_column | in_row))).size:
-        k = lost[0]
-        raise InvalidColoringError(
-            f"Entry ({pattern.rows[k]}, {pattern.cols[k]}) cannot be recovered: it stands "
-            f"alone neither among the columns of color {by_column[k]} nor among the rows "
-            f"of color {by_row[k]}."
-        )
-    return np.where(in_column, *slots)
 
 
 def _positions_for_substitution(
     coloring: ColoredPattern, substitution: Substitution
 ) -> Integer[np.ndarray, " nnz"]:
     """Each entry is added where it is read; the substitution has to tell them apart."""
-    pattern, color = coloring.sparsity, coloring.colors[coloring.sparsity.cols]
+    pattern, (side,) = coloring.sparsity, coloring.sides
+    # By columns in every mode, as the substitution counts: the matrix is symmetric.
+    color, positions = _elements(coloring, side, pattern.cols, pattern.rows)
     if (lost := np.flatnonzero(color < 0)).size:
         k = lost[0]
         raise InvalidColoringError(
             f"Entry ({pattern.rows[k]}, {pattern.cols[k]}) cannot be recovered: column "
             f"{pattern.cols[k]} has the neutral color -1."
         )
-    positions = _slots(coloring, color, pattern.rows)
     # Entries that mirror each other have the same random value, without a sort.
     rows, cols = pattern.rows.astype(np.uint64), pattern.cols.astype(np.uint64)
     values = _mixed(np.minimum(rows, cols) + _mixed(np.maximum(rows, cols)))
@@ -382,15 +404,28 @@ def _mixed(keys: UInt64[np.ndarray, " keys"]) -> UInt64[np.ndarray, " keys"]:
     return keys ^ (keys >> np.uint64(31))
 
 
-def _slots(
+def _elements(
     coloring: ColoredPattern,
-    colors: Int32[np.ndarray, " nnz"],
+    side: Side,
+    vertices: Int32[np.ndarray, " nnz"],
     along: Int32[np.ndarray, " nnz"],
-) -> Integer[np.ndarray, " nnz"]:
-    """Positions in the raveled compressed matrix: row `colors[k]`, column `along[k]`."""
+) -> tuple[Int32[np.ndarray, " nnz"], Integer[np.ndarray, " nnz"]]:
+    """Colors of these rows or columns, and the element of the raveled compressed matrix at
+    `along` in their sum, which means nothing where the color is neutral."""
     small = coloring.num_colors * coloring.dim <= np.iinfo(np.int32).max
     dtype = np.int32 if small else np.int64
-    return colors.astype(dtype) * dtype(coloring.dim) + along
+    color = side.colors[vertices]
+    row = color.astype(dtype) + dtype(side.first_color)
+    return color, row * dtype(coloring.dim) + along
+
+
+def _read_ends(
+    coloring: ColoredPattern, side: Side
+) -> tuple[Int32[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"]]:
+    """The row or column whose color each entry is read at, and where along their sum."""
+    if not coloring.symmetric:
+        return side.seeded, side.along
+    return _hubs_and_spokes(coloring.sparsity, cast(StarSet, coloring.star_set))
 
 
 def _hubs_and_spokes(
@@ -424,7 +459,7 @@ def _occurs_once(
 ) -> Bool[np.ndarray, " queries"]:
     """Whether each query, an integer below `bound`, occurs exactly once in `values`."""
     if bound <= 16 * values.size:
-        return np.bincount(values, minlength=bound)[queries] == 1
+        return np.bincount(values, minlength=bound + 1)[queries] == 1
     values = np.sort(values)
     first = np.searchsorted(values, queries, side="left")
     last = np.searchsorted(values, queries, side="right")

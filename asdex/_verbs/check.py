@@ -17,8 +17,8 @@ from .._call.trace import trace
 from .._detect import suspicion
 from .._evaluate.compress import Linearization, compress, linearize, rows_of
 from .._evaluate.decompress import decompress_data
-from .._evaluate.probe import Product, Sides, Tolerance, compare_products, random_probe
-from .._structure.coloring import ColoredPattern
+from .._evaluate.probe import Product, Tolerance, compare_products, random_probe
+from .._structure.coloring import ColoredPattern, Side
 
 _METHODS = ("matvec", "dense")
 _NAMED = 3
@@ -103,14 +103,14 @@ def _check(
         raise ValueError(f"num_probes must be positive. Got {num_probes}.")
     call = _flat_call(f, x, coloring)
     compare, dtype = _comparison(call, coloring)
-    sides = Sides.of(coloring)
+    side = coloring.sides[0]
     if method == "dense":
-        wrong = _wrong_entries(compare, jnp.eye(sides.seeds, dtype=dtype), tolerance)
+        wrong = _wrong_entries(compare, jnp.eye(side.colors.size, dtype=dtype), tolerance)
     else:
         wrong, rng = [], np.random.default_rng(seed)
         for _ in range(num_probes):
-            probe = random_probe(rng, sides.seeds, dtype)
-            wrong = wrong or _wrong_by_probe(compare, probe, sides, tolerance)
+            probe = random_probe(rng, side.colors.size, dtype)
+            wrong = wrong or _wrong_by_probe(compare, probe, side, tolerance)
     if wrong:
         message = _message(wrong, compare, dtype, coloring, name)
         message += _suspicion(wrong, call, coloring)
@@ -134,7 +134,7 @@ def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, A
 
     traced = trace(call)
 
-    def linearize_at(x: Inexact[Array, " n"], others: list[Any]) -> Linearization:
+    def linearize_at(x: Inexact[Array, " n"], others: list[Any]) -> list[Linearization]:
         def fun(x: Inexact[Array, " n"]) -> Any:
             return traced(x, others)
 
@@ -144,16 +144,15 @@ def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, A
     def compare(
         x: Inexact[Array, " n"], others: list[Any], probe: Inexact[Array, " seeds"]
     ) -> Product:
-        linearization = linearize_at(x, others)
-        rows = rows_of(linearization, coloring)
-        compressed = compress(rows, coloring.num_colors, None)
+        linear_maps = linearize_at(x, others)
+        compressed = compress(rows_of(linear_maps, coloring), None)
         values = decompress_data(compressed, coloring)
-        return compare_products(values, probe, linearization, Sides.of(coloring))
+        return compare_products(values, probe, linear_maps[0], coloring.sides[0])
 
     # In reverse mode the dtype of a probe is that of the output, known by tracing only.
     dtypes: list[Any] = []
     jax.eval_shape(
-        lambda x, others: dtypes.append(linearize_at(x, others).seed_dtype),
+        lambda x, others: dtypes.append(linearize_at(x, others)[0].seed_dtype),
         call.x,
         call.others,
     )
@@ -171,7 +170,7 @@ def _wrong_entries(
 def _wrong_by_probe(
     compare: Comparison,
     probe: Inexact[Array, " seeds"],
-    sides: Sides,
+    side: Side,
     tolerance: Tolerance,
 ) -> list[tuple[int, int]]:
     """One wrong entry for each of the first elements of the product that are wrong.
@@ -192,7 +191,7 @@ def _wrong_by_probe(
     found: list[tuple[int, int]] = []
     for line in np.flatnonzero(compare(probe).is_wrong(tolerance))[:_NAMED].tolist():
         every = np.arange(probe.size)
-        suspects = np.setdiff1d(every, sides.seeded[sides.along == line])
+        suspects = np.setdiff1d(every, side.seeded[side.along == line])
         if not compare_within(suspects).is_wrong(tolerance)[line]:
             suspects = every
         while suspects.size > 1:
@@ -209,13 +208,13 @@ def _message(
     coloring: ColoredPattern,
     name: str,
 ) -> str:
-    pattern, sides = coloring.sparsity, Sides.of(coloring)
+    pattern, side = coloring.sparsity, coloring.sides[0]
     lines = [f"The sparse {name} differs from JAX's at this point:"]
     for seeded, along in wrong[:_NAMED]:
-        product = compare(jnp.zeros(sides.seeds, dtype).at[seeded].set(1))
-        is_entry = sides.has(seeded, along)
+        product = compare(jnp.zeros(side.colors.size, dtype).at[seeded].set(1))
+        is_entry = side.has(seeded, along)
         found = f"{product.found[along]}" if is_entry else "not in the pattern"
-        row, col = sides.entry(seeded, along)
+        row, col = side.entry(seeded, along)
         lines.append(
             f"  row {row}, column {col}: {found}, by JAX {product.expected[along]}"
         )
@@ -229,11 +228,11 @@ def _suspicion(
     wrong: list[tuple[int, int]], call: FlatCall, coloring: ColoredPattern
 ) -> str:
     """What detection has to say of the first entry that the pattern lacks, in a line."""
-    pattern, sides = coloring.sparsity, Sides.of(coloring)
-    lacking = [entry for entry in wrong if not sides.has(*entry)]
+    pattern, side = coloring.sparsity, coloring.sides[0]
+    lacking = [entry for entry in wrong if not side.has(*entry)]
     if not lacking:
         return ""
-    row, col = sides.entry(*lacking[0])
+    row, col = side.entry(*lacking[0])
     fun = trace(call)
     if coloring.mode in HESSIAN_MODES:
         fun = jax.grad(fun, has_aux=True, holomorphic=jnp.iscomplexobj(call.x))

@@ -39,6 +39,18 @@ def test_three_passes_give_the_whole_matrix(
     np.testing.assert_allclose(todense(found), jax.jit(jax.jacobian(arrow))(X), rtol=1e-12)
 
 
+def test_a_chunk_holds_products_of_one_kind():
+    coloring = asdex.jacobian_coloring(arrow, X, mode="bidirectional")
+    jacobian = asdex.jacobian_from_coloring(arrow, coloring, "dense", chunk_size=1)
+    loops = [
+        equation
+        for equation in jax.make_jaxpr(jax.jit(jacobian, inline=True))(X).eqns
+        if equation.primitive.name == "scan"
+    ]
+    lengths = sorted(loop.params["length"] for loop in loops)
+    assert lengths == sorted((coloring.num_jvps, 3 - coloring.num_jvps))
+
+
 def test_inside_transformations():
     jacobian = asdex.jacobian(arrow, X, mode="bidirectional", output_format="dense")
     expected = jax.jit(jax.jacobian(arrow))
