@@ -36,10 +36,7 @@ CONSERVATIVE: dict[Primitive, str] = {
         _FACTORS,
     ),
     **dict.fromkeys(
-        (
-            *(lax.reduce_window_p, lax.select_and_scatter_p, lax.bitcast_convert_type_p),
-            *(lax.ragged_all_to_all_p,),
-        ),
+        (*(lax.reduce_window_p, lax.select_and_scatter_p, lax.ragged_all_to_all_p),),
         _RARE,
     ),
 }

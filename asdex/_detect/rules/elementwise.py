@@ -72,6 +72,21 @@ def _without(dependence: Dependence, zero: Bool[np.ndarray, "..."]) -> Dependenc
     return dependence.where(np.broadcast_to(~zero, dependence.shape))
 
 
+@register(lax.bitcast_convert_type_p)
+def bitcast(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """The bits of an element are those of one element, or of all along a last axis that
+    only one of the two types has."""
+    del scope
+    dependence, shape = operands[0].dependence, output_shape(eqn)
+    assert dependence is not None
+    rank = len(dependence.shape)
+    if rank > len(shape):
+        return dependence.merge((rank - 1,)).reshape(shape)
+    if rank < len(shape):
+        return dependence.reshape((*dependence.shape, 1)).broadcast(shape)
+    return dependence
+
+
 @register(lax.select_n_p)
 def select_n(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """The case that is taken where the predicate is known, otherwise all possible ones."""

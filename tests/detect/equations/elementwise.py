@@ -141,6 +141,22 @@ _row(
 )
 
 
+def _bitcasts(old: Any, new: Any, *last: int) -> None:
+    @equation(lax.bitcast_convert_type_p)
+    def make(rng: Rng) -> Equation:
+        operand = integers(0, 200, *some_shape(rng), *last, dtype=old)
+        # The operands are too small to change all parts of a wide integer.
+        exact = "yes" if np.dtype(old).itemsize <= np.dtype(new).itemsize else "no"
+        return Equation(
+            lambda x: lax.bitcast_convert_type(x, new).astype(np.int32), [operand], exact
+        )
+
+
+_bitcasts(np.int32, np.uint32)
+_bitcasts(np.uint8, np.int32, 4)
+_bitcasts(np.int32, np.uint8)
+
+
 @equation(lax.clamp_p)
 def clamp_by_scalars(rng: Rng) -> Equation:
     return Equation(
