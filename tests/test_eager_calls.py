@@ -335,6 +335,21 @@ def test_a_call_traces_once_and_compiles_at_first(
     assert (len(COMPILED), len(detections)) == (compiled, detected)
 
 
+def test_operations_of_numpy_are_compiled_once(detections: list[int]) -> None:
+    """Since JAX 0.12 some are parameters of an equation, not programs."""
+
+    def f(x: Array) -> Array:
+        return jnp.ldexp(jnp.interp(x, X, X**2), 3)
+
+    derivative = asdex.jacobian(f, X)
+    x, others = X / 1.1, [X / 1.2, X / 1.3]
+    np.testing.assert_allclose(derivative(x).todense(), jax.jacobian(f)(x))
+    compiled, detected = len(COMPILED), len(detections)
+    for x in others:
+        derivative(x)
+    assert (len(COMPILED), len(detections)) == (compiled, detected)
+
+
 @pytest.mark.parametrize("mode", ["fwd_over_rev", "rev_over_fwd", "rev_over_rev"])
 def test_a_hessian_traces_once(fun: Any, mode: Any) -> None:
     derivative = asdex.value_and_hessian(lambda x: fun(x).sum(), X, mode=mode)

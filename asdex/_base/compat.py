@@ -35,6 +35,12 @@ def called_program(eqn: JaxprEqn) -> ClosedJaxpr:
     return with_constants(eqn.params[name])
 
 
+def is_numpy_operation(value: Any) -> bool:
+    """Whether a parameter is an operation of `jax.numpy`: its class and parameters decide
+    about its values and derivatives. There are none before 0.12."""
+    return type(value).__module__.startswith("jax._src.numpy.") and hasattr(value, "expand")
+
+
 def scan_lengths(eqn: JaxprEqn) -> tuple[int, int]:
     """How many operands of a `scan` are constants, and how many are carried.
 

@@ -22,7 +22,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 from jax.sharding import Mesh
 from jax.tree_util import PyTreeDef
 
-from .._base.compat import with_constants
+from .._base.compat import is_numpy_operation, with_constants
 
 
 class Content(NamedTuple):
@@ -192,6 +192,8 @@ def _value(value: Any, order: int, callbacks: list[Hashable]) -> Hashable:
         return kind, _array(np.asarray(value))
     if kind is frozenset and all(type(item) in _PLAIN for item in value):
         return value
+    if is_numpy_operation(value):
+        return kind, _value(value.params, order, callbacks)
     is_of_jax = kind.__module__.partition(".")[0] in ("jax", "jaxlib")
     is_fixed = is_of_jax and not callable(value) and not isinstance(value, PyTreeDef)
     if is_fixed or isinstance(value, Mesh | np.dtype | enum.Enum | type):
