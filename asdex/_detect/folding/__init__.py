@@ -1,11 +1,14 @@
 """Constant folding with error bounds: what is known of values without running them.
 
-`bounds` is the type, `rounding` the arithmetic of floating-point numbers, `elementwise`,
-`indexing` and `reductions` fill the `table` of primitives, and `fold` evaluates equations.
+`bounds` is the type, `rounding` the arithmetic of floating-point numbers; `arithmetic`,
+`logic`, `functions`, `indexing` and `reductions` fill the `table` of primitives, one entry
+for each that NumPy folds; and `fold` evaluates equations.
 """
 
-from . import elementwise as elementwise
+from . import arithmetic as arithmetic
+from . import functions as functions
 from . import indexing as indexing
+from . import logic as logic
 from . import reductions as reductions
 from .bounds import Bounds as Bounds
 from .bounds import exact as exact

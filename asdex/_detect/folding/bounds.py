@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import ShapedArray
-from jax.extend.core import Literal, Var
+from jax.extend.core import JaxprEqn, Literal, Var
 from jaxtyping import Bool, Shaped
 
 Atom: TypeAlias = Var | Literal
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     Operand: TypeAlias = np.ndarray
 else:  # NumPy makes scalars of arrays without axes, which differ in nothing used here.
     Operand: TypeAlias = Shaped[np.ndarray, "..."] | np.generic
+
+
+OVERFLOW = 2.0**62
+"""Where a result in int64 is at least so large, it may have wrapped round."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +86,12 @@ def unknown(shape: tuple[int, ...], dtype: Any) -> Bounds:
     else:
         lo = hi = np.asarray(np.nan, _native(dtype))
     return Bounds(np.broadcast_to(lo, shape), np.broadcast_to(hi, shape))
+
+
+def only_zeros(zero: Operand, dtype: Any) -> Bounds:
+    """An array of which only zeros are known."""
+    nothing = unknown(zero.shape, dtype)
+    return Bounds(np.where(zero, 0, nothing.lo), np.where(zero, 0, nothing.hi))
 
 
 def hull(alternatives: Sequence[Bounds], dtype: Any) -> Bounds:
@@ -169,6 +179,16 @@ def is_plain(atom: Atom) -> bool:
 def dtype_of(atom: Atom) -> Any:
     """Dtype of an atom that is an array."""
     return cast(ShapedArray, atom.aval).dtype
+
+
+def operand_dtype(eqn: JaxprEqn) -> Any:
+    """Dtype of the first operand."""
+    return dtype_of(eqn.invars[0])
+
+
+def takes_complex(eqn: JaxprEqn) -> bool:
+    """Whether the first operand is complex."""
+    return jnp.issubdtype(operand_dtype(eqn), jnp.complexfloating)
 
 
 def shape_of(atom: Atom) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from .bounds import (
     is_inexact,
     is_plain,
     merged,
+    only_zeros,
     shape_of,
     unknown,
 )
@@ -185,9 +186,8 @@ def _structural_zeros(eqn: JaxprEqn, operands: Sequence[Found]) -> Sequence[Foun
             zeros[k] = zeros[k] & (np.asarray(result) == 0)
     outputs: list[Found] = []
     for atom, zero in zip(eqn.outvars, zeros, strict=True):
-        everything = unknown(shape_of(atom), dtype_of(atom))
-        sides = (np.where(zero, 0, everything.lo), np.where(zero, 0, everything.hi))
-        outputs.append(Bounds(*sides) if is_inexact(dtype_of(atom)) else None)
+        inexact = is_inexact(dtype_of(atom))
+        outputs.append(only_zeros(zero, dtype_of(atom)) if inexact else None)
     return outputs
 
 

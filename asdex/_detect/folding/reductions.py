@@ -10,6 +10,7 @@ from jax.extend.core import JaxprEqn, Primitive
 from jaxtyping import Bool, Int
 
 from .bounds import (
+    OVERFLOW,
     Bounds,
     Operand,
     as_int64,
@@ -21,8 +22,8 @@ from .bounds import (
     is_inexact,
     is_real,
     merged,
+    only_zeros,
     shape_of,
-    unknown,
 )
 from .rounding import as_floats, if_exact, precision, reach_of, rounded, total, unit_of
 from .table import fold
@@ -94,7 +95,7 @@ def _sums(
         return exact(add_up(x.lo))
     lo, hi = as_int64(x)
     size = np.maximum(np.abs(lo.astype(np.float64)), np.abs(hi.astype(np.float64)))
-    return fitted(add_up(lo), add_up(hi), add_up(size) >= 2.0**62, dtype)
+    return fitted(add_up(lo), add_up(hi), add_up(size) >= OVERFLOW, dtype)
 
 
 @fold(lax.cummax_p, lax.cummin_p)
@@ -300,8 +301,7 @@ def _dot_general(eqn: JaxprEqn, a: Bounds, b: Bounds) -> Bounds | None:
     zero = times(*(np.where(x.zero, 0.0, 1.0) for x in (a, b))) == 0
     kinds = [dtype_of(atom) for atom in eqn.invars]
     if not all(map(is_real, (*kinds, dtype))):
-        nothing = unknown(shape, dtype)
-        return Bounds(np.where(zero, 0, nothing.lo), np.where(zero, 0, nothing.hi))
+        return only_zeros(zero, dtype)
     a, b = as_floats(a, kinds[0]), as_floats(b, kinds[1])
     reach = times(reach_of(a), reach_of(b))
     if a.is_exact and b.is_exact:

@@ -62,6 +62,12 @@ def as_floats(bounds: Bounds, dtype: Any) -> Bounds:
     return Bounds(lo, np.where((hi < 0) & (hi > -limit), 0, hi), reach=bounds.reach)
 
 
+def as_sides(bounds: Bounds, dtype: Any) -> tuple[Reals, Reals]:
+    """Lower and upper bounds in float64."""
+    floats = as_floats(bounds, dtype)
+    return floats.lo, floats.hi
+
+
 def if_exact(value: Operand, unit: float, reach: Operand, dtype: Any) -> Bounds | None:
     """A computed array, if every way to compute it is exact: all partial sums are
     multiples of `unit`, and at most `reach`, so that they fit into the significant bits."""
