@@ -8,7 +8,14 @@ from jaxtyping import Int32, Shaped
 from .._base.sparse import BCOO
 from .._structure.pattern import SparsityPattern
 from .bounds import fewest_colors
-from .graph import Adjacency, adjacency, as_pattern, column_graph, hubs, row_graph
+from .graph import (
+    Adjacency,
+    adjacency,
+    as_pattern,
+    column_graph,
+    high_degree_vertices,
+    row_graph,
+)
 from .greedy import color_in_order
 from .orders import AbstractOrder, LargestFirst, Permutation
 from .star import color_stars, neutralize
@@ -25,7 +32,7 @@ def color_bidirectional(
     """Color columns and rows so that each entry can be read from a column or from a row.
 
     Columns and rows are the vertices of a bipartite graph with one edge per entry. In a
-    star coloring of this graph each entry stands alone among the columns of its color in
+    star coloring of this graph each entry is alone among the columns of its color in
     its row, or among the rows of its color in its column. Most vertices are not needed
     as hubs and become neutral (Montoison, Dalle, Gebremedhin, "Revisiting Sparse Matrix
     Coloring and Bicoloring", arXiv:2505.07308, 2025).
@@ -66,15 +73,15 @@ class TwoSided(NamedTuple):
             return neutral
         tries = (
             self._color_stars(visits, own)
-            for own in (None, hubs(self.graph.neighbors.sizes))
+            for own in (None, high_degree_vertices(self.graph.neighbors.sizes))
         )
-        best = min(tries, key=_price)
+        best = min(tries, key=_cost)
         for side, graph in enumerate((column_graph(self.pattern), row_graph(self.pattern))):
-            if fewest_colors(graph) < _price(best)[0]:
+            if fewest_colors(graph) < _cost(best)[0]:
                 of_side = visits[visits < m] if side else visits[visits >= m] - np.int32(m)
                 colors, _ = color_in_order(graph, of_side)
                 one_sided = (neutral[0], colors) if side else (colors, neutral[1])
-                best = min(best, one_sided, key=_price)
+                best = min(best, one_sided, key=_cost)
         return best
 
     def _color_stars(
@@ -89,7 +96,7 @@ class TwoSided(NamedTuple):
         return _renumber(colors[m:]), _renumber(colors[:m])
 
 
-def _price(sides: Sides) -> tuple[int, int]:
+def _cost(sides: Sides) -> tuple[int, int]:
     """What is to be small: the number of colors on both sides, then that of the rows."""
     num_jvps, num_vjps = (int(colors.max(initial=-1)) + 1 for colors in sides)
     return num_jvps + num_vjps, num_vjps
@@ -98,18 +105,18 @@ def _price(sides: Sides) -> tuple[int, int]:
 def likely_passes(pattern: SparsityPattern) -> int:
     """How many colors a bidirectional coloring may take, without coloring anything.
 
-    The columns and rows that `hubs` finds get colors of their own, and all others as many
-    as the side that needs fewer at least.
+    The columns and rows that `high_degree_vertices` finds get colors of their own, and all
+    others as many as the side that needs fewer at least.
     """
     m, n = pattern.shape
     of_rows = np.bincount(pattern.rows, minlength=m)
     of_columns = np.bincount(pattern.cols, minlength=n)
-    is_hub = np.zeros(m + n, bool)
-    is_hub[hubs(np.concatenate([of_rows, of_columns]))] = True
-    rest = ~(is_hub[:m][pattern.rows] | is_hub[m:][pattern.cols])
+    is_private = np.zeros(m + n, bool)
+    is_private[high_degree_vertices(np.concatenate([of_rows, of_columns]))] = True
+    rest = ~(is_private[:m][pattern.rows] | is_private[m:][pattern.cols])
     jvps = int(np.bincount(pattern.rows[rest]).max(initial=0))
     vjps = int(np.bincount(pattern.cols[rest]).max(initial=0))
-    return int(is_hub.sum()) + min(jvps, vjps)
+    return int(is_private.sum()) + min(jvps, vjps)
 
 
 def _renumber(colors: Int32[np.ndarray, " side"]) -> Int32[np.ndarray, " side"]:

@@ -2,7 +2,8 @@
 many passes."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -26,15 +27,7 @@ from .bidirectional import likely_passes
 from .blocks import find_blocks, lift
 from .graph import as_pattern
 from .portfolio import AbstractAlgorithm, Algorithm, Lattice, as_algorithm
-from .problem import (
-    acyclic_problem,
-    bidirectional_problem,
-    column_problem,
-    row_problem,
-    star_problem,
-)
-from .star import finish
-from .substitution import plan_substitution
+from .problem import Acyclic, Bidirectional, OneSided, Problem, Star
 
 Decompression: TypeAlias = Literal["direct", "substitution"]
 """How entries are recovered from the compressed matrix."""
@@ -94,9 +87,9 @@ def hessian_coloring_from_sparsity(
     - `postprocess`: only with `symmetric`; see `color_symmetric`.
     - `algorithm`: how to search, such as `Greedy(SmallestLast())`; `"auto"` is
         `Portfolio()`.
-    - `decompression`: `"direct"` reads each entry in one place; `"substitution"` works
-        some out as differences of others, which takes fewer colors, but rounding errors
-        add up; see `color_acyclic`. It needs `symmetric`, without `postprocess`.
+    - `decompression`: `"direct"` reads each entry in one place; `"substitution"` computes
+        some as differences of others, which takes fewer colors, but rounding errors add
+        up; see `color_acyclic`. It needs `symmetric`, without `postprocess`.
 
     **Raises:** `ValueError` for an unknown mode, or if the pattern is not square or, with
     `symmetric`, not symmetric. Warns with `DenseColoringWarning` if the coloring saves
@@ -106,16 +99,18 @@ def hessian_coloring_from_sparsity(
     mode = "fwd_over_rev" if mode is None else mode
     check_choice("mode", mode, HESSIAN_MODES)
     check_choice("decompression", decompression, get_args(Decompression))
+    if decompression == "substitution" and (not symmetric or postprocess):
+        raise ValueError(
+            "decompression='substitution' needs a symmetric coloring, without "
+            "postprocess. Leave symmetric=False and postprocess=True out."
+        )
     if decompression == "substitution":
-        if not symmetric or postprocess:
-            raise ValueError(
-                "decompression='substitution' needs a symmetric coloring, without "
-                "postprocess. Leave symmetric=False and postprocess=True out."
-            )
-        return _warn_if_dense(_color_acyclic(pattern, mode, chosen))
-    if symmetric:
-        return _warn_if_dense(_color_symmetric(pattern, mode, postprocess, chosen))
-    return _warn_if_dense(_color_side(pattern, mode, chosen))
+        coloring = color(pattern, mode, chosen, Acyclic, square=True)
+    elif symmetric:
+        coloring = _color_stars(pattern, mode, chosen, postprocess)
+    else:
+        coloring = _color_side(pattern, mode, chosen)
+    return _warn_if_dense(coloring)
 
 
 def color_jacobian(
@@ -133,27 +128,43 @@ def color_jacobian(
             "A bidirectional coloring cannot be symmetric. Use mode='fwd' or 'rev', or "
             "symmetric=False."
         )
-    return _warn_if_dense(_color_symmetric(pattern, modes[0], postprocess, algorithm))
+    return _warn_if_dense(_color_stars(pattern, modes[0], algorithm, postprocess))
+
+
+def color(
+    pattern: SparsityPattern,
+    mode: ColoringMode,
+    algorithm: AbstractAlgorithm,
+    make_problem: Callable[[SparsityPattern], Problem],
+    *,
+    square: bool,
+) -> ColoredPattern:
+    """Solve the problem for the pattern, or for that of its blocks, which may have to be
+    `square`, if it is made of such."""
+    if (blocks := find_blocks(pattern, square=square)) is not pattern:
+        of_blocks = color(blocks, mode, algorithm, make_problem, square=square)
+        return lift(of_blocks, pattern)
+    problem = make_problem(pattern)
+    found, name = algorithm.search(problem)
+    return problem.finish(found, mode, name)
 
 
 def _color_side(
     pattern: SparsityPattern, mode: ColoringMode, algorithm: AbstractAlgorithm
 ) -> ColoredPattern:
-    if (blocks := find_blocks(pattern, square=False)) is not pattern:
-        return lift(_color_side(blocks, mode, algorithm), pattern)
-    make = {"rev": row_problem, BIDIRECTIONAL: bidirectional_problem}
-    problem = make.get(mode, column_problem)(pattern)
-    found, name = algorithm.search(problem)
-    is_rotated = mode == BIDIRECTIONAL  # The problem has the rows first.
-    return ColoredPattern(
-        pattern,
-        np.roll(found.colors, pattern.n) if is_rotated else found.colors,
-        found.num_colors,
-        symmetric=False,
-        mode=mode,
-        found_by=name,
-        lower_bound=problem.lower_bound,
-    )
+    problems = {"rev": partial(OneSided, kind="row"), BIDIRECTIONAL: Bidirectional}
+    make_problem = problems.get(mode, partial(OneSided, kind="column"))
+    return color(pattern, mode, algorithm, make_problem, square=False)
+
+
+def _color_stars(
+    pattern: SparsityPattern,
+    mode: ColoringMode,
+    algorithm: AbstractAlgorithm,
+    postprocess: bool,
+) -> ColoredPattern:
+    make_problem = partial(Star, postprocess=postprocess)
+    return color(pattern, mode, algorithm, make_problem, square=True)
 
 
 def _color_cheapest(
@@ -189,52 +200,6 @@ def _color_cheapest(
     if both is not None and 2 * both.num_colors <= best.num_colors:
         return both
     return best
-
-
-def _color_acyclic(
-    pattern: SparsityPattern, mode: ColoringMode, algorithm: AbstractAlgorithm
-) -> ColoredPattern:
-    if (blocks := find_blocks(pattern, square=True)) is not pattern:
-        return lift(_color_acyclic(blocks, mode, algorithm), pattern)
-    problem = acyclic_problem(pattern)
-    found, name = algorithm.search(problem)
-    colors = found.colors if pattern.nnz else np.full(pattern.n, -1, np.int32)
-    return ColoredPattern(
-        pattern,
-        colors,
-        int(colors.max(initial=-1)) + 1,
-        symmetric=True,
-        mode=mode,
-        found_by=name,
-        lower_bound=problem.lower_bound if pattern.nnz else 0,
-        substitution=plan_substitution(pattern, colors),
-    )
-
-
-def _color_symmetric(
-    pattern: SparsityPattern,
-    mode: ColoringMode,
-    postprocess: bool,
-    algorithm: AbstractAlgorithm,
-) -> ColoredPattern:
-    if (blocks := find_blocks(pattern, square=True)) is not pattern:
-        return lift(_color_symmetric(blocks, mode, postprocess, algorithm), pattern)
-    problem = star_problem(pattern)
-    found, name = algorithm.search(problem)
-    assert found.stars is not None
-    colors, num_colors, star_set = finish(pattern, found.colors, found.stars, postprocess)
-    is_full = (pattern.rows == pattern.cols).sum() == pattern.n
-    return ColoredPattern(
-        pattern,
-        colors,
-        num_colors,
-        symmetric=True,
-        mode=mode,
-        star_set=star_set,
-        found_by=name,
-        # Without its diagonal entry a vertex may be neutral, against the bound.
-        lower_bound=problem.lower_bound if is_full else min(1, pattern.nnz),
-    )
 
 
 def _warn_if_dense(coloring: ColoredPattern) -> ColoredPattern:

@@ -63,6 +63,11 @@ class Adjacency(NamedTuple):
     hi: Int32[np.ndarray, " edges"]
 
     @property
+    def squared_degrees(self) -> int:
+        """Steps of a walk to the neighbors of all neighbors of all vertices."""
+        return int((self.neighbors.sizes.astype(np.int64) ** 2).sum())
+
+    @property
     def incidence(self) -> Bipartite:
         """Vertices and edges as a bipartite graph: each edge is a line of two vertices."""
         ends = np.stack([self.lo, self.hi], axis=1).reshape(-1)
@@ -162,7 +167,9 @@ def edge_numbers(
     return np.where(rows == cols, -1, numbers).astype(np.int32)
 
 
-def hubs(degrees: Integer[np.ndarray, " vertices"]) -> Int32[np.ndarray, " hubs"]:
+def high_degree_vertices(
+    degrees: Integer[np.ndarray, " vertices"],
+) -> Int32[np.ndarray, " p"]:
     """The `p` vertices of largest degree, where `p` plus the next degree is smallest.
 
     A greedy star coloring is misled by vertices of large degree: once two neighbors of one

@@ -1,12 +1,16 @@
-"""What is to be colored, in the form in which the algorithms see it."""
+"""What is to be colored, and under which conditions: a class for each kind of coloring."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
 
+from .._base.types import ColoringMode
+from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
+from .._structure.stars import StarSet
 from .acyclic import color_trees
 from .bidirectional import TwoSided
 from .bounds import (
@@ -15,11 +19,12 @@ from .bounds import (
     fewest_passes,
     fewest_star_colors,
 )
-from .graph import Bipartite, adjacency, column_graph, hubs, row_graph
+from .graph import Bipartite, adjacency, column_graph, high_degree_vertices, row_graph
 from .greedy import color_in_order
 from .lattice import color_by_lattice
 from .orders import Permutation
-from .star import Stars, color_stars
+from .star import color_stars, finish
+from .substitution import plan_substitution
 
 Colors = Int32[np.ndarray, " vertices"]
 
@@ -29,114 +34,160 @@ class Candidate(NamedTuple):
 
     colors: Colors
     num_colors: int
-    stars: Stars | None = None
+    stars: StarSet | None = None
 
 
-class Problem(NamedTuple):
-    """Some vertices to be colored, and how.
+class Problem(ABC):
+    """Some vertices to be colored; it does not say by which algorithm.
 
-    - `graph`: the vertices on a common line are neighbors, for the purpose of orders.
+    - `pattern`: the pattern whose columns, rows, or both are the vertices.
+    - `graph`: vertices on a common net are neighbors, for the purpose of orders.
     - `lower_bound`: no coloring has fewer colors.
     - `work`: steps that `color` takes, about.
-    - `color`: gives each vertex in turn the smallest color allowed.
-    - `color_lattice`: a lattice coloring with less colors than a given number, if any.
     """
 
+    pattern: SparsityPattern
     graph: Bipartite
     lower_bound: int
     work: int
-    color: Callable[[Permutation], Candidate]
-    color_lattice: Callable[[int], Candidate | None]
+
+    @abstractmethod
+    def color(self, visits: Permutation) -> Candidate:
+        """Give each vertex in turn the smallest color allowed."""
+
+    @abstractmethod
+    def color_lattice(self, below: int) -> Candidate | None:
+        """A lattice coloring with fewer colors than `below`, if any."""
+
+    @abstractmethod
+    def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
+        """The coloring with all that evaluation needs."""
 
 
-def column_problem(sparsity: SparsityPattern) -> Problem:
-    """Color the columns; they are points of the input."""
-    return _side_problem(column_graph(sparsity), sparsity.leaf_shapes)
+class OneSided(Problem):
+    """Color the columns, which are points of the input, or the rows, points of the
+    output, so that those on a common net differ."""
+
+    def __init__(self, pattern: SparsityPattern, kind: Literal["column", "row"]):
+        of_columns = kind == "column"
+        self.pattern = pattern
+        self.graph = (column_graph if of_columns else row_graph)(pattern)
+        self.shapes = pattern.leaf_shapes if of_columns else pattern.output_shapes
+        self.lower_bound = fewest_colors(self.graph)
+        self.work = 2 * self.graph.walk
+
+    def color(self, visits: Permutation) -> Candidate:
+        return Candidate(*color_in_order(self.graph, visits))
+
+    def color_lattice(self, below: int) -> Candidate | None:
+        return _color_lattice(self.graph, self.shapes, below)
+
+    def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
+        colors, num_colors, _ = found
+        return ColoredPattern(
+            self.pattern, colors, num_colors, False, mode, None, found_by, self.lower_bound
+        )
 
 
-def row_problem(sparsity: SparsityPattern) -> Problem:
-    """Color the rows; they are points of the output."""
-    return _side_problem(row_graph(sparsity), sparsity.output_shapes)
-
-
-def _side_problem(graph: Bipartite, shapes: Sequence[tuple[int, ...]]) -> Problem:
-    bound = fewest_colors(graph)
-
-    def color_lattice(below: int) -> Candidate | None:
-        found = color_by_lattice(graph, shapes, bound, below)
-        return None if found is None else Candidate(*found)
-
-    return Problem(
-        graph,
-        bound,
-        2 * graph.walk,
-        lambda visits: Candidate(*color_in_order(graph, visits)),
-        color_lattice,
-    )
-
-
-def star_problem(sparsity: SparsityPattern) -> Problem:
-    """Color a symmetric pattern so that two colors meet in stars only."""
-    graph = adjacency(sparsity)
-    degrees = graph.neighbors.sizes
-    private = hubs(degrees)
-    rest = int(np.delete(degrees, private).max(initial=0))
-    if 2 * (private.size + rest) > degrees.max(initial=0):
-        private = None
-
-    def color(visits: Permutation, forced: Colors | None = None) -> Candidate:
-        own = private if forced is None else None
-        colors, stars = color_stars(graph, visits, forced, own)
-        return Candidate(colors, int(colors.max(initial=-1)) + 1, stars)
-
-    def color_lattice(below: int) -> Candidate | None:
-        # Where all neighbors of a vertex differ, from it and each other, no path of
-        # four vertices has two colors.
-        bound = fewest_colors(graph.closed)
-        found = color_by_lattice(graph.closed, sparsity.leaf_shapes, bound, below)
-        visits = np.arange(sparsity.n, dtype=np.int32)
-        return None if found is None else color(visits, found[0])
-
-    incidence = graph.incidence
-    work = 2 * int((graph.neighbors.sizes.astype(np.int64) ** 2).sum())
-    return Problem(incidence, fewest_star_colors(graph), work, color, color_lattice)
-
-
-def acyclic_problem(sparsity: SparsityPattern) -> Problem:
-    """Color a symmetric pattern so that two colors meet in trees only."""
-    graph = adjacency(sparsity)
-
-    def color_lattice(below: int) -> Candidate | None:
-        bound = fewest_colors(graph.closed)
-        found = color_by_lattice(graph.closed, sparsity.leaf_shapes, bound, below)
-        return None if found is None else Candidate(*found)
-
-    return Problem(
-        graph.incidence,
-        fewest_acyclic_colors(sparsity.n, graph.lo.size),
-        4 * int((graph.neighbors.sizes.astype(np.int64) ** 2).sum()),
-        lambda visits: Candidate(*color_trees(graph, visits)),
-        color_lattice,
-    )
-
-
-def bidirectional_problem(sparsity: SparsityPattern) -> Problem:
+class Bidirectional(Problem):
     """Color rows and columns, which are the vertices in this order; the colors of the
     rows follow those of the columns."""
-    two_sided = TwoSided.of(sparsity)
 
-    def color(visits: Permutation) -> Candidate:
-        columns, rows = two_sided.color(visits)
+    def __init__(self, pattern: SparsityPattern):
+        self.pattern, self.two_sided = pattern, TwoSided.of(pattern)
+        graph = self.two_sided.graph
+        self.graph = graph.incidence
+        self.lower_bound = fewest_passes(pattern)
+        self.work = 6 * graph.squared_degrees
+
+    def color(self, visits: Permutation) -> Candidate:
+        columns, rows = self.two_sided.color(visits)
         num_jvps = int(columns.max(initial=-1)) + 1
         rows = np.where(rows < 0, rows, rows + np.int32(num_jvps))
         colors = np.concatenate([rows, columns])
         return Candidate(colors, int(colors.max(initial=-1)) + 1)
 
-    sizes = two_sided.graph.neighbors.sizes.astype(np.int64)
-    return Problem(
-        two_sided.graph.incidence,
-        fewest_passes(sparsity),
-        6 * int((sizes**2).sum()),
-        color,
-        lambda _: None,
-    )
+    def color_lattice(self, below: int) -> Candidate | None:
+        del below
+        return None
+
+    def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
+        colors = np.roll(found.colors, self.pattern.n)  # The columns first.
+        bound, count = self.lower_bound, found.num_colors
+        return ColoredPattern(
+            self.pattern, colors, count, False, mode, None, found_by, bound
+        )
+
+
+class Star(Problem):
+    """Color a symmetric pattern so that two colors meet in stars only.
+
+    With `postprocess`, vertices from which no entry is read become neutral at the end.
+    """
+
+    def __init__(self, pattern: SparsityPattern, postprocess: bool):
+        self.pattern, self.postprocess = pattern, postprocess
+        self.adjacency = graph = adjacency(pattern)
+        degrees = graph.neighbors.sizes
+        private = high_degree_vertices(degrees)
+        rest = int(np.delete(degrees, private).max(initial=0))
+        helps = 2 * (private.size + rest) <= degrees.max(initial=0)
+        self.private = private if helps else None
+        self.graph = graph.incidence
+        self.lower_bound = fewest_star_colors(graph)
+        self.work = 2 * graph.squared_degrees
+
+    def color(self, visits: Permutation) -> Candidate:
+        colors, stars = color_stars(self.adjacency, visits, private=self.private)
+        return Candidate(colors, int(colors.max(initial=-1)) + 1, stars)
+
+    def color_lattice(self, below: int) -> Candidate | None:
+        # Where all neighbors of a vertex differ, from it and each other, no path of
+        # four vertices has two colors.
+        graph, shapes = self.adjacency.closed, self.pattern.leaf_shapes
+        if (found := _color_lattice(graph, shapes, below)) is None:
+            return None
+        visits = np.arange(self.pattern.n, dtype=np.int32)
+        colors, stars = color_stars(self.adjacency, visits, found.colors)
+        return Candidate(colors, found.num_colors, stars)
+
+    def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
+        pattern = self.pattern
+        assert found.stars is not None
+        colors, count, stars = finish(pattern, found.colors, found.stars, self.postprocess)
+        # Without its diagonal entry a vertex may be neutral, against the bound.
+        is_full = (pattern.rows == pattern.cols).sum() == pattern.n
+        bound = self.lower_bound if is_full else min(1, pattern.nnz)
+        return ColoredPattern(pattern, colors, count, True, mode, stars, found_by, bound)
+
+
+class Acyclic(Problem):
+    """Color a symmetric pattern so that two colors meet in trees only."""
+
+    def __init__(self, pattern: SparsityPattern):
+        self.pattern, self.adjacency = pattern, adjacency(pattern)
+        self.graph = self.adjacency.incidence
+        self.lower_bound = fewest_acyclic_colors(pattern.n, self.adjacency.lo.size)
+        self.work = 4 * self.adjacency.squared_degrees
+
+    def color(self, visits: Permutation) -> Candidate:
+        return Candidate(*color_trees(self.adjacency, visits))
+
+    def color_lattice(self, below: int) -> Candidate | None:
+        return _color_lattice(self.adjacency.closed, self.pattern.leaf_shapes, below)
+
+    def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
+        pattern, colors, bound = self.pattern, found.colors, self.lower_bound
+        if not pattern.nnz:
+            colors, bound = np.full(pattern.n, -1, np.int32), 0
+        count, plan = int(colors.max(initial=-1)) + 1, plan_substitution(pattern, colors)
+        return ColoredPattern(
+            pattern, colors, count, True, mode, None, found_by, bound, plan
+        )
+
+
+def _color_lattice(
+    graph: Bipartite, shapes: Sequence[tuple[int, ...]], below: int
+) -> Candidate | None:
+    found = color_by_lattice(graph, shapes, fewest_colors(graph), below)
+    return None if found is None else Candidate(*found)

@@ -1,7 +1,6 @@
 """Star coloring of symmetric patterns."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,14 +21,6 @@ from .loops import compiled, for_range, full, read, while_loop, write
 from .orders import AbstractOrder, LargestFirst, Permutation
 
 
-class Stars(NamedTuple):
-    """Star of each edge of a graph, and hub of each star, as in `StarSet`."""
-
-    graph: Adjacency
-    star: Int32[np.ndarray, " edges"]
-    hub: Int32[np.ndarray, " stars"]
-
-
 def color_symmetric(
     sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
     *,
@@ -40,7 +31,7 @@ def color_symmetric(
     """Star coloring of a symmetric pattern: neighbors differ, and so does something on
     every path of four vertices, which then has at least three colors.
 
-    Each entry, or the one mirrored to it, then stands alone in its row among the columns
+    Each entry, or the one mirrored to it, is then alone in its row among the columns
     of its color, so one Hessian-vector product per color gives the whole matrix. Vertices
     are visited largest first, each takes the smallest color allowed (Gebremedhin,
     Tarafdar, Manne, Pothen, "New Acyclic and Star Coloring Algorithms with Application
@@ -50,7 +41,7 @@ def color_symmetric(
 
     - `sparsity`: a square pattern with an entry `(j, i)` for each entry `(i, j)`.
     - `postprocess`: give the neutral color -1 to all vertices of colors from which no
-        entry is read, and number the others anew: fewer products.
+        entry is read, and number the others again: fewer products.
     - `forced_colors`: colors to use instead of choosing some.
 
     **Returns:** colors of shape `(n,)`, their number, and the two-colored stars that say
@@ -79,7 +70,7 @@ def color_symmetric(
 def finish(
     pattern: SparsityPattern,
     colors: Int32[np.ndarray, " n"],
-    stars: Stars,
+    stars: StarSet,
     postprocess: bool,
 ) -> tuple[Int32[np.ndarray, " n"], int, StarSet]:
     """The colors, neutral where they are not needed if so wanted, and the star set."""
@@ -88,10 +79,7 @@ def finish(
     elif postprocess:
         diagonal = pattern.rows[pattern.rows == pattern.cols]
         colors, stars = neutralize(colors, stars, diagonal)
-    graph, star, hub = stars
-    edge_pos = np.arange(star.size, dtype=np.int32)
-    star_set = StarSet(star, hub, graph.lo, graph.hi, edge_pos)
-    return colors, int(colors.max(initial=-1)) + 1, star_set
+    return colors, int(colors.max(initial=-1)) + 1, stars
 
 
 def color_stars(
@@ -100,8 +88,8 @@ def color_stars(
     forced_colors: Int32[np.ndarray, " n"] | None = None,
     private: Int32[np.ndarray, " private"] | None = None,
     palette: Int32[np.ndarray, " n"] | None = None,
-) -> tuple[Int32[np.ndarray, " n"], Stars]:
-    """Color the vertices in the given order, or as they must be.
+) -> tuple[Int32[np.ndarray, " n"], StarSet]:
+    """Color the vertices in the given order, or keep `forced_colors`.
 
     Vertices in `private` get a color of their own each; by default those that would cost
     too much otherwise. With a `palette` of zeros and ones, vertices of different palettes
@@ -137,7 +125,8 @@ def color_stars(
     number[private] = num_stars + np.arange(private.size)
     owner = np.where(is_private[graph.lo], graph.lo, graph.hi)
     star = np.where(is_private[owner], number[owner], star[:num_edges])
-    return colors, Stars(graph, star, np.concatenate([hub[:num_stars], private]))
+    hub = np.concatenate([hub[:num_stars], private])
+    return colors, StarSet(star, hub, graph.lo, graph.hi, np.arange(num_edges))
 
 
 @compiled
@@ -242,26 +231,26 @@ def _star_coloring(
 
 def neutralize(
     colors: Int32[np.ndarray, " n"],
-    stars: Stars,
+    stars: StarSet,
     diagonal: Int32[np.ndarray, " diagonal"],
-) -> tuple[Int32[np.ndarray, " n"], Stars]:
-    """Make colors neutral from which no entry is read; number the others anew.
+) -> tuple[Int32[np.ndarray, " n"], StarSet]:
+    """Make colors neutral from which no entry is read; number the others again.
 
     Colors of hubs and of diagonal entries are needed. Where the hub of a star of one edge
     is open, an endpoint of a color that is needed anyway becomes the hub.
     """
-    graph, star, hub = stars
+    star, hub, edge_lo, edge_hi = stars.star, stars.hub, stars.edge_lo, stars.edge_hi
     num_colors = int(colors.max(initial=-1)) + 1
     needed = np.zeros(num_colors, np.int32)
     needed[colors[diagonal]] = 1
     needed[colors[hub[hub >= 0]]] = 1
     is_open = hub[star] < 0
-    lo, hi = graph.lo[is_open], graph.hi[is_open]
+    lo, hi = edge_lo[is_open], edge_hi[is_open]
     needed = _close_stars(colors[lo], colors[hi], needed, lo.size)[:num_colors] > 0
     hub = hub.copy()
     hub[star[is_open]] = np.where(needed[colors[lo]], lo, hi)
     renumbered = np.where(needed, np.cumsum(needed) - 1, -1).astype(np.int32)
-    return renumbered[colors], Stars(graph, star, hub)
+    return renumbered[colors], StarSet(star, hub, edge_lo, edge_hi, stars.edge_pos)
 
 
 @compiled
