@@ -113,7 +113,7 @@ def bind_samples(
     """
     if not callable(f):
         raise TypeError(f"f must be callable. Got {f!r}.")
-    if "input_shape" in kwargs and "input_shape" not in _signature(f).parameters:
+    if "input_shape" in kwargs and "input_shape" not in find_signature(f).parameters:
         args, kwargs = _sample_of_shape(args, **kwargs)
     bound = _bind(f, args, kwargs)
     return bound._replace(arguments=jax.tree.map(_as_aval, bound.arguments))
@@ -159,16 +159,18 @@ def bind_call(
     inputs: Inputs,
     args: Sequence[Any],
     kwargs: dict[str, Any],
+    signature: inspect.Signature | None = None,
 ) -> Bound:
     """The arguments of a call of `f`, checked against the samples.
 
+    `signature` is that of `f`, if it is at hand: to find it takes longer than the rest.
     Keyword arguments without a sample are passed to `f` as they are.
 
     **Raises:** `TypeError` if the number of arguments, a static value or the kind of a
     dtype differs from the samples; `ValueError` if a shape or the pytree structure does.
     """
     count = len(inputs.avals)
-    bound = _bind(f, args, kwargs, count=count)
+    bound = _bind(f, args, kwargs, count, signature)
     surplus = bound.arguments[count:]
     if len(bound.arguments) < count or (surplus and len(args) > count):
         names = ", ".join(slot.name for slot in bound.slots)
@@ -323,7 +325,8 @@ def _check_array(
         )
 
 
-def _signature(f: Callable[..., Any]) -> inspect.Signature:
+def find_signature(f: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function; that of any arguments if it has none."""
     try:
         return inspect.signature(f)
     except ValueError:  # Some builtins have none.
@@ -337,7 +340,11 @@ def _signature(f: Callable[..., Any]) -> inspect.Signature:
 
 
 def _bind(
-    f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], count: int = 0
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    count: int = 0,
+    signature: inspect.Signature | None = None,
 ) -> Bound:
     """Order the arguments by the signature of `f`.
 
@@ -345,7 +352,7 @@ def _bind(
     `count` arguments, and after `*args`, so that the number of arguments tells which
     parameters they belong to.
     """
-    signature = _signature(f)
+    signature = signature or find_signature(f)
     parameters = signature.parameters.values()
     try:
         given = signature.bind(*args, **kwargs).arguments

@@ -30,34 +30,61 @@ class Structure:
     aux: PyTree  # The auxiliary output with `None` in their places.
 
 
-class FlatOutput(NamedTuple):
-    """The output of a function as one array, and as it was."""
+class FlatInputs(NamedTuple):
+    """Shapes and dtypes of the selected leaves, which one vector `x` holds."""
 
-    y: Inexact[Array, "..."]
-    leaves: list[Array]
-    aux: list[Array]
-    structure: Structure
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[Any, ...]
+
+    @property
+    def x(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of the vector."""
+        size = sum(map(math.prod, self.shapes))
+        return jax.ShapeDtypeStruct((size,), common_dtype(self.dtypes))
+
+    @property
+    def active(self) -> list[jax.ShapeDtypeStruct]:
+        """The leaves that `unpack` returns: all but those of integers."""
+        pairs = zip(self.shapes, self.dtypes, strict=True)
+        return [jax.ShapeDtypeStruct(*pair) for pair in pairs if is_inexact(pair[1])]
+
+    def unpack(self, x: Inexact[Array, " n"]) -> list[Array]:
+        """The leaves of which `x` was packed, all but those of integers."""
+        sizes = tuple(map(math.prod, self.shapes))
+        pieces = [x] if len(sizes) == 1 else jax.lax.split(x, sizes)
+        return [
+            cast(_reshape(piece, shape), dtype)
+            for piece, dtype, shape in zip(pieces, self.dtypes, self.shapes, strict=True)
+            if is_inexact(dtype)
+        ]
 
 
 class FlatCall(NamedTuple):
-    """A call of the user's function as `fun(x, others)` with a flat vector `x`.
+    """A call of the user's function as `fun(active, others)` with lists of arrays.
 
-    `pack` makes `x` from `values`, the selected leaves. `others` are the arrays that `x`
-    does not hold: leaves of arguments that are not selected, and selected leaves of
-    integers, whose place in `x` is filled with zeros that nothing depends on. For samples,
-    all of them are `jax.ShapeDtypeStruct`s.
+    It returns the leaves of the output, followed by the arrays of the auxiliary output, and
+    their structure. `active` are the selected leaves that can be differentiated; `pack`
+    writes all the selected leaves, `values`, as one vector. `others` are leaves of
+    arguments that are not selected, and selected leaves of integers, whose place in the
+    vector is filled with zeros that nothing depends on. For samples, all of them are
+    `jax.ShapeDtypeStruct`s.
     """
 
-    fun: Callable[[Inexact[Array, " n"], list[Any]], FlatOutput]
+    fun: Callable[[list[Any], list[Any]], tuple[list[Array], Structure]]
     values: list[Any]
     others: list[Any]
-    dtypes: tuple[Any, ...]  # Of the selected leaves.
+    inputs: FlatInputs
+    scalar: bool
 
     @property
     def x(self) -> jax.ShapeDtypeStruct:
         """Shape and dtype of the flat vector."""
-        size = sum(math.prod(jnp.shape(leaf)) for leaf in self.values)
-        return jax.ShapeDtypeStruct((size,), common_dtype(self.dtypes))
+        return self.inputs.x
+
+    @property
+    def dtypes(self) -> tuple[Any, ...]:
+        """Dtypes of the selected leaves."""
+        return self.inputs.dtypes
 
 
 def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> FlatCall:
@@ -80,25 +107,25 @@ def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> Fla
     in_x = [k for k, dtype in zip(selected, dtypes, strict=True) if is_inexact(dtype)]
     arrays = [k for k, aval in enumerate(inputs.leaves) if is_aval(aval)]
     in_others = sorted(set(arrays) - set(in_x))
-    shapes = [jnp.shape(leaves[k]) for k in selected]
+    shapes = tuple(jnp.shape(leaves[k]) for k in selected)
 
-    def fun(x: Inexact[Array, " n"], others: list[Any]) -> FlatOutput:
+    def fun(active: list[Any], others: list[Any]) -> tuple[list[Array], Structure]:
         merged = list(leaves)
-        replaced = [*selected, *in_others]
-        for k, leaf in zip(replaced, [*_unpack(x, shapes, dtypes), *others], strict=True):
+        for k, leaf in zip((*in_x, *in_others), (*active, *others), strict=True):
             merged[k] = leaf
         result = bound.call(jax.tree.unflatten(treedef, merged))
         return _flatten_output(result, has_aux=has_aux, scalar=scalar)
 
     values = [leaves[k] for k in selected]
-    return FlatCall(fun, values, [leaves[k] for k in in_others], dtypes)
+    others = [leaves[k] for k in in_others]
+    return FlatCall(fun, values, others, FlatInputs(shapes, dtypes), scalar)
 
 
-def pack(leaves: Sequence[Any]) -> Array:
+def pack(leaves: Sequence[Any]) -> Inexact[Array, " n"]:
     """Write the selected leaves of arguments as one vector, integers as zeros."""
     dtypes = list(map(_dtype, leaves))
     common = common_dtype(dtypes)
-    return _concatenate(
+    return concatenate(
         [
             jnp.asarray(leaf) if is_inexact(dtype) else jnp.zeros(jnp.shape(leaf), common)
             for leaf, dtype in zip(leaves, dtypes, strict=True)
@@ -107,19 +134,9 @@ def pack(leaves: Sequence[Any]) -> Array:
     )
 
 
-def _unpack(
-    x: Array, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any]
-) -> list[Array | None]:
-    """The leaves of which `x` was packed, `None` for integers."""
-    sizes = tuple(map(math.prod, shapes))
-    pieces = [x] if len(sizes) == 1 else jax.lax.split(x, sizes)
-    return [
-        cast(_reshape(piece, shape), dtype) if is_inexact(dtype) else None
-        for piece, dtype, shape in zip(pieces, dtypes, shapes, strict=True)
-    ]
-
-
-def _flatten_output(result: PyTree, *, has_aux: bool, scalar: bool) -> FlatOutput:
+def _flatten_output(
+    result: PyTree, *, has_aux: bool, scalar: bool
+) -> tuple[list[Array], Structure]:
     if has_aux and not (isinstance(result, tuple) and len(result) == 2):
         raise TypeError(
             "With has_aux=True the function must return a pair (output, aux). Got "
@@ -133,9 +150,8 @@ def _flatten_output(result: PyTree, *, has_aux: bool, scalar: bool) -> FlatOutpu
     arrays, static = eqx.partition(aux, eqx.is_array) if has_aux else (None, None)
     aux_leaves, aux_treedef = jax.tree.flatten(arrays)
     shapes, dtypes = tuple(x.shape for x in leaves), tuple(x.dtype for x in leaves)
-    y = leaves[0] if scalar else _concatenate(leaves, common_dtype(dtypes))
     structure = Structure(treedef, shapes, dtypes, aux_treedef, static)
-    return FlatOutput(y, leaves, aux_leaves, structure)
+    return [*leaves, *aux_leaves], structure
 
 
 def _as_scalar(treedef: Any, leaves: Sequence[Array]) -> Array:
@@ -155,7 +171,7 @@ def _as_scalar(treedef: Any, leaves: Sequence[Array]) -> Array:
             "A Hessian needs a function that returns a floating point number. This one "
             f"returns {leaf.dtype}."
         )
-    return leaf.reshape(())
+    return _reshape(leaf, ())
 
 
 def common_dtype(dtypes: Sequence[Any]) -> Any:
@@ -166,7 +182,8 @@ def common_dtype(dtypes: Sequence[Any]) -> Any:
         return jnp.result_type(*[*filter(is_inexact, dtypes)] or [float])
 
 
-def _concatenate(leaves: Sequence[Array], dtype: Any) -> Array:
+def concatenate(leaves: Sequence[Array], dtype: Any) -> Inexact[Array, " size"]:
+    """The elements of all leaves as one vector of this dtype."""
     pieces = [_reshape(cast(leaf, dtype), (leaf.size,)) for leaf in leaves]
     if len(pieces) == 1:
         return pieces[0]

@@ -15,7 +15,7 @@ from jaxtyping import Array, Inexact
 
 from .._base.types import PyTree
 from .content import Content, content_of
-from .flat import FlatCall, Structure
+from .flat import FlatCall, FlatInputs, Structure, common_dtype, concatenate
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,15 +23,24 @@ class Program:
     """The user's function for arguments of certain types, less its constants."""
 
     jaxpr: Jaxpr
+    inputs: FlatInputs
     structure: Structure
-    dtypes: tuple[Any, ...]  # Of the selected leaves.
+    scalar: bool
+
+    @property
+    def dtypes(self) -> tuple[Any, ...]:
+        """Dtypes of the selected leaves."""
+        return self.inputs.dtypes
 
     def run(
         self, consts: Sequence[Any], x: Inexact[Array, " n"], others: Sequence[Any]
     ) -> tuple[Inexact[Array, "..."], list[Array]]:
-        """The flat output, and the arrays that `value` and `aux` take."""
-        y, *arrays = map(_as_array, eval_jaxpr(self.jaxpr, consts, x, *others))
-        return y, arrays
+        """The flat output, and the arrays that `split` takes."""
+        outputs = eval_jaxpr(self.jaxpr, consts, *self.inputs.unpack(x), *others)
+        arrays = list(map(_as_array, outputs))
+        leaves, _ = self.split(arrays)
+        dtype = common_dtype(self.structure.dtypes)
+        return leaves[0] if self.scalar else concatenate(leaves, dtype), arrays
 
     def split(self, arrays: list[Array]) -> tuple[list[Array], list[Array]]:
         """The leaves of the output, and the arrays of the auxiliary output."""
@@ -65,8 +74,8 @@ class Trace:
         """What two traces are compared by besides their constants; see `content_of`."""
         if (content := content_of(self.program.jaxpr, order)) is None:
             return None
-        structure, dtypes = self.program.structure, self.program.dtypes
-        types = structure.shapes, structure.dtypes, dtypes
+        inputs, structure = self.program.inputs, self.program.structure
+        types = inputs, structure.shapes, structure.dtypes
         return content._replace(pattern=(content.pattern, types))
 
 
@@ -77,14 +86,14 @@ def trace(call: FlatCall) -> Trace:
     """
     structures: list[Structure] = []
 
-    def fun(x: Inexact[Array, " n"], others: list[Any]) -> Any:
-        output = call.fun(x, others)
-        structures.append(output.structure)
-        return output.y, *output.leaves, *output.aux
+    def fun(active: list[Any], others: list[Any]) -> list[Array]:
+        arrays, structure = call.fun(active, others)
+        structures.append(structure)
+        return arrays
 
     with _advice_on_tracing():
-        closed = jax.make_jaxpr(fun)(call.x, call.others)
-    program = Program(closed.jaxpr, structures[0], call.dtypes)
+        closed = jax.make_jaxpr(fun)(call.inputs.active, call.others)
+    program = Program(closed.jaxpr, call.inputs, structures[0], call.scalar)
     return Trace(program, list(closed.consts))
 
 

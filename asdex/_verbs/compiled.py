@@ -6,7 +6,9 @@ is compiled.
 """
 
 import dataclasses
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._base.index import Derived
 from .._call.trace import Program, Trace
 from .._evaluate.evaluate import Evaluation
 
@@ -32,14 +33,15 @@ class Compiled:
     `consts` are the constants for which the pattern was checked last.
     """
 
+    program: Program
     run: Callable[..., Any]
     callbacks: tuple[Hashable, ...]
     consts: list[jax.Array]
     uses: int = 0
 
-    def __call__(self, program: Program, values: Sequence[Any], others: list[Any]) -> Any:
+    def __call__(self, values: list[Any], others: list[Any]) -> Any:
         """The results of `Evaluation.on_device`."""
-        return self.run(Derived(program), self.consts, values, others)
+        return self.run(self.consts, values, others)
 
     def has_constants(self, consts: Sequence[Any]) -> bool:
         """Whether the constants of an equal program have the same values."""
@@ -53,13 +55,13 @@ class CompiledPrograms:
 
     def __init__(self, evaluation: Evaluation):
         self._evaluation = evaluation
-        self._kept: dict[Hashable, Compiled] = {}
+        self._kept: OrderedDict[Hashable, Compiled] = OrderedDict()
 
     def of(self, evaluation: Evaluation) -> "CompiledPrograms":
         """The same programs for another evaluation by the same pattern, not compiled."""
         other = CompiledPrograms(evaluation)
         for key, kept in self._kept.items():
-            other._kept[key] = dataclasses.replace(kept, run=other._jitted())
+            other._kept[key] = dataclasses.replace(kept, run=other._jitted(kept.program))
         return other
 
     @property
@@ -82,14 +84,15 @@ class CompiledPrograms:
             check()
             if any(isinstance(const, Tracer) for const in trace.consts):
                 return None
-            consts = list(map(_as_constant, trace.consts))
-            kept = kept or Compiled(self._jitted(), content.callbacks, consts)
+            consts, program = list(map(_as_constant, trace.consts)), trace.program
+            if kept is None:
+                run = self._jitted(program)
+                kept = Compiled(program, run, content.callbacks, consts)
+                self._kept[content.pattern] = kept
             kept.consts = consts
-        # Taken out and put back, so that the first is the one that was not used longest.
-        self._kept.pop(content.pattern, None)
-        self._kept[content.pattern] = kept
+        self._kept.move_to_end(content.pattern)
         if len(self._kept) > MAX_PROGRAMS:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)
         kept.uses += 1
         return kept if kept.callbacks == content.callbacks and self._pays else None
 
@@ -103,12 +106,8 @@ class CompiledPrograms:
         uses = [kept.uses for kept in self._kept.values()]
         return len(uses) < MAX_PROGRAMS or max(uses) > 1
 
-    def _jitted(self) -> Callable[..., Any]:
-        def run(program: Derived[Program], consts: Any, values: Any, others: Any) -> Any:
-            return self._evaluation.on_device(program.value, consts, values, others)
-
-        # All programs of one `Compiled` are equal, so JAX need not compare them.
-        return jax.jit(run, static_argnums=0)
+    def _jitted(self, program: Program) -> Callable[..., Any]:
+        return jax.jit(partial(self._evaluation.on_device, program))
 
 
 def _as_constant(const: Any) -> jax.Array:

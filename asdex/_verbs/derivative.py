@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 from jax.core import Tracer
 
-from .._call.arguments import Bound, bind_call, check_differentiable
+from .._call.arguments import Bound, bind_call, check_differentiable, find_signature
 from .._call.flat import FlatCall, flatten
 from .._call.trace import Trace, trace
 from .._evaluate.evaluate import Evaluation, Options
@@ -54,6 +54,7 @@ class Derivative:
     function: Callable[..., Any]
     """What is differentiated."""
     evaluation: Evaluation
+    _signature: inspect.Signature
     _programs: CompiledPrograms
 
     @classmethod
@@ -78,18 +79,19 @@ class Derivative:
         programs = CompiledPrograms(evaluation)
         if detected_on is not None:
             programs.admit(detected_on, check=lambda: None)
-        return cls(function, evaluation, programs)
+        return cls(function, evaluation, find_signature(function), programs)
 
     def with_value(self) -> "Derivative":
         """The same that returns the value of the function, too."""
         evaluation = self.evaluation.with_value()
-        return Derivative(self.function, evaluation, self._programs.of(evaluation))
+        programs = self._programs.of(evaluation)
+        return dataclasses.replace(self, evaluation=evaluation, _programs=programs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The derivative at these arguments, as the verb says that returned this."""
         evaluation, options, order = self.evaluation, self.options, self.order
         inputs = evaluation.inputs
-        bound = bind_call(self.function, inputs, args, kwargs)
+        bound = bind_call(self.function, inputs, args, kwargs, self._signature)
         call = flatten(bound, inputs, has_aux=options.has_aux, scalar=order == 2)
         check_differentiable(
             inputs,
@@ -104,7 +106,7 @@ class Derivative:
         if compiled is None or any(isinstance(x, Tracer) for x in jax.tree.leaves(given)):
             results = evaluation.on_device(traced.program, traced.consts, *given)
         else:
-            results = compiled(traced.program, *given)
+            results = compiled(*given)
         return evaluation.assemble(traced.program, *results)
 
     def _check(self, traced: Trace, bound: Bound, call: FlatCall) -> None:
