@@ -13,6 +13,7 @@ from scipy.linalg import lapack
 from asdex import SparsityPattern
 from asdex._linalg.solvers import SolverName, solve_flat
 from asdex._linalg.solvers.host import Host, _solve_batch
+from asdex._linalg.solvers.matching import Facts
 from asdex._linalg.solvers.permuted import order
 from asdex._linalg.solvers.superlu import _Sparse, plan_superlu
 
@@ -107,7 +108,9 @@ def test_batches_on_the_host(data_batch: tuple[int, ...], b_batch: tuple[int, ..
 
 
 def sparse_solver(pattern: SparsityPattern) -> _Sparse:
-    backend = plan_superlu(pattern)
+    facts = Facts.of(pattern)
+    assert facts is not None
+    backend = plan_superlu(facts)
     assert isinstance(backend, Host)
     assert isinstance(backend.solver, _Sparse)
     return backend.solver

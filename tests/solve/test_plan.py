@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections import Counter
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asdex import SparsityPattern
-from asdex._linalg.solvers import SOLVERS, SolverName, solve_flat
-from asdex._linalg.solvers.banded import narrowest_band
-from asdex._linalg.solvers.choose import choose
-from asdex._linalg.solvers.matching import block_triangle, components, match_rows
+from asdex._linalg.solvers import SOLVERS, SolverName, matching, solve_flat
+from asdex._linalg.solvers.choose import choose, plan
+from asdex._linalg.solvers.matching import (
+    Facts,
+    block_triangle,
+    components,
+    match_rows,
+    narrowest_band,
+)
 
 from .cases import (
     CASES,
@@ -57,7 +64,9 @@ CHOICES: dict[str, tuple[np.ndarray, SolverName]] = {
 @pytest.mark.parametrize("name", CHOICES)
 def test_choice(name: str):
     mask, solver = CHOICES[name]
-    assert choose(SparsityPattern.from_dense(mask)) == solver
+    facts = Facts.of(SparsityPattern.from_dense(mask))
+    assert facts is not None
+    assert choose(facts) == solver
 
 
 REFUSALS: dict[SolverName, str] = {
@@ -138,6 +147,24 @@ def test_orders_of_random_patterns(mask: np.ndarray, seed: int):
     moved = dense[band.order][:, band.order]
     assert not np.tril(moved, -band.lower - 1).any()
     assert not np.triu(moved, band.upper + 1).any()
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_each_fact_of_a_pattern_is_computed_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    counts: Counter[str] = Counter()
+    for fact in ("match_rows", "block_triangle", "components", "narrowest_band"):
+
+        def counted(
+            *args: Any, compute: Any = getattr(matching, fact), fact: str = fact
+        ) -> Any:
+            counts[fact] += 1
+            return compute(*args)
+
+        monkeypatch.setattr(matching, fact, counted)
+    plan(SparsityPattern.from_dense(CHOICES[name][0]), "auto")
+    assert counts["match_rows"] == max(counts.values()) == 1
 
 
 def test_a_pattern_without_matching_in_a_full_looking_matrix():

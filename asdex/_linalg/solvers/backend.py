@@ -20,7 +20,7 @@ Solution: TypeAlias = tuple[Inexact[Array, " n"], Bool[Array, ""]]
 class Backend(Protocol):
     """One way to solve `A x = b` for the matrices of one pattern.
 
-    What depends on the pattern alone has been worked out when it was made. Both methods
+    What depends on the pattern alone is computed when it is made. Both methods
     are pure and can be traced and batched, but not differentiated.
     """
 
@@ -36,10 +36,6 @@ class Backend(Protocol):
         `x` is NaN throughout if the matrix is singular.
         """
         ...
-
-
-Planner: TypeAlias = Callable[[SparsityPattern], Backend]
-"""Makes a back end for a square pattern that can hold a nonsingular matrix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +106,7 @@ def refuse(
     needs: str,
     instead: str,
 ) -> NoReturn:
-    """Raise the `ValueError` that names an entry which a solver cannot do with."""
+    """Raise the `ValueError` that names an entry that does not suit a solver."""
     i, j = pattern.rows[wrong[0]], pattern.cols[wrong[0]]
     raise ValueError(
         f"solver={solver!r} needs {needs}. The pattern of shape {pattern.shape} has the "

@@ -10,7 +10,7 @@ from ..._base.types import PyTree
 from ..._structure.pattern import SparsityPattern
 from .backend import Backend, Solution, is_finite, pad_values, take
 from .elimination import LU, factor_lu, is_singular, solve_lu
-from .matching import components
+from .matching import Facts
 
 _MAX_STORAGE = 2**28
 """Elements of the blocks above which they are refused: 2 GiB in float64."""
@@ -19,26 +19,29 @@ _MAX_SIZES = 2
 """Different block sizes that are told apart: each adds up to a second of compilation."""
 
 
-def plan_dense(pattern: SparsityPattern) -> Backend:
+def plan_dense(facts: Facts) -> Backend:
     """LU decomposition of the dense matrix, with partial pivoting. Cost: O(n^3).
 
     Raises `ValueError` if the matrix would fill gigabytes.
     """
+    pattern = facts.pattern
     _check_storage("dense", np.asarray([pattern.n]))
     part, rank = np.zeros(pattern.n, np.int32), np.arange(pattern.n)
     return _plan(pattern, np.asarray([pattern.n]), part, rank, part, rank)
 
 
-def plan_block_diagonal(pattern: SparsityPattern) -> Backend:
+def plan_block_diagonal(facts: Facts) -> Backend:
     """LU decompositions of the parts that have no entry in common, as dense matrices.
 
-    Rows and columns of a part may stand anywhere in the matrix. Cost: O(size^3) for each,
+    Rows and columns of a part may be anywhere in the matrix. Cost: O(size^3) for each,
     vectorized over those of equal size. Raises `ValueError` if they would fill gigabytes.
     """
-    row_part, col_part, count = components(pattern)
+    row_part, col_part, count = facts.components
     sizes = np.bincount(row_part, minlength=count)
     _check_storage("block_diagonal", _padded_sizes(sizes))
-    return _plan(pattern, sizes, row_part, _ranks(row_part), col_part, _ranks(col_part))
+    return _plan(
+        facts.pattern, sizes, row_part, _ranks(row_part), col_part, _ranks(col_part)
+    )
 
 
 @dataclass(frozen=True, eq=False)

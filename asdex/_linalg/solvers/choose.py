@@ -1,17 +1,18 @@
 """Which solver suits a pattern."""
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from ..._structure.pattern import SparsityPattern
-from .backend import Backend, Planner, Singular
-from .banded import narrowest_band, plan_banded
+from .backend import Backend, Singular
+from .banded import plan_banded
 from .blocks import plan_block_diagonal, plan_dense
 from .cusolver import on_device, plan_cusolver
 from .diagonal import plan_diagonal, plan_tridiagonal
 from .klu import plan_klu
-from .matching import block_triangle, components, match_rows
+from .matching import Facts
 from .superlu import plan_superlu
 from .triangular import plan_triangular
 
@@ -30,6 +31,9 @@ SolverName: TypeAlias = Literal[
 """How to solve; `"auto"` chooses by the pattern."""
 
 SOLVERS: tuple[str, ...] = get_args(SolverName)
+
+Planner: TypeAlias = Callable[[Facts], Backend]
+"""Makes a back end for a square pattern that can hold a nonsingular matrix."""
 
 _PLANNERS: dict[str, Planner] = {
     "diagonal": plan_diagonal,
@@ -54,7 +58,7 @@ is no band. 1000 dense blocks of 3 x 3 take 84 us (SuperLU 610), 300 of 16 x 16 
 (1920), 50 of 64 x 64 1.3 ms (5.3). Nearly empty ones of 64 take half of SuperLU's time."""
 
 _MAX_BAND = 48
-"""Diagonals beside the main one up to which a band is solved as such. Full bands of 1000
+"""Diagonals in addition to the main one up to which a band is solved as such. Full bands of 1000
 unknowns with 4, 20, 80 diagonals take 0.3, 0.3, 0.9 ms (SuperLU 0.6, 1.0, 3.5), strips of a
 grid with 20, 40, 80 diagonals and 10 000 unknowns 2.0, 3.2, 12.7 ms (7.8, 14, 18.7)."""
 
@@ -72,44 +76,38 @@ def plan(pattern: SparsityPattern, solver: SolverName) -> Backend:
     Raises `ValueError` if the solver does not suit the pattern, and `ImportError` if it
     is not installed.
     """
-    if match_rows(pattern) is None:
+    if (facts := Facts.of(pattern)) is None:
         return Singular()
-    name = choose(pattern) if solver == "auto" else solver
-    backend = _PLANNERS[name](pattern)
+    name = choose(facts) if solver == "auto" else solver
+    backend = _PLANNERS[name](facts)
     if solver == "auto" and name in _ON_HOST:
         return on_device(pattern, backend)
     return backend
 
 
-def choose(pattern: SparsityPattern) -> SolverName:
+def choose(facts: Facts) -> SolverName:
     """The solver that is quickest for a square pattern that can be nonsingular."""
-    n, distance = pattern.n, np.abs(pattern.rows - pattern.cols).max(initial=0)
+    pattern, n = facts.pattern, facts.pattern.n
+    distance = np.abs(pattern.rows - pattern.cols).max(initial=0)
     if distance <= 1:
         return "tridiagonal" if distance else "diagonal"
-    largest = _largest_part(pattern)
+    largest = int(np.bincount(facts.components.row_part).max())
     if largest <= _SMALL_BLOCK < n:
         return "block_diagonal"
     if n <= _SMALL_SIZE:
         return "block_diagonal" if largest <= n // 2 else "dense"
-    if _fullest_line(pattern) <= _MAX_BAND + 1:  # A band can hold no more in a line.
-        band = narrowest_band(pattern)
-        if band.lower + band.upper <= _MAX_BAND:
+    # A band can hold no more in a row or column.
+    if _most_in_row_or_column(pattern) <= _MAX_BAND + 1:
+        if facts.band.lower + facts.band.upper <= _MAX_BAND:
             return "banded"
     if largest <= _LARGE_BLOCK:
         return "block_diagonal"
-    row_of_col = match_rows(pattern)
-    assert row_of_col is not None
-    if block_triangle(pattern, row_of_col).num_blocks == n:
+    if facts.triangle.num_blocks == n:
         return "triangular"
     if pattern.density >= _DENSE and n <= _LARGE_SIZE:
         return "dense"
     return "superlu"
 
 
-def _largest_part(pattern: SparsityPattern) -> int:
-    row_part, _, _ = components(pattern)
-    return int(np.bincount(row_part).max())
-
-
-def _fullest_line(pattern: SparsityPattern) -> int:
-    return int(max(np.bincount(lines).max() for lines in (pattern.rows, pattern.cols)))
+def _most_in_row_or_column(pattern: SparsityPattern) -> int:
+    return int(max(np.bincount(index).max() for index in (pattern.rows, pattern.cols)))

@@ -10,12 +10,13 @@ from ..._base.types import PyTree
 from ..._structure.layouts import CompressedStructure, csc_structure, csr_structure
 from ..._structure.pattern import SparsityPattern
 from .backend import Backend, ByPlatform, Solution, is_finite, nan_where, take
+from .matching import Facts
 from .superlu import plan_superlu
 
 
-def plan_cusolver(pattern: SparsityPattern) -> Backend:
+def plan_cusolver(facts: Facts) -> Backend:
     """QR decomposition by cuSOLVER on CUDA, SuperLU elsewhere."""
-    return on_device(pattern, plan_superlu(pattern))
+    return on_device(facts.pattern, plan_superlu(facts))
 
 
 def on_device(pattern: SparsityPattern, host: Backend) -> Backend:

@@ -8,7 +8,6 @@ from jax import lax
 from jaxtyping import Array, Inexact, Int32
 
 from ..._base.types import PyTree
-from ..._structure.pattern import SparsityPattern
 from .backend import (
     Backend,
     ByPlatform,
@@ -20,16 +19,18 @@ from .backend import (
     take,
 )
 from .banded import plan_banded
+from .matching import Facts
 
 _PIVOTING_PLATFORMS = ("cpu", "cuda", "rocm")
 """Where JAX calls `gtsv` of LAPACK or cuSPARSE; elsewhere it does without pivoting."""
 
 
-def plan_diagonal(pattern: SparsityPattern) -> Backend:
+def plan_diagonal(facts: Facts) -> Backend:
     """Division by the diagonal.
 
-    Raises `ValueError` if there is an entry beside it.
+    Raises `ValueError` if there is any other entry.
     """
+    pattern = facts.pattern
     wrong = np.flatnonzero(pattern.rows != pattern.cols)
     if wrong.size:
         refuse("diagonal", pattern, wrong, "a diagonal matrix", "solver='triangular'")
@@ -56,11 +57,12 @@ class Diagonal:
         return nan_where(singular, b / diagonal)
 
 
-def plan_tridiagonal(pattern: SparsityPattern) -> Backend:
+def plan_tridiagonal(facts: Facts) -> Backend:
     """Gaussian elimination with partial pivoting on three diagonals.
 
-    Raises `ValueError` if there is an entry beside them.
+    Raises `ValueError` if there is any other entry.
     """
+    pattern = facts.pattern
     distance = pattern.cols - pattern.rows
     wrong = np.flatnonzero(np.abs(distance) > 1)
     if wrong.size:
@@ -76,7 +78,7 @@ def plan_tridiagonal(pattern: SparsityPattern) -> Backend:
     source[1, pattern.n :] = pattern.nnz + 1
     source[distance + 1, pattern.rows] = np.arange(pattern.nnz)
     native = Tridiagonal(source)
-    return ByPlatform(_PIVOTING_PLATFORMS, native, plan_banded(pattern))
+    return ByPlatform(_PIVOTING_PLATFORMS, native, plan_banded(facts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class Tridiagonal:
     """Solves by `gtsv`.
 
     `source` says which entry is in each row below, on and above the diagonal, where `nnz`
-    stands for zero and `nnz + 1` for one.
+    means zero and `nnz + 1` one.
     """
 
     source: Int32[np.ndarray, "3 size"]

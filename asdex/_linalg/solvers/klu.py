@@ -10,8 +10,8 @@ from jax import lax
 from jaxtyping import Array, Inexact, Int32
 
 from ..._base.types import PyTree
-from ..._structure.pattern import SparsityPattern
 from .backend import Backend, Solution
+from .matching import Facts
 
 _MISSING = (
     "solver='klu' needs the package klujax. Install it with `pip install 'asdex[klu]'`, or "
@@ -21,15 +21,15 @@ _MISSING = (
 _SETTINGS = ("jax_enable_x64", "jax_platform_name")
 
 
-def plan_klu(pattern: SparsityPattern) -> Backend:
+def plan_klu(facts: Facts) -> Backend:
     """LU decomposition by KLU, in block triangular form, on the CPU.
 
-    KLU computes in double precision, whatever the dtype, and analyses the pattern anew in
+    KLU computes in double precision, whatever the dtype, and analyses the pattern again in
     each call. klujax ends the program with JAX's own error when a matrix is singular, so
     there is no flag to see, and one singular matrix spoils its batch. Raises
     `ImportError` if klujax is missing.
     """
-    return Klu(_import_klujax(), pattern.rows, pattern.cols)
+    return Klu(_import_klujax(), facts.pattern.rows, facts.pattern.cols)
 
 
 @dataclass(frozen=True, eq=False)

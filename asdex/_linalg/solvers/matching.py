@@ -7,12 +7,47 @@ implementation of Tarjan's algorithm for the block triangularization of a matrix
 TOMS 4 (1978)).
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, Integer
 
 from ..._structure.pattern import SparsityPattern
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What solvers need to know of a square pattern that has a matching of rows and columns.
+
+    Made for one plan, whose steps have these facts in common; each is computed when it is
+    first asked for, since most plans need few of them.
+    """
+
+    pattern: SparsityPattern
+    row_of_col: Int32[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, pattern: SparsityPattern) -> "Facts | None":
+        """`None` if all matrices of this pattern are singular."""
+        row_of_col = match_rows(pattern)
+        return None if row_of_col is None else cls(pattern, row_of_col)
+
+    @cached_property
+    def triangle(self) -> "BlockTriangle":
+        """The block triangular form."""
+        return block_triangle(self.pattern, self.row_of_col)
+
+    @cached_property
+    def components(self) -> "Components":
+        """The parts that have no entry in common."""
+        return components(self.pattern)
+
+    @cached_property
+    def band(self) -> "Band":
+        """The narrowest band that was found."""
+        return narrowest_band(self.pattern)
 
 
 class BlockTriangle(NamedTuple):
@@ -31,6 +66,30 @@ class BlockTriangle(NamedTuple):
     def num_blocks(self) -> int:
         """Number of diagonal blocks."""
         return int(self.block.max(initial=-1)) + 1
+
+
+class Band(NamedTuple):
+    """How many diagonals below the main one have entries, and how many above it.
+
+    In the order of rows and columns alike in which `order[k]` comes at place `k`.
+    """
+
+    lower: int
+    upper: int
+    order: Int32[np.ndarray, " n"]
+
+    @property
+    def height(self) -> int:
+        """Rows of LAPACK's band storage, with room for the fill above the band."""
+        return 2 * self.lower + self.upper + 1
+
+
+class Components(NamedTuple):
+    """The part that each row and each column belongs to, and how many parts there are."""
+
+    row_part: Int32[np.ndarray, " n"]
+    col_part: Int32[np.ndarray, " n"]
+    count: int
 
 
 def match_rows(pattern: SparsityPattern) -> Int32[np.ndarray, " n"] | None:
@@ -83,18 +142,42 @@ def block_triangle(
     return BlockTriangle(row_of_col[cols], cols, block.astype(np.int32))
 
 
-def components(
-    pattern: SparsityPattern,
-) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"], int]:
-    """The parts that have no entry in common: that of each row, of each column, and how
-    many there are. Rows and columns need not be numbered alike."""
+def components(pattern: SparsityPattern) -> Components:
+    """The parts that have no entry in common. Rows and columns need not be numbered
+    alike."""
     from scipy.sparse.csgraph import connected_components
 
     n = pattern.n
     count, part = connected_components(
         _graph(pattern.rows, pattern.cols + n, 2 * n), directed=False
     )
-    return part[:n], part[n:], count
+    return Components(part[:n], part[n:], count)
+
+
+def narrowest_band(pattern: SparsityPattern) -> Band:
+    """The band in the given order of the unknowns or in one that makes it narrow.
+
+    Fields of a problem in one dimension, one after another, or its periodic
+    boundary, make a wide band of one that is narrow (Cuthill and McKee, "Reducing the
+    bandwidth of sparse symmetric matrices", ACM '69). Cost: O(nnz).
+    """
+    given = _band(pattern, np.arange(pattern.n, dtype=np.int32))
+    if given.lower <= 1 and given.upper <= 1:
+        return given
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    ends = np.concatenate([pattern.rows, pattern.cols])
+    other_ends = np.concatenate([pattern.cols, pattern.rows])
+    graph = _graph(ends, other_ends, pattern.n)
+    found = _band(pattern, reverse_cuthill_mckee(graph, symmetric_mode=True))
+    return min(given, found, key=lambda band: band.height)
+
+
+def _band(pattern: SparsityPattern, order: Int32[np.ndarray, " n"]) -> Band:
+    place = np.empty(pattern.n, np.int64)
+    place[order] = np.arange(pattern.n)
+    distance = place[pattern.cols] - place[pattern.rows]
+    return Band(int(-distance.min(initial=0)), int(distance.max(initial=0)), order)
 
 
 def _graph(

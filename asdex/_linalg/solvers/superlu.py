@@ -22,7 +22,7 @@ from ..._structure.layouts import find_entries, transpose_map
 from ..._structure.pattern import SparsityPattern
 from .backend import Backend
 from .host import Host, HostSolution, Values, Vectors
-from .matching import block_triangle, match_rows
+from .matching import Facts
 from .permuted import Ordered, decompose, order
 
 _PANEL = 2
@@ -49,14 +49,13 @@ _MAX_ERROR = 100.0
 partial pivoting was below 30 wherever it was measured."""
 
 
-def plan_superlu(pattern: SparsityPattern) -> Backend:
+def plan_superlu(facts: Facts) -> Backend:
     """LU decomposition with partial pivoting in an order that keeps the factors sparse.
 
     Cost of planning: up to three decompositions of a matrix of this pattern.
     """
-    row_of_col = match_rows(pattern)
-    assert row_of_col is not None
-    trial = _Trial(pattern, row_of_col)
+    pattern, row_of_col = facts.pattern, facts.row_of_col
+    trial = _Trial(facts)
     cols = trial.general_order()
     general = order(pattern, row_of_col[cols], cols)
     if not _is_mostly_mirrored(pattern) or _has_full_column(pattern):
@@ -93,8 +92,8 @@ class _Trial:
     are expected. The numbers differ so that nothing cancels by chance.
     """
 
-    def __init__(self, pattern: SparsityPattern, row_of_col: Int32[np.ndarray, " n"]):
-        self.pattern, self.row_of_col = pattern, row_of_col
+    def __init__(self, facts: Facts):
+        self.facts, pattern, row_of_col = facts, facts.pattern, facts.row_of_col
         values = np.random.default_rng(0).uniform(-1, -0.5, pattern.nnz)
         on_diagonal = row_of_col[pattern.cols] == pattern.rows
         values[on_diagonal] = 1 + np.bincount(pattern.cols)[pattern.cols[on_diagonal]]
@@ -107,8 +106,8 @@ class _Trial:
         Twenty grids of 900 unknowns that depend on each other in turn take 95 ms so, and
         6 s if COLAMD orders the whole.
         """
-        pattern = self.pattern
-        rows, cols, block = block_triangle(pattern, self.row_of_col)
+        pattern = self.facts.pattern
+        rows, cols, block = self.facts.triangle
         block_of_row = np.empty_like(block)
         block_of_row[rows] = block[cols]
         inside = block_of_row[pattern.rows] == block[pattern.cols]
@@ -121,7 +120,7 @@ class _Trial:
     def order_for_diagonal(self) -> tuple[int, Int32[np.ndarray, " n"]]:
         """The order that counts on pivots on the diagonal, and its fill."""
         options = {"SymmetricMode": True}
-        lu = self._splu(self.pattern, self.values, "MMD_AT_PLUS_A", options=options)
+        lu = self._splu(self.facts.pattern, self.values, "MMD_AT_PLUS_A", options=options)
         return lu.nnz, _place_to_col(lu)
 
     def fill(self, ordered: Ordered) -> int:
@@ -135,7 +134,7 @@ class _Trial:
         from scipy.sparse.linalg import splu
 
         as_they_are = np.arange(pattern.n, dtype=np.int32)
-        matrix = order(pattern, self.row_of_col, as_they_are).matrix(values)
+        matrix = order(pattern, self.facts.row_of_col, as_they_are).matrix(values)
         return splu(matrix, permc_spec=permc_spec, diag_pivot_thresh=0.0, **options)
 
 
