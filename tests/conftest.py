@@ -1,5 +1,6 @@
 """Settings that every test runs under."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -15,6 +16,9 @@ os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
 jax.config.update("jax_enable_x64", True)
 # asdex must not rely on implicit promotion between array dtypes: users may forbid it.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# Traces make many objects, nearly all of which are freed without the garbage collector.
+gc.set_threshold(10_000, 20, 20)
 
 PROGRAMS_IN_MEMORY = 300
 compiled = 0

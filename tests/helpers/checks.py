@@ -17,7 +17,7 @@ from .reference import (
     nonzeros,
     points,
 )
-from .sparse import JAX_FORMATS, coloring, derivative, formats
+from .sparse import coloring, derivative, formats
 from .table import Case, is_inexact
 
 
@@ -25,16 +25,14 @@ def check_pattern_and_values(case: Case, dtype: np.dtype, *, every: bool) -> Non
     """The detected pattern, and the sparse derivative at all points of the case.
 
     One compiled program computes the dense derivative and the sparse one, at one point
-    after the other. With `every`, it does so in all modes and formats of JAX, and once
-    more for two points at once.
+    after the other. With `every`, it does so in all modes and also in format `"dense"`,
+    and once more for two points at once.
     """
     modes = (None, *case.modes) if every else (None,)
     colorings = dict.fromkeys(coloring(case, dtype, mode) for mode in modes)
-    sparse = [
-        derivative(case, colored, output_format)
-        for colored in colorings
-        for output_format in (JAX_FORMATS if every else JAX_FORMATS[:1])
-    ]
+    sparse = [derivative(case, colored) for colored in colorings]
+    if every:
+        sparse.append(derivative(case, coloring(case, dtype), "dense"))
     all_points = points(case, dtype)
     parts = [eqx.partition(args, is_inexact) for args in all_points]
     static = parts[0][1]
