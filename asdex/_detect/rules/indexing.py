@@ -195,7 +195,8 @@ def _scatter_axes(
     lacking = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
     kept = [axis for axis in range(len(operand)) if axis not in lacking]
     lengths = [updates[axis] for axis in numbers.update_window_dims]
-    return numbers.scatter_dims_to_operand_dims, dict(zip(kept, lengths, strict=True))
+    axes = [int(axis) for axis in numbers.scatter_dims_to_operand_dims]  # Of NumPy's type.
+    return axes, dict(zip(kept, lengths, strict=True))
 
 
 def _spread(new: Dependence, targets: Sequence[np.ndarray], shape: Shape) -> Dependence:
