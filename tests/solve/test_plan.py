@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -154,15 +156,14 @@ def test_each_fact_of_a_pattern_is_computed_once(
     name: str, monkeypatch: pytest.MonkeyPatch
 ):
     counts: Counter[str] = Counter()
+
+    def counted(fact: str, compute: Callable[..., Any], *args: Any) -> Any:
+        counts[fact] += 1
+        return compute(*args)
+
     for fact in ("match_rows", "block_triangle", "components", "narrowest_band"):
-
-        def counted(
-            *args: Any, compute: Any = getattr(matching, fact), fact: str = fact
-        ) -> Any:
-            counts[fact] += 1
-            return compute(*args)
-
-        monkeypatch.setattr(matching, fact, counted)
+        compute = getattr(matching, fact)
+        monkeypatch.setattr(matching, fact, partial(counted, fact, compute))
     plan(SparsityPattern.from_dense(CHOICES[name][0]), "auto")
     assert counts["match_rows"] == max(counts.values()) == 1
 

@@ -19,7 +19,7 @@ from ..._structure.pattern import SparsityPattern
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What solvers need to know of a square pattern that has a matching of rows and columns.
+    """What solvers need of a square pattern that has a matching of rows and columns.
 
     Made for one plan, whose steps have these facts in common; each is computed when it is
     first asked for, since most plans need few of them.
@@ -89,7 +89,7 @@ class Components(NamedTuple):
 
     row_part: Int32[np.ndarray, " n"]
     col_part: Int32[np.ndarray, " n"]
-    count: int
+    num_parts: int
 
 
 def match_rows(pattern: SparsityPattern) -> Int32[np.ndarray, " n"] | None:
