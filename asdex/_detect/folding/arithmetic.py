@@ -54,6 +54,9 @@ def _arithmetic(eqn: JaxprEqn, a: Bounds, b: Bounds) -> Bounds | None:
     """Integers wrap round. But XLA takes a square, and a magnitude, to be positive, so
     nothing is known of one that overflows."""
     primitive, dtype = eqn.primitive, operand_dtype(eqn)
+    if primitive is lax.mul_p and (a.is_unknown or b.is_unknown):
+        zero = a.zero | b.zero
+        return only_zeros(zero, dtype) if is_inexact(dtype) and zero.any() else None
     if takes_complex(eqn):
         zero = {lax.mul_p: a.zero | b.zero, lax.div_p: a.zero & (b.known & ~b.zero)}
         return only_zeros(zero.get(primitive, a.zero & b.zero), dtype)

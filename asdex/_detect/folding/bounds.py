@@ -53,6 +53,14 @@ class Bounds:
         return self.lo is self.hi
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether this is a whole array of floating-point numbers that is `unknown`."""
+        is_one_number = isinstance(self.lo, np.ndarray) and not any(self.lo.strides)
+        return (
+            is_one_number and self.lo.size > 0 and bool(self.lo.flat[0] != self.lo.flat[0])
+        )
+
+    @property
     def known(self) -> Bool[np.ndarray, "..."]:
         """Where the elements are known exactly; 0-d if all are."""
         return np.ones((), bool) if self.is_exact else np.asarray(self.lo == self.hi)

@@ -87,17 +87,26 @@ def rounded(
 
     Zero is exact. `absolute` is an additional error.
     """
-    limits = precision(dtype)
-    lo, hi = np.asarray(lo), np.asarray(hi)
-    down, up = (ulps * limits.eps * np.abs(side) + absolute for side in (lo, hi))
-    lo, hi = np.where(np.isinf(lo), lo, lo - down), np.where(np.isinf(hi), hi, hi + up)
+    limits, exact_before = precision(dtype), lo is hi
+    down = ulps * limits.eps * np.abs(lo) + absolute
+    up = down if exact_before else ulps * limits.eps * np.abs(hi) + absolute
+    below, above = np.asarray(lo - down), np.asarray(hi + up)
+    if not (np.isfinite(below).all() and np.isfinite(above).all()):
+        below, above = np.where(np.isinf(lo), lo, below), np.where(np.isinf(hi), hi, above)
+        lost = np.isnan(below) | np.isnan(above)
+        below, above = np.where(lost, np.nan, below), np.where(lost, np.nan, above)
     # A denormal result may be flushed to zero; a large one overflow.
-    lo = np.where((lo > 0) & (lo < limits.tiny), 0, lo)
-    hi = np.where((hi < 0) & (hi > -limits.tiny), 0, hi)
-    lo = np.where(lo < -limits.largest, -np.inf, np.minimum(lo, limits.largest))
-    hi = np.where(hi > limits.largest, np.inf, np.maximum(hi, -limits.largest))
-    lost = np.isnan(lo) | np.isnan(hi)
-    return Bounds(np.where(lost, np.nan, lo), np.where(lost, np.nan, hi))
+    below = _replaced(below, (below > 0) & (below < limits.tiny), 0.0)
+    above = _replaced(above, (above < 0) & (above > -limits.tiny), 0.0)
+    below = _replaced(below, below < -limits.largest, -np.inf)
+    below = _replaced(below, below > limits.largest, limits.largest)
+    above = _replaced(above, above > limits.largest, np.inf)
+    above = _replaced(above, above < -limits.largest, -limits.largest)
+    return Bounds(below, above)
+
+
+def _replaced(x: Reals, where: Operand, value: float) -> Reals:
+    return np.where(where, value, x) if where.any() else x
 
 
 def add(a: Bounds, b: Bounds, dtype: Any) -> Bounds:
@@ -122,7 +131,8 @@ def multiply(a: Bounds, b: Bounds, dtype: Any) -> Bounds:
     lo, hi = _corners(np.multiply, a_lo, a_hi, b_lo, b_hi)
     lo, hi = _out_of_range(lo, hi, (a_lo, a_hi, b_lo, b_hi), dtype)
     is_zero = _absorbs(a_lo, a_hi, b_lo, b_hi) | _absorbs(b_lo, b_hi, a_lo, a_hi)
-    lo, hi = np.where(is_zero, 0, lo), np.where(is_zero, 0, hi)
+    if is_zero.any():
+        lo, hi = np.where(is_zero, 0.0, lo), np.where(is_zero, 0.0, hi)
     return rounded(lo, hi, dtype, ARITHMETIC)
 
 
@@ -147,8 +157,10 @@ def divide(a: Bounds, b: Bounds, dtype: Any) -> Bounds:
     limit = precision(dtype).tiny
     near_zero = ~((b_lo > limit) | (b_hi < -limit))
     is_zero = (a_lo == 0) & (a_hi == 0)
-    lo, hi = np.where(is_zero, 0, lo), np.where(is_zero, 0, hi)
-    lo, hi = np.where(near_zero, np.nan, lo), np.where(near_zero, np.nan, hi)
+    if is_zero.any():
+        lo, hi = np.where(is_zero, 0.0, lo), np.where(is_zero, 0.0, hi)
+    if near_zero.any():
+        lo, hi = np.where(near_zero, np.nan, lo), np.where(near_zero, np.nan, hi)
     return rounded(lo, hi, dtype, ARITHMETIC)
 
 
@@ -186,10 +198,12 @@ def integer_power(a: Bounds, exponent: int, dtype: Any) -> Bounds:
             return found
     a_lo, a_hi = a.lo, a.hi
     lo, hi = a_lo**exponent, a_hi**exponent
-    lo, hi = _out_of_range(lo, hi, (a_lo, a_hi), dtype)
     if exponent % 2 == 0:
         lo, hi = np.minimum(lo, hi), np.maximum(lo, hi)
         lo = np.where((a_lo <= 0) & (a_hi >= 0), 0, lo)
+    lo, hi = _out_of_range(lo, hi, (a_lo, a_hi), dtype)
+    is_zero = (a_lo == 0) & (a_hi == 0)
+    lo, hi = np.where(is_zero, 0.0, lo), np.where(is_zero, 0.0, hi)
     return rounded(lo, hi, dtype, ARITHMETIC * exponent)
 
 
@@ -258,9 +272,10 @@ def _corners(
     b_lo: Reals,
     b_hi: Reals,
 ) -> tuple[Reals, Reals]:
-    corners = [function(a, b) for a in (a_lo, a_hi) for b in (b_lo, b_hi)]
-    lo, hi = corners[0], corners[0]
-    for corner in corners[1:]:
+    sides = [[lo] if lo is hi else [lo, hi] for lo, hi in ((a_lo, a_hi), (b_lo, b_hi))]
+    first, *others = [function(a, b) for a in sides[0] for b in sides[1]]
+    lo, hi = first, first
+    for corner in others:
         lo, hi = np.minimum(lo, corner), np.maximum(hi, corner)
     return lo, hi
 
@@ -273,8 +288,10 @@ def _out_of_range(
     extreme = _extreme(factors, dtype) & ~np.isnan(lo) & ~np.isnan(hi)
     if not extreme.any():
         return lo, hi
-    lo = np.where(extreme, np.where(lo < 0, -np.inf, 0), lo)
-    hi = np.where(extreme, np.where(hi > 0, np.inf, 0), hi)
+    # A product that is zero here may have underflowed, so that its sign is not known.
+    nothing = (lo == 0) & (hi == 0)
+    lo = np.where(extreme, np.where((lo < 0) | nothing, -np.inf, 0), lo)
+    hi = np.where(extreme, np.where((hi > 0) | nothing, np.inf, 0), hi)
     return lo, hi
 
 
