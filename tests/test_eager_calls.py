@@ -152,6 +152,28 @@ def test_all_formats_see_changes(verb: Any, output_format: Any) -> None:
         np.testing.assert_allclose(found, dense(lambda x: fun(x))(X))
 
 
+def test_what_is_traced_again_is_as_it_was() -> None:
+    """JAX keeps NumPy's arrays in its programs as they are, not copies of them."""
+    scale = np.full((), 2.0)
+    derivative = asdex.jacobian(lambda x: scale * x**2, X, output_format="dense")
+    for value in (2.0, 3.0, 2.0):
+        scale[()] = value
+        np.testing.assert_allclose(derivative(X), jnp.diag(2 * value * X))
+    jax.clear_caches()
+    for value in (2.0, 3.0):
+        scale[()] = value
+        np.testing.assert_allclose(derivative(X), jnp.diag(2 * value * X))
+
+
+def test_constants_of_jitted_functions_are_seen() -> None:
+    weights = np.zeros((4, 4))
+    inner = jax.jit(lambda x: x + weights @ x)
+    derivative = asdex.jacobian(lambda x: inner(x), X, output_format="dense")
+    weights[0, 1] = 1.0
+    with pytest.raises(ValueError, match=r"lacks entry \(0, 1\)"):
+        derivative(X)
+
+
 def test_a_class_registered_with_an_abstract_one_is_seen() -> None:
     class Doubles(abc.ABC):  # noqa: B024
         pass

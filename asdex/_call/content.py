@@ -26,11 +26,18 @@ from .._base.compat import is_numpy_operation, with_constants
 
 
 class Content(NamedTuple):
-    """The content of a program: what decides about the pattern of its derivatives, and the
-    Python functions that it calls when it runs, of which detection knows nothing."""
+    """The content of a program.
+
+    - `pattern`: what decides about the pattern of its derivatives, besides constants.
+    - `callbacks`: the Python functions that it calls when it runs, of which detection knows
+        nothing.
+    - `consts`: constants of programs within it, as they are; NumPy arrays among them may
+        change in place.
+    """
 
     pattern: Hashable
     callbacks: tuple[Hashable, ...]
+    consts: tuple[Any, ...]
 
 
 def content_of(jaxpr: Jaxpr, order: int) -> Content | None:
@@ -42,11 +49,19 @@ def content_of(jaxpr: Jaxpr, order: int) -> Content | None:
     Cost: a pass over the equations, and a trace of each custom derivative rule. Programs
     within that JAX has kept, such as those of jitted functions, are passed once.
     """
-    callbacks: list[Hashable] = []
+    found = _Found([], [])
     try:
-        return Content(_program(jaxpr, order, callbacks), tuple(callbacks))
+        pattern = _program(jaxpr, order, found)
     except _Incomparable:
         return None
+    return Content(pattern, tuple(found.callbacks), tuple(found.consts))
+
+
+class _Found(NamedTuple):
+    """What is found in a program besides its pattern."""
+
+    callbacks: list[Hashable]
+    consts: list[Any]
 
 
 class _Incomparable(Exception):
@@ -75,7 +90,7 @@ _seen: WeakKeyDictionary[Any, dict[int, Content]] = WeakKeyDictionary()
 """Contents of programs within others, which are immutable, by order."""
 
 
-def _program(jaxpr: Jaxpr, order: int, callbacks: list[Hashable]) -> Hashable:
+def _program(jaxpr: Jaxpr, order: int, found: _Found) -> Hashable:
     numbers: dict[Var, int] = {}
 
     def bind(variables: Sequence[Var]) -> Hashable:
@@ -93,7 +108,7 @@ def _program(jaxpr: Jaxpr, order: int, callbacks: list[Hashable]) -> Hashable:
         (
             eqn.primitive,
             tuple(map(read, eqn.invars)),
-            _parameters(eqn, jaxpr, order, callbacks),
+            _parameters(eqn, jaxpr, order, found),
             eqn.ctx,
             bind(eqn.outvars),
         )
@@ -102,18 +117,16 @@ def _program(jaxpr: Jaxpr, order: int, callbacks: list[Hashable]) -> Hashable:
     return inputs, tuple(equations), tuple(map(read, jaxpr.outvars))
 
 
-def _parameters(
-    eqn: JaxprEqn, jaxpr: Jaxpr, order: int, callbacks: list[Hashable]
-) -> Hashable:
+def _parameters(eqn: JaxprEqn, jaxpr: Jaxpr, order: int, found: _Found) -> Hashable:
     params, name = dict(eqn.params), eqn.primitive.name
     if any(key in params for key in _RULES):
-        called = _value(params["call_jaxpr"], 0, callbacks)
-        return called, _value(_rule(eqn, jaxpr), order - 1, callbacks) if order else None
+        called = _value(params["call_jaxpr"], 0, found)
+        return called, _value(_rule(eqn, jaxpr), order - 1, found) if order else None
     if name in _CALLED_LATER:
-        callbacks.append(_hashable(params.pop(_CALLED_LATER[name])))
+        found.callbacks.append(_hashable(params.pop(_CALLED_LATER[name])))
     if name in _REMATERIALIZED:
         del params["policy"]
-    return tuple([(key, _value(params[key], order, callbacks)) for key in params])
+    return tuple([(key, _value(params[key], order, found)) for key in params])
 
 
 def _rule(eqn: JaxprEqn, jaxpr: Jaxpr) -> Any:
@@ -157,43 +170,39 @@ def _type(var: Var) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
-def _within(program: Any, order: int, callbacks: list[Hashable]) -> Hashable:
-    """The content of a program within another, with that of its constants."""
+def _within(program: Any, order: int, found: _Found) -> Hashable:
+    """The content of a program within another."""
     contents = _seen.setdefault(program, {})
     if order not in contents:
-        closed, called = with_constants(program), []
-        inner = _program(closed.jaxpr, order, called)
-        consts = tuple(map(_constant, closed.consts))
-        contents[order] = Content((inner, consts), tuple(called))
-    callbacks += contents[order].callbacks
-    return contents[order].pattern
+        closed, inner = with_constants(program), _Found([], [])
+        if any(isinstance(const, Tracer) for const in closed.consts):
+            raise _Incomparable
+        pattern = _program(closed.jaxpr, order, inner)
+        consts = (*inner.consts, *closed.consts)
+        contents[order] = Content(pattern, tuple(inner.callbacks), consts)
+    content = contents[order]
+    found.callbacks.extend(content.callbacks)
+    found.consts.extend(content.consts)
+    return content.pattern
 
 
-def _constant(value: Any) -> Hashable:
-    if isinstance(value, Tracer):
-        raise _Incomparable
-    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        value = jax.random.key_data(value)
-    return _array(np.asarray(value))
-
-
-def _value(value: Any, order: int, callbacks: list[Hashable]) -> Hashable:
+def _value(value: Any, order: int, found: _Found) -> Hashable:
     """The content of a parameter."""
     kind = type(value)
     if kind in _PLAIN:
         return kind, value
     if hasattr(value, "eqns"):
-        return _within(value, order, callbacks)
+        return _within(value, order, found)
     if kind in (tuple, list) or _holds_programs(value):
-        return kind, tuple([_value(item, order, callbacks) for item in value])
+        return kind, tuple([_value(item, order, found) for item in value])
     if kind is dict:
-        return kind, tuple([(k, _value(v, order, callbacks)) for k, v in value.items()])
+        return kind, tuple([(k, _value(v, order, found)) for k, v in value.items()])
     if kind in (float, complex) or isinstance(value, np.ndarray | np.generic):
         return kind, _array(np.asarray(value))
     if kind is frozenset and all(type(item) in _PLAIN for item in value):
         return value
     if is_numpy_operation(value):
-        return kind, _value(value.params, order, callbacks)
+        return kind, _value(value.params, order, found)
     is_of_jax = kind.__module__.partition(".")[0] in ("jax", "jaxlib")
     is_fixed = is_of_jax and not callable(value) and not isinstance(value, PyTreeDef)
     if is_fixed or isinstance(value, Mesh | np.dtype | enum.Enum | type):

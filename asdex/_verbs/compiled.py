@@ -8,7 +8,6 @@ is compiled.
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -30,22 +29,29 @@ _CHUNK = 2**17
 class Compiled:
     """A derivative for one program of the function, compiled when it is first run.
 
-    `consts` are the constants for which the pattern was checked last.
+    `consts` are the constants for which the pattern was checked last, arguments of what is
+    compiled; those of programs within, `inner_consts`, are part of it.
     """
 
     program: Program
-    run: Callable[..., Any]
+    evaluation: Evaluation
     callbacks: tuple[Hashable, ...]
-    consts: list[jax.Array]
+    inner_consts: list[jax.Array]
+    consts: list[jax.Array] = dataclasses.field(default_factory=list)
     uses: int = 0
+    run: Callable[..., Any] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        def run(*args: Any) -> Any:
+            # The program of the last call: where JAX traces this again, what an older one
+            # holds may have changed in place.
+            return self.evaluation.on_device(self.program, *args)
+
+        self.run = jax.jit(run)
 
     def __call__(self, values: list[Any], others: list[Any]) -> Any:
         """The results of `Evaluation.on_device`."""
         return self.run(self.consts, values, others)
-
-    def has_constants(self, consts: Sequence[Any]) -> bool:
-        """Whether the constants of an equal program have the same values."""
-        return all(map(_is_equal, self.consts, consts))
 
 
 class CompiledPrograms:
@@ -61,7 +67,7 @@ class CompiledPrograms:
         """The same programs for another evaluation by the same pattern, not compiled."""
         other = CompiledPrograms(evaluation)
         for key, kept in self._kept.items():
-            other._kept[key] = dataclasses.replace(kept, run=other._jitted(kept.program))
+            other._kept[key] = dataclasses.replace(kept, evaluation=evaluation)
         return other
 
     @property
@@ -80,21 +86,25 @@ class CompiledPrograms:
             check()
             return None
         kept = self._kept.get(content.pattern)
-        if kept is None or not kept.has_constants(trace.consts):
+        if kept is not None and not _are_equal(kept.inner_consts, content.consts):
+            kept = None
+        if kept is None or not _are_equal(kept.consts, trace.consts):
             check()
             if any(isinstance(const, Tracer) for const in trace.consts):
                 return None
-            consts, program = list(map(_as_constant, trace.consts)), trace.program
             if kept is None:
-                run = self._jitted(program)
-                kept = Compiled(program, run, content.callbacks, consts)
+                inner = list(map(_as_constant, content.consts))
+                kept = Compiled(trace.program, self._evaluation, content.callbacks, inner)
                 self._kept[content.pattern] = kept
-            kept.consts = consts
+            kept.consts = list(map(_as_constant, trace.consts))
         self._kept.move_to_end(content.pattern)
         if len(self._kept) > MAX_PROGRAMS:
             self._kept.popitem(last=False)
         kept.uses += 1
-        return kept if kept.callbacks == content.callbacks and self._pays else None
+        if kept.callbacks != content.callbacks:
+            return None
+        kept.program = trace.program
+        return kept if self._pays else None
 
     @property
     def _pays(self) -> bool:
@@ -106,15 +116,17 @@ class CompiledPrograms:
         uses = [kept.uses for kept in self._kept.values()]
         return len(uses) < MAX_PROGRAMS or max(uses) > 1
 
-    def _jitted(self, program: Program) -> Callable[..., Any]:
-        return jax.jit(partial(self._evaluation.on_device, program))
-
 
 def _as_constant(const: Any) -> jax.Array:
     if isinstance(const, jax.Array):
         return const
     with jax.ensure_compile_time_eval():
-        return jnp.asarray(np.asarray(const))
+        return jnp.array(np.asarray(const))  # A copy, whatever happens to the original.
+
+
+def _are_equal(kept: Sequence[jax.Array], consts: Sequence[Any]) -> bool:
+    """Whether the constants of an equal program have the same values."""
+    return all(map(_is_equal, kept, consts))
 
 
 def _is_equal(kept: jax.Array, const: Any) -> bool:
