@@ -8,14 +8,14 @@
     star             symmetric matrices, read directly
     acyclic          symmetric matrices, by substitution; substitution plans it
     bidirectional    columns and rows together
-    lattice          stencils, by a formula; table does what a formula cannot
+    lattice          stencils, by a formula; lattice_table does what a formula cannot
     problem          the kinds of coloring behind one interface
     blocks           dense blocks, colored as one
     portfolio        algorithms that search for few colors
-    colorings        the verbs: which side, which algorithm, warnings
-    check            referees: the definitions as code
+    color            which side, which algorithm, warnings
+    check            the definitions as code, to check colorings
 
-Each needs those above it only, apart from the referees, which need the graphs.
+Each needs those above it only, apart from the checks, which need the graphs.
 """
 
 from .acyclic import color_acyclic as color_acyclic

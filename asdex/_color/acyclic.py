@@ -25,7 +25,7 @@ def color_acyclic(
     """Acyclic coloring of a symmetric pattern: neighbors differ, and every cycle has at
     least three colors.
 
-    Any two colors then induce a forest, and the entries of a tree can be worked out one
+    Any two colors then induce a forest, and the entries of a tree can be computed one
     after the other, from its leaves to its root. This takes fewer colors than a star
     coloring, two instead of three for a tridiagonal matrix; but the values are differences
     of others, so rounding errors add up along the trees. Vertices are visited in the given

@@ -3,7 +3,7 @@
 Where all columns of a block occur in the same rows, and all rows in the same columns, a
 coloring of the blocks gives one of the entries: column `j` of block column `J` gets the
 color `c * color(J) + j`, with `c` columns in a block. Two columns then share a color only
-if they stand at the same place in blocks that do, so what holds for the blocks holds for
+if they are at the same place in blocks that do, so what holds for the blocks holds for
 them.
 """
 

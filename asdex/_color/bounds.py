@@ -8,7 +8,7 @@ from .graph import Adjacency, Bipartite
 
 
 def fewest_colors(graph: Bipartite) -> int:
-    """The vertices on one line all differ, so the longest line is a bound."""
+    """The vertices on one net all differ, so the longest net is a bound."""
     return int(graph.vertices.sizes.max(initial=0))
 
 
@@ -40,7 +40,7 @@ def fewest_passes(sparsity: SparsityPattern) -> int:
     return int((np.arange(by_columns.size) + row_colors).min())
 
 
-def _served(sizes: Int64[np.ndarray, " lines"]) -> Int64[np.ndarray, " counts"]:
+def _served(sizes: Int64[np.ndarray, " nets"]) -> Int64[np.ndarray, " counts"]:
     """The sum of `min(size, k)` for `k` from 0 to the largest size."""
     at_least = np.cumsum(np.bincount(sizes)[::-1])[::-1]
     return np.concatenate([[0], np.cumsum(at_least[1:])])

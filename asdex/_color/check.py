@@ -1,4 +1,4 @@
-"""Referees: the definitions of valid colorings, transcribed as code."""
+"""Checks of colorings: the definitions of valid ones, transcribed as code."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def check_coloring_cols(
 ) -> None:
     """Raise unless no two columns with an entry in the same row share a color.
 
-    Each entry then stands alone in its row among the columns of its color. The color -1
+    Each entry is then alone in its row among the columns of its color. The color -1
     is neutral: such a column is in no sum, and must be empty.
 
     **Raises:** `InvalidColoringError`, naming two entries in conflict or one in a neutral
@@ -53,9 +53,9 @@ def check_coloring_symmetric(
     """Raise unless `colors` are a star coloring of a symmetric pattern.
 
     Neighbors must have different colors, and each entry `(i, j)`, or the entry `(j, i)`
-    mirrored to it, must stand alone in its row among the columns of its color. This is
+    mirrored to it, must be alone in its row among the columns of its color. This is
     the same as at least three colors on every path of four vertices. Columns of the
-    neutral color -1 are in no sum, and no neighbors to anybody.
+    neutral color -1 are in no sum, and have no neighbors.
 
     **Raises:** `InvalidColoringError`, naming two entries in conflict or one that is in
     no sum; `ValueError` if the pattern is not symmetric, or unless there is one color
@@ -100,7 +100,7 @@ def check_coloring_acyclic(
     )
     _refuse(pattern, adjacent, "its row and its column share a color")
 
-    # A vertex stands in one graph for each color around it, so that the graphs of all
+    # A vertex is in one graph for each color around it, so that the graphs of all
     # pairs of colors are one. A part of it is a tree if it has less edges than nodes.
     k = np.int64(1) + colors.max(initial=0)
     lo, hi = graph.lo * k + colors[graph.hi], graph.hi * k + colors[graph.lo]
@@ -121,7 +121,7 @@ def check_coloring_bidirectional(
     column_colors: Integer[np.ndarray, " n"] | Sequence[int],
     row_colors: Integer[np.ndarray, " m"] | Sequence[int],
 ) -> None:
-    """Raise unless each entry stands alone in its row among the columns of its color, or
+    """Raise unless each entry is alone in its row among the columns of its color, or
     in its column among the rows of its color.
 
     Columns and rows of the neutral color -1 are in no sum. Colors of columns and of rows
@@ -156,10 +156,10 @@ def _as_colors(
 
 
 def _groups(
-    lines: Int32[np.ndarray, " nnz"], colors: Int32[np.ndarray, " nnz"]
+    nets: Int32[np.ndarray, " nnz"], colors: Int32[np.ndarray, " nnz"]
 ) -> tuple[Int[np.ndarray, " nnz"], Int[np.ndarray, " nnz"]]:
-    """Group of each entry, those on one line with one color, and size of that group."""
-    keys = lines * (np.int64(2) + colors.max(initial=-1)) + colors
+    """Group of each entry, those on one net with one color, and size of that group."""
+    keys = nets * (np.int64(2) + colors.max(initial=-1)) + colors
     _, groups, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     return groups, sizes[groups]
 
@@ -180,7 +180,7 @@ def _refuse_conflict(
         first, second = np.flatnonzero(groups == groups[k])[:2]
         raise InvalidColoringError(
             f"Entries {_name(pattern, first)} and {_name(pattern, second)} are in "
-            "conflict: the coloring sums them, and nowhere else does one stand alone."
+            "conflict: the coloring sums them, and neither is alone elsewhere."
         )
 
 

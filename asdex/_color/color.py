@@ -176,9 +176,9 @@ def _color_cheapest(
     A side whose bound is not below the colors of the other need not be colored. Both sides
     are colored together only where that is likely to halve even the lower of the bounds.
     """
-    lines = {"fwd": pattern.rows, "rev": pattern.cols}
+    nets = {"fwd": pattern.rows, "rev": pattern.cols}
     bounds: dict[ColoringMode, tuple[int, int]] = {
-        mode: (int(np.bincount(lines[mode]).max(initial=0)), place)
+        mode: (int(np.bincount(nets[mode]).max(initial=0)), place)
         for place, mode in enumerate(modes)
         if mode != BIDIRECTIONAL
     }

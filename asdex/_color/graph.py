@@ -36,24 +36,24 @@ class Lists(NamedTuple):
 class Bipartite(NamedTuple):
     """Rows and columns of a matrix as a graph, seen from the side that is colored.
 
-    `lines` holds for each vertex (each column, say) the lines of the other side that it
-    meets (the rows), `vertices` for each line the vertices on it. Two vertices are in
-    conflict if they meet a common line.
+    If columns are colored, they are the vertices, and each row is a *net*: the set of the
+    columns with an entry in it. `nets` holds the nets of each vertex, `vertices` the
+    vertices on each net. Two vertices are in conflict if they have a net in common.
     """
 
-    lines: Lists
+    nets: Lists
     vertices: Lists
 
     @property
     def walk(self) -> int:
-        """Steps of a walk along all lines of all vertices: the squares of the lengths."""
+        """Steps of a walk along all nets of all vertices: the squares of the lengths."""
         return int((self.vertices.sizes.astype(np.int64) ** 2).sum())
 
 
 class Adjacency(NamedTuple):
     """A symmetric pattern without its diagonal, as a graph.
 
-    `edge` numbers the undirected edge behind each item of `neighbors`; edges stand in
+    `edge` numbers the undirected edge behind each item of `neighbors`; edges are in
     lexicographical order of their endpoints `(lo, hi)`, `lo < hi`.
     """
 
@@ -69,19 +69,19 @@ class Adjacency(NamedTuple):
 
     @property
     def incidence(self) -> Bipartite:
-        """Vertices and edges as a bipartite graph: each edge is a line of two vertices."""
+        """Vertices and edges as a bipartite graph: each edge is a net of two vertices."""
         ends = np.stack([self.lo, self.hi], axis=1).reshape(-1)
         bounds = np.arange(0, ends.size + 1, 2, dtype=np.int32)
-        lines = Lists(self.neighbors.starts, self.edge)
-        return Bipartite(lines, Lists(bounds, ends))
+        nets = Lists(self.neighbors.starts, self.edge)
+        return Bipartite(nets, Lists(bounds, ends))
 
     @property
     def closed(self) -> Bipartite:
-        """A line for each vertex, with the vertex and its neighbors on it."""
+        """A net for each vertex, with the vertex and its neighbors on it."""
         starts, items = self.neighbors
         vertices = np.arange(starts.size - 1, dtype=np.int32)
-        lines = np.repeat(vertices, self.neighbors.sizes)
-        places = starts[:-1] + np.bincount(lines, items < lines, vertices.size).astype(int)
+        nets = np.repeat(vertices, self.neighbors.sizes)
+        places = starts[:-1] + np.bincount(nets, items < nets, vertices.size).astype(int)
         lists = Lists(
             starts + np.arange(starts.size, dtype=np.int32),
             np.insert(items, places, vertices),
@@ -89,26 +89,26 @@ class Adjacency(NamedTuple):
         return Bipartite(lists, lists)
 
 
-def dense_lines(graph: Bipartite) -> Bool[np.ndarray, " lines"]:
-    """Whether a line is too long to be walked for each of its vertices.
+def dense_nets(graph: Bipartite) -> Bool[np.ndarray, " nets"]:
+    """Whether a net is too long to be walked for each of its vertices.
 
     That would cost the square of its length; the alternatives are to keep a set of its
     colors, one bit per color, or to overlook it. The bounds keep the sets of all dense
-    lines within 64 bytes per entry, and the walk along any other line no longer than a
+    nets within 64 bytes per entry, and the walk along any other net no longer than a
     look at 16 times as many bits.
     """
     sizes = graph.vertices.sizes
-    longest, count = int(sizes.max(initial=0)), graph.lines.sizes.size
+    longest, count = int(sizes.max(initial=0)), graph.nets.sizes.size
     return sizes > max(64, longest // 16, count // 512)
 
 
-def without_lines(graph: Bipartite, removed: Bool[np.ndarray, " lines"]) -> Bipartite:
-    """The graph with some of its lines emptied."""
+def without_nets(graph: Bipartite, removed: Bool[np.ndarray, " nets"]) -> Bipartite:
+    """The graph with some of its nets emptied."""
     if not removed.any():
         return graph
-    lines, vertices = graph
+    nets, vertices = graph
     return Bipartite(
-        lines.keep(~removed[lines.items]),
+        nets.keep(~removed[nets.items]),
         vertices.keep(np.repeat(~removed, vertices.sizes)),
     )
 

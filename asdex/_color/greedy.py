@@ -6,7 +6,7 @@ from jaxtyping import Array, Int32, Shaped
 
 from .._base.sparse import BCOO
 from .._structure.pattern import SparsityPattern
-from .graph import Bipartite, as_pattern, column_graph, dense_lines, row_graph
+from .graph import Bipartite, as_pattern, column_graph, dense_nets, row_graph
 from .loops import (
     add_to_set,
     compiled,
@@ -60,19 +60,19 @@ def color_rows(
 
 def color_in_order(graph: Bipartite, visits: Permutation) -> tuple[Colors, int]:
     """Color the vertices of a bipartite graph in the given order."""
-    lines, vertices = graph
-    count = lines.sizes.size
-    if not lines.items.size:
+    nets, vertices = graph
+    count = nets.sizes.size
+    if not nets.items.size:
         return np.full(count, -1, np.int32), 0
-    if vertices.sizes.max() == count:  # On one line all vertices meet.
+    if vertices.sizes.max() == count:  # On one net all vertices meet.
         colors = np.empty(count, np.int32)
         colors[visits] = np.arange(count, dtype=np.int32)
         return colors, count
-    dense = dense_lines(graph)
+    dense = dense_nets(graph)
     dense_sets = np.zeros((1 + dense.sum()) * words_for(count), np.int32)
     dense_number = np.where(dense, np.cumsum(dense), 0).astype(np.int32)
     colors, num_colors = _first_free_colors(
-        visits, *lines, *vertices, dense_number, dense_sets, count
+        visits, *nets, *vertices, dense_number, dense_sets, count
     )
     return colors[:count], int(num_colors)
 
@@ -81,16 +81,16 @@ def color_in_order(graph: Bipartite, visits: Permutation) -> tuple[Colors, int]:
 def _first_free_colors(
     order: Int32[Array, " vertices"],
     starts: Int32[Array, " bounds"],
-    lines: Int32[Array, " nnz"],
-    line_starts: Int32[Array, " line_bounds"],
+    nets: Int32[Array, " nnz"],
+    net_starts: Int32[Array, " net_bounds"],
     vertices: Int32[Array, " nnz"],
-    dense: Int32[Array, " lines"],
+    dense: Int32[Array, " nets"],
     dense_sets: Int32[Array, " words"],
     count: Int32[Array, ""],
 ) -> tuple[Int32[Array, " vertices"], Int32[Array, ""]]:
-    """Give each vertex in turn the smallest color that no vertex on its lines has.
+    """Give each vertex in turn the smallest color that no vertex on its nets has.
 
-    Line number `k > 0` of the dense lines keeps its set of colors in the words from
+    Number `k > 0` of the dense nets keeps its set of colors in the words from
     `k * stride` on, where `stride` is enough for `count` colors.
     """
     stride = words_for(count)
@@ -103,10 +103,10 @@ def _first_free_colors(
             0, num_words, lambda k, forbidden: write(forbidden, k, 0), forbidden
         )
 
-        def forbid_line(e, forbidden):
-            line = read(lines, e)
-            is_dense = read(dense, line) > 0
-            offset = read(dense, line) * stride
+        def forbid_net(e, forbidden):
+            net = read(nets, e)
+            is_dense = read(dense, net) > 0
+            offset = read(dense, net) * stride
 
             def forbid_vertex(f, forbidden):
                 return add_to_set(forbidden, 0, read(colors, read(vertices, f)))
@@ -115,18 +115,18 @@ def _first_free_colors(
                 word = read(forbidden, k) | read(sets, offset + k)
                 return write(forbidden, k, word)
 
-            start, stop = read(line_starts, line), read(line_starts, line + 1)
+            start, stop = read(net_starts, net), read(net_starts, net + 1)
             stop = jnp.where(is_dense, start, stop)
             forbidden = for_range(start, stop, forbid_vertex, forbidden)
             return for_range(0, jnp.where(is_dense, num_words, 0), forbid_word, forbidden)
 
-        def add_to_line(e, sets):
-            return add_to_set(sets, read(dense, read(lines, e)) * stride, color)
+        def add_to_net(e, sets):
+            return add_to_set(sets, read(dense, read(nets, e)) * stride, color)
 
         first, last = read(starts, v), read(starts, v + 1)
-        forbidden = for_range(first, last, forbid_line, forbidden)
+        forbidden = for_range(first, last, forbid_net, forbidden)
         color = smallest_absent(forbidden)
-        sets = for_range(first, last, add_to_line, sets)
+        sets = for_range(first, last, add_to_net, sets)
         colors = write(colors, v, color)
         return colors, sets, forbidden, jnp.maximum(num_colors, color + 1)
 

@@ -25,7 +25,7 @@ from .lattice_table import search_table
 from .loops import compiled, for_range, full, read, while_loop, write
 
 _MOST_PAIRS = 2e8
-"""Pairs of vertices on common lines that are looked at, about half a second of work."""
+"""Pairs of vertices on common nets that are looked at, about half a second of work."""
 
 _MOST_DIFFERENCES = 4096
 _MOST_TRIALS = 2**22
@@ -54,7 +54,7 @@ def color_by_lattice(
     single vector may be a raveled array: if need be, its shape is guessed. The coloring is
     checked on the graph before it is returned.
 
-    Cost: O(sum of the squared lengths of the lines), and a search that depends on the
+    Cost: O(sum of the squared lengths of the nets), and a search that depends on the
     differences alone.
     """
     sizes = graph.vertices.sizes.astype(np.int64)
@@ -150,7 +150,7 @@ def _grid(shapes: Sequence[tuple[int, ...]]) -> _Grid:
 def _differences(
     graph: Bipartite, grid: _Grid
 ) -> Int64[np.ndarray, "differences axes"] | None:
-    """All differences of two points on a common line, one of each pair `d` and `-d`.
+    """All differences of two points on a common net, one of each pair `d` and `-d`.
 
     A point is coded as one integer, with room for a sign on each axis, so that equal
     differences are equal differences of codes. None if there are too many.
@@ -180,10 +180,10 @@ def _mark_differences(
     marks: Int32[Array, " codes"],
     count: Int32[Array, ""],
 ) -> Int32[Array, " codes"]:
-    """Mark the differences of the codes on each line. Codes ascend with the vertices."""
+    """Mark the differences of the codes on each net. Codes ascend with the vertices."""
 
-    def visit(line, marks):
-        start, stop = read(starts, line), read(starts, line + 1)
+    def visit(net, marks):
+        start, stop = read(starts, net), read(starts, net + 1)
 
         def subtract_from_later(e, marks):
             code = read(codes, read(vertices, e))
@@ -289,31 +289,31 @@ def _separates(
 
 @compiled
 def _is_valid(
-    line_starts: Int32[Array, " bounds"],
+    net_starts: Int32[Array, " bounds"],
     vertices: Int32[Array, " nnz"],
     colors: Int32[Array, " vertices"],
     count: Int32[Array, ""],
 ) -> Int32[Array, ""]:
-    """1 if all vertices on each line have different colors, otherwise 0."""
+    """1 if all vertices on each net have different colors, otherwise 0."""
 
     def color_of(e):
         return read(colors, read(vertices, e))
 
-    def visit(line, state):
-        line_of_color, valid = state
-        stop = read(line_starts, line + 1)
+    def visit(net, state):
+        net_of_color, valid = state
+        stop = read(net_starts, net + 1)
 
         def is_new(state):
-            e, line_of_color = state
-            return (e < stop) & (read(line_of_color, color_of(e)) != line)
+            e, net_of_color = state
+            return (e < stop) & (read(net_of_color, color_of(e)) != net)
 
         def mark(state):
-            e, line_of_color = state
-            return e + 1, write(line_of_color, color_of(e), line)
+            e, net_of_color = state
+            return e + 1, write(net_of_color, color_of(e), net)
 
-        start = read(line_starts, line)
-        e, line_of_color = while_loop(is_new, mark, (start, line_of_color))
-        return line_of_color, valid & (e == stop).astype(jnp.int32)
+        start = read(net_starts, net)
+        e, net_of_color = while_loop(is_new, mark, (start, net_of_color))
+        return net_of_color, valid & (e == stop).astype(jnp.int32)
 
     state = full(colors.size, -1), jnp.int32(1)
     return for_range(0, count, visit, state)[1]

@@ -105,7 +105,7 @@ def _graphs(
     """The neighbors of each vertex, for each direction.
 
     Each step leads from a place to `there`, or to nowhere, -1, for which the number behind
-    the last vertex stands.
+    the last vertex is.
     """
     columns = (np.arange(period)[:, None] + turns[:, None]) % period
     neighbors = there[:, None] * period + columns[:, None]

@@ -102,7 +102,7 @@ def add_to_set(
     """Add `color` to the set of colors that starts at word `offset`.
 
     Color `c` is bit `c % 32` of word `1 + c // 32`. Word 0 takes the color -1 of vertices
-    that are not colored yet, so that nobody has to ask.
+    that are not colored yet, so that no test is needed.
     """
     k = offset + 1 + (color >> 5)
     return write(words, k, read(words, k) | (jnp.int32(1) << (color & 31)))

@@ -1,8 +1,8 @@
 """Orders in which greedy colorings visit the vertices.
 
 An order is a value, such as `SmallestLast()`. All of them look at a bipartite graph,
-where two vertices on one line are neighbors, counted once for each line they share: the
-number without repetitions costs as much as a coloring. For a symmetric pattern the lines
+where two vertices on one net are neighbors, counted once for each net they share: the
+number without repetitions costs as much as a coloring. For a symmetric pattern the nets
 are its edges, and nothing is counted twice.
 """
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Int64
 
-from .graph import Bipartite, dense_lines, without_lines
+from .graph import Bipartite, dense_nets, without_nets
 from .loops import compiled, for_range, full, read, while_loop, write
 
 Permutation = Int32[np.ndarray, " vertices"]
@@ -31,7 +31,7 @@ class NaturalOrder(AbstractOrder):
     """By index."""
 
     def arrange(self, graph: Bipartite) -> Permutation:
-        return np.arange(graph.lines.sizes.size, dtype=np.int32)
+        return np.arange(graph.nets.sizes.size, dtype=np.int32)
 
 
 class LargestFirst(AbstractOrder):
@@ -47,7 +47,7 @@ class RandomOrder(AbstractOrder):
     seed: int = 0
 
     def arrange(self, graph: Bipartite) -> Permutation:
-        count = graph.lines.sizes.size
+        count = graph.nets.sizes.size
         return np.random.default_rng(self.seed).permutation(count).astype(np.int32)
 
 
@@ -60,7 +60,7 @@ class SmallestLast(AbstractOrder):
     """
 
     def arrange(self, graph: Bipartite) -> Permutation:
-        graph = _without_dense_lines(graph)
+        graph = _without_dense_nets(graph)
         degrees = _degrees(graph)
         return _arrange(graph, degrees.max(initial=0) - degrees, 1)[::-1]
 
@@ -69,7 +69,7 @@ class IncidenceDegree(AbstractOrder):
     """The next vertex has the most neighbors already visited (Coleman, More, 1983)."""
 
     def arrange(self, graph: Bipartite) -> Permutation:
-        graph = _without_dense_lines(graph)
+        graph = _without_dense_nets(graph)
         return _arrange(graph, np.zeros_like(_degrees(graph)), 1)
 
 
@@ -78,19 +78,19 @@ class DynamicLargestFirst(AbstractOrder):
     Patwary, Pothen, "ColPack", ACM TOMS 40(1), 2013, section 3)."""
 
     def arrange(self, graph: Bipartite) -> Permutation:
-        graph = _without_dense_lines(graph)
+        graph = _without_dense_nets(graph)
         return _arrange(graph, _degrees(graph), -1)
 
 
 def _degrees(graph: Bipartite) -> Int64[np.ndarray, " vertices"]:
-    lines, vertices = graph
-    others = np.concatenate([[0], np.cumsum((vertices.sizes - 1)[lines.items])])
-    return others[lines.starts[1:]] - others[lines.starts[:-1]]
+    nets, vertices = graph
+    others = np.concatenate([[0], np.cumsum((vertices.sizes - 1)[nets.items])])
+    return others[nets.starts[1:]] - others[nets.starts[:-1]]
 
 
-def _without_dense_lines(graph: Bipartite) -> Bipartite:
-    """An order may overlook dense lines: they change the keys of nearly all vertices."""
-    return without_lines(graph, dense_lines(graph))
+def _without_dense_nets(graph: Bipartite) -> Bipartite:
+    """An order may overlook dense nets: they change the keys of nearly all vertices."""
+    return without_nets(graph, dense_nets(graph))
 
 
 def _arrange(
@@ -101,7 +101,7 @@ def _arrange(
     if step > 0:
         highest = int((keys + _degrees(graph)).max(initial=0))
     order = _take_largest(
-        *graph.lines,
+        *graph.nets,
         *graph.vertices,
         keys.astype(np.int32),
         *_rings(keys, highest),
@@ -135,8 +135,8 @@ def _rings(
 @compiled
 def _take_largest(
     starts: Int32[Array, " bounds"],
-    lines: Int32[Array, " nnz"],
-    line_starts: Int32[Array, " line_bounds"],
+    nets: Int32[Array, " nnz"],
+    net_starts: Int32[Array, " net_bounds"],
     vertices: Int32[Array, " nnz"],
     keys: Int32[Array, " vertices"],
     after: Int32[Array, " nodes"],
@@ -187,13 +187,13 @@ def _take_largest(
             before = write(write(before, node, anchor), second, node)
             return write(keys, u, moved), after, before, jnp.maximum(top, moved)
 
-        def touch_line(e, state):
-            line = read(lines, e)
-            start, stop = read(line_starts, line), read(line_starts, line + 1)
+        def touch_net(e, state):
+            net = read(nets, e)
+            start, stop = read(net_starts, net), read(net_starts, net + 1)
             return for_range(start, stop, touch, state)
 
         state = keys, after, before, top
-        state = for_range(read(starts, v), read(starts, v + 1), touch_line, state)
+        state = for_range(read(starts, v), read(starts, v + 1), touch_net, state)
         return *state, write(order, t, v)
 
     state = keys, after, before, highest, full(keys.size, 0)

@@ -73,7 +73,7 @@ def finish(
     stars: StarSet,
     postprocess: bool,
 ) -> tuple[Int32[np.ndarray, " n"], int, StarSet]:
-    """The colors, neutral where they are not needed if so wanted, and the star set."""
+    """The colors, neutral where they are not needed if `postprocess`, and the star set."""
     if not pattern.nnz:
         colors = np.full(pattern.n, -1, np.int32)
     elif postprocess:

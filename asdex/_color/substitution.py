@@ -1,4 +1,4 @@
-"""The order in which the entries of an acyclic coloring can be worked out."""
+"""The order in which the entries of an acyclic coloring can be computed."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +16,7 @@ def plan_substitution(
 ) -> Substitution:
     """Cut the two-colored trees down, from their leaves to the last edge.
 
-    A vertex `v` stands in one tree for each color `c` around it. It is a node there, and
+    A vertex `v` is in one tree for each color `c` around it. It is a node there, and
     the element `(c, v)` of the compressed matrix is the sum of the entries at the edges of
     that node. At a leaf this is one entry. Once it is known the edge can be cut off, until
     the next node is a leaf.

@@ -32,7 +32,7 @@ _MAX_CHOICE = 8
 
 
 class Window(NamedTuple):
-    """Where entries stand that follow each other along a row of the compressed matrix."""
+    """Where entries are that follow each other along a row of the compressed matrix."""
 
     color: int
     start: int  # May lie outside of the row where nothing is read from it.

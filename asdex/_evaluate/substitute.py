@@ -51,14 +51,14 @@ def _substitute_deeper(
 ) -> Num[Array, " unknowns"]:
     """Levels of similar sizes, by a loop over windows as long as the largest of them.
 
-    What lies in a window beyond its level is moved to the last node, which is nobody's,
+    What lies in a window beyond its level is moved to the last node, which is unused,
     and overwritten by the next level.
     """
     width = int(np.diff(bounds).max())
-    nobody = known.size - 1
+    unused = known.size - 1
     padded = jnp.pad(sums, (0, width))
     read_nodes, known_nodes = (
-        jnp.asarray(np.pad(nodes, (0, width), constant_values=nobody))
+        jnp.asarray(np.pad(nodes, (0, width), constant_values=unused))
         for nodes in (read_at, known_at)
     )
     limits = jnp.asarray(bounds)
@@ -70,7 +70,7 @@ def _substitute_deeper(
         start = limits[k]
         inside = jnp.arange(width, dtype=jnp.int32) < limits[k + 1] - start
         at, then = (
-            jnp.where(inside, lax.dynamic_slice(nodes, (start,), (width,)), nobody)
+            jnp.where(inside, lax.dynamic_slice(nodes, (start,), (width,)), unused)
             for nodes in (read_nodes, known_nodes)
         )
         found = lax.dynamic_slice(padded, (start,), (width,)) - known[at]

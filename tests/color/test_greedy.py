@@ -77,7 +77,7 @@ def test_matrix_types():
     np.testing.assert_array_equal(asdex.color_cols(bcoo)[0], expected)
 
 
-def test_dense_lines_keep_sets_of_colors():
+def test_dense_nets_keep_sets_of_colors():
     # 300 columns, 10 rows with half of them each: far above the bound for walking.
     rng = np.random.default_rng(1)
     dense = rng.random((40, 300)) < 0.5

@@ -85,6 +85,6 @@ def test_incidence_degree_reaches_the_bound_on_a_grid():
     assert asdex.color_cols(grid, order=asdex.IncidenceDegree())[1] == 5
 
 
-def test_dense_lines_are_overlooked():
+def test_dense_nets_are_overlooked():
     order = asdex.SmallestLast().arrange(column_graph(patterns.arrow(20_000)))
     assert np.array_equal(np.sort(order), np.arange(20_000))

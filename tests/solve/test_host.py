@@ -14,7 +14,7 @@ from asdex import SparsityPattern
 from asdex._linalg.solvers import SolverName, solve_flat
 from asdex._linalg.solvers.host import Host, _solve_batch
 from asdex._linalg.solvers.matching import Facts
-from asdex._linalg.solvers.permuted import order
+from asdex._linalg.solvers.permuted import permute
 from asdex._linalg.solvers.superlu import _Sparse, plan_superlu
 
 from .cases import CASES, check_close, from_mask, grid_mask, scatter, solver_for
@@ -189,7 +189,7 @@ def test_orders_keep_the_matrix():
     a = CASES["unsorted_random"]
     rng = np.random.default_rng(0)
     rows, cols = (rng.permutation(a.pattern.n).astype(np.int32) for _ in range(2))
-    matrix = order(a.pattern, rows, cols).matrix(a.data)
+    matrix = permute(a.pattern, rows, cols).matrix(a.data)
     np.testing.assert_array_equal(matrix.toarray(), a.dense()[rows][:, cols])
 
 

@@ -1,7 +1,7 @@
 """Linear solves with the values of a static sparsity pattern.
 
 `solve` makes any way of solving differentiable; `choose` picks one. Each way is a
-back end (`backend`) that works out what depends on the pattern when it is made:
+back end (`backend`) that computes what depends on the pattern when it is made:
 `diagonal`, `blocks` and `elimination` in pure JAX, `banded`, `triangular` and
 `superlu` by libraries on the host (`host`), `cusolver` and `klu` by others.
 """

@@ -49,7 +49,7 @@ class DenseBlocks:
     """Dense blocks, side by side in groups of equal size.
 
     `sources[g][i, j, k]` says which entry of the matrix is element `(i, j)` of the block
-    `k` of group `g`, where `nnz` stands for zero and `nnz + 1` for one, on the diagonal of
+    `k` of group `g`, where `nnz` means zero and `nnz + 1` one, on the diagonal of
     blocks that were filled up to the size of the group. The rows and columns of all
     groups, one after another, are slots: `row_slot` and `col_slot` say where those of the
     matrix went, `rows` and `cols` what came there, `n` for nothing.

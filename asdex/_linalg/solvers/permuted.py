@@ -14,11 +14,11 @@ _TOGETHER = 4
 take 10 ms one by one, 5.7 ms by four, and 7 to 60 ms at once, when BLAS starts threads."""
 
 
-class Ordered(NamedTuple):
+class Permuted(NamedTuple):
     """Row `rows[k]` and column `cols[k]` come at place `k`, compressed by columns.
 
     `indptr` and `indices` are those of CSC, and `source` says which entry of the pattern
-    stands where among its values.
+    is where among its values.
     """
 
     rows: Int32[np.ndarray, " n"]
@@ -37,7 +37,7 @@ class Ordered(NamedTuple):
         matrix.has_sorted_indices = matrix.has_canonical_format = True
         return matrix
 
-    def solve(self, lu: Any, rhs: Vectors, transposed: bool) -> Vectors:
+    def substitute(self, lu: Any, rhs: Vectors, transposed: bool) -> Vectors:
         """Substitute in the factors of the matrix, and undo the order."""
         rows, cols = (self.cols, self.rows) if transposed else (self.rows, self.cols)
         x, ordered = np.empty_like(rhs), np.take(rhs, rows, axis=1)
@@ -64,14 +64,14 @@ class Ordered(NamedTuple):
         return bool((residual <= limit * np.finfo(rhs.dtype).eps * terms).all())
 
 
-def order(
+def permute(
     pattern: SparsityPattern, rows: Int32[np.ndarray, " n"], cols: Int32[np.ndarray, " n"]
-) -> Ordered:
+) -> Permuted:
     """The pattern with row `rows[k]` and column `cols[k]` at place `k`. Cost: a sort."""
     row_place, col_place = np.empty_like(rows), np.empty_like(cols)
     row_place[rows] = col_place[cols] = np.arange(pattern.n)
     compressed = compress_lines(col_place[pattern.cols], row_place[pattern.rows], pattern.n)
-    return Ordered(rows, cols, *compressed)
+    return Permuted(rows, cols, *compressed)
 
 
 def decompose(matrix: Any, **options: Any) -> Any:

@@ -39,7 +39,7 @@ def solve_flat(
     transpose. They share factors with the first solve if these are arrays; libraries on
     the host factor once for each call. With `jax.vmap` over `b` alone there is one
     factorization for all right-hand sides, but for `"cusolver"`. What depends on the
-    pattern is worked out while tracing, so call this under `jax.jit`.
+    pattern is computed while tracing, so call this under `jax.jit`.
 
     **Arguments:**
 
@@ -53,7 +53,7 @@ def solve_flat(
     dtype = _common_dtype(data, b)
     if pattern.n == 0:
         return jnp.zeros(0, dtype), jnp.zeros((), bool)
-    # LAPACK and its like know no shorter floats.
+    # LAPACK and its like have no shorter floats.
     is_short = jnp.finfo(dtype).bits < 32
     at_work = jnp.dtype(jnp.float32) if is_short else dtype
     data, b = (lax.convert_element_type(value, at_work) for value in (data, b))

@@ -23,7 +23,7 @@ from ..._structure.pattern import SparsityPattern
 from .backend import Backend
 from .host import Host, HostSolution, Values, Vectors
 from .matching import Facts
-from .permuted import Ordered, decompose, order
+from .permuted import Permuted, decompose, permute
 
 _PANEL = 2
 """Vectors that SuperLU updates together. Measured on grids of 900 to 40 000 unknowns in two
@@ -39,7 +39,7 @@ the fill is that of `A + A.T`."""
 
 _MAX_SQUARE = 100
 """Square of the entries in the fullest column, in multiples of all entries, up to which an
-order by minimum degree is looked for."""
+order by minimum degree is searched."""
 
 _SLACK = 1e-6
 """Relative error up to which sums and mirrored values count as equal."""
@@ -57,7 +57,7 @@ def plan_superlu(facts: Facts) -> Backend:
     pattern, row_of_col = facts.pattern, facts.row_of_col
     trial = _Trial(facts)
     cols = trial.general_order()
-    general = order(pattern, row_of_col[cols], cols)
+    general = permute(pattern, row_of_col[cols], cols)
     if not _is_mostly_mirrored(pattern) or _has_full_column(pattern):
         return Host(_Sparse(general, None))
     if (row_of_col != np.arange(pattern.n)).any():
@@ -123,9 +123,9 @@ class _Trial:
         lu = self._splu(self.facts.pattern, self.values, "MMD_AT_PLUS_A", options=options)
         return lu.nnz, _place_to_col(lu)
 
-    def fill(self, ordered: Ordered) -> int:
+    def fill(self, permuted: Permuted) -> int:
         """Numbers that SuperLU stores for the factors in this order."""
-        lu = decompose(ordered.matrix(self.values), diag_pivot_thresh=0.0)
+        lu = decompose(permuted.matrix(self.values), diag_pivot_thresh=0.0)
         return lu.nnz
 
     def _splu(
@@ -134,7 +134,7 @@ class _Trial:
         from scipy.sparse.linalg import splu
 
         as_they_are = np.arange(pattern.n, dtype=np.int32)
-        matrix = order(pattern, self.facts.row_of_col, as_they_are).matrix(values)
+        matrix = permute(pattern, self.facts.row_of_col, as_they_are).matrix(values)
         return splu(matrix, permc_spec=permc_spec, diag_pivot_thresh=0.0, **options)
 
 
@@ -148,11 +148,11 @@ def _place_to_col(lu: Any) -> Int32[np.ndarray, " n"]:
 class _DiagonalOrder(NamedTuple):
     """An order for matrices whose pivots may be taken from the diagonal.
 
-    `diagonal` says where among the ordered values the diagonal is, `mirror` where the
+    `diagonal` says where among the permuted values the diagonal is, `mirror` where the
     value at the mirrored place is, if the pattern is symmetric.
     """
 
-    ordered: Ordered
+    permuted: Permuted
     diagonal: Int32[np.ndarray, " n"]
     mirror: Int32[np.ndarray, " nnz"] | None
 
@@ -160,14 +160,14 @@ class _DiagonalOrder(NamedTuple):
 def _diagonal_order(
     pattern: SparsityPattern, cols: Int32[np.ndarray, " n"]
 ) -> _DiagonalOrder:
-    ordered = order(pattern, cols, cols)
-    place = np.repeat(np.arange(pattern.n, dtype=np.int32), np.diff(ordered.indptr))
-    diagonal = np.flatnonzero(ordered.indices == place).astype(np.int32)
+    permuted = permute(pattern, cols, cols)
+    place = np.repeat(np.arange(pattern.n, dtype=np.int32), np.diff(permuted.indptr))
+    diagonal = np.flatnonzero(permuted.indices == place).astype(np.int32)
     mirror = None
     if pattern.is_symmetric:
-        permuted = SparsityPattern(place, ordered.indices, pattern.shape)
-        mirror = transpose_map(permuted)
-    return _DiagonalOrder(ordered, diagonal, mirror)
+        mirrored = SparsityPattern(place, permuted.indices, pattern.shape)
+        mirror = transpose_map(mirrored)
+    return _DiagonalOrder(permuted, diagonal, mirror)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +180,7 @@ class _Sparse:
     comes of it is checked by the residual.
     """
 
-    general: Ordered
+    general: Permuted
     for_diagonal: _DiagonalOrder | None
 
     def __call__(self, values: Values, rhs: Vectors, transposed: bool) -> HostSolution:
@@ -190,42 +190,42 @@ class _Sparse:
         lu = decompose(self.general.matrix(values), panel_size=_PANEL)
         if lu is None:
             return rhs, True
-        return self.general.solve(lu, rhs, transposed), False
+        return self.general.substitute(lu, rhs, transposed), False
 
     def _without_pivoting(
         self, values: Values, rhs: Vectors, transposed: bool
     ) -> Vectors | None:
         if self.for_diagonal is None:
             return None
-        ordered = self.for_diagonal.ordered
-        ordered_values = values[ordered.source]
-        is_dominant = _is_dominant(self.for_diagonal, ordered_values)
-        if not is_dominant and not _may_be_definite(self.for_diagonal, ordered_values):
+        permuted = self.for_diagonal.permuted
+        permuted_values = values[permuted.source]
+        is_dominant = _is_dominant(self.for_diagonal, permuted_values)
+        if not is_dominant and not _may_be_definite(self.for_diagonal, permuted_values):
             return None
-        matrix = ordered.matrix(values)
+        matrix = permuted.matrix(values)
         lu = decompose(matrix, diag_pivot_thresh=0.0, panel_size=_PANEL)
         if lu is None:
             return None
-        x = ordered.solve(lu, rhs, transposed)
-        is_stable = is_dominant or ordered.is_backward_stable(
+        x = permuted.substitute(lu, rhs, transposed)
+        is_stable = is_dominant or permuted.is_backward_stable(
             matrix, x, rhs, transposed, _MAX_ERROR
         )
         return x if is_stable else None
 
 
-def _is_dominant(order: _DiagonalOrder, ordered_values: Values) -> bool:
+def _is_dominant(order: _DiagonalOrder, permuted_values: Values) -> bool:
     """Whether the diagonal dominates all columns or all rows."""
-    sizes = np.abs(ordered_values)
+    sizes = np.abs(permuted_values)
     twice = (2 + _SLACK) * sizes[order.diagonal]
-    if (twice >= np.add.reduceat(sizes, order.ordered.indptr[:-1])).all():
+    if (twice >= np.add.reduceat(sizes, order.permuted.indptr[:-1])).all():
         return True
-    sums: Float[np.ndarray, " n"] = np.bincount(order.ordered.indices, weights=sizes)
+    sums: Float[np.ndarray, " n"] = np.bincount(order.permuted.indices, weights=sizes)
     return bool((twice >= sums).all())
 
 
-def _may_be_definite(order: _DiagonalOrder, ordered_values: Values) -> bool:
+def _may_be_definite(order: _DiagonalOrder, permuted_values: Values) -> bool:
     """Whether the matrix is symmetric, or Hermitian, with a positive diagonal."""
-    if order.mirror is None or (np.real(ordered_values[order.diagonal]) <= 0).any():
+    if order.mirror is None or (np.real(permuted_values[order.diagonal]) <= 0).any():
         return False
-    difference = np.abs(ordered_values - ordered_values[order.mirror].conj()).max()
-    return bool(difference <= _SLACK * np.abs(ordered_values).max())
+    difference = np.abs(permuted_values - permuted_values[order.mirror].conj()).max()
+    return bool(difference <= _SLACK * np.abs(permuted_values).max())

@@ -8,7 +8,7 @@ from jaxtyping import Int32
 from .backend import Backend, refuse
 from .host import Host, HostSolution, Values, Vectors
 from .matching import Facts
-from .permuted import Ordered, decompose, order
+from .permuted import Permuted, decompose, permute
 
 
 def plan_triangular(facts: Facts) -> Backend:
@@ -29,23 +29,23 @@ def plan_triangular(facts: Facts) -> Backend:
             "rows and columns that can be ordered so that the matrix is triangular",
             "solver='superlu'",
         )
-    ordered = order(pattern, triangle.rows, triangle.cols)
+    permuted = permute(pattern, triangle.rows, triangle.cols)
     # Nothing lies below the diagonal, so it comes last in each column.
-    return Host(_Triangle(ordered, ordered.indptr[1:] - 1))
+    return Host(_Triangle(permuted, permuted.indptr[1:] - 1))
 
 
 @dataclass(frozen=True, eq=False)
 class _Triangle:
     """Solves in an order in which the matrix is upper triangular.
 
-    `diagonal` says where the diagonal is among its ordered values.
+    `diagonal` says where the diagonal is among its permuted values.
     """
 
-    ordered: Ordered
+    permuted: Permuted
     diagonal: Int32[np.ndarray, " n"]
 
     def __call__(self, values: Values, rhs: Vectors, transposed: bool) -> HostSolution:
-        matrix = self.ordered.matrix(values)
+        matrix = self.permuted.matrix(values)
         if (matrix.data[self.diagonal] == 0).any():
             return rhs, True
         # There is nothing to eliminate, so no pivots or groups of columns are
@@ -53,4 +53,4 @@ class _Triangle:
         lu = decompose(matrix, diag_pivot_thresh=0.0, relax=1, panel_size=1)
         if lu is None:
             return rhs, True
-        return self.ordered.solve(lu, rhs, transposed), False
+        return self.permuted.substitute(lu, rhs, transposed), False
