@@ -1,7 +1,7 @@
-"""The arguments of the user's function: bound by its signature, held against samples.
+"""The arguments of the user's function: bound by its signature, checked against samples.
 
 Arguments are numbered in the order of the signature, whether passed by position or by
-keyword; a parameter that is skipped in between stands with its default. Leaves of the
+keyword; a parameter that is skipped in between has its default value. Leaves of the
 arguments are either *arrays* (also Python floats and complex numbers), which may change
 from call to call, or *static* (bool, int, str, enums, callables and all else), which may
 not, because the sparsity pattern can depend on them.
@@ -106,8 +106,8 @@ def bind_samples(
 ) -> Bound:
     """The samples, each array as its `jax.ShapeDtypeStruct`, bound to `f`.
 
-    The keyword `input_shape` (an int or a tuple) stands for one sample array, unless
-    `f` has a parameter of that name.
+    The keyword `input_shape` (an int or a tuple) gives the shape of one sample array,
+    unless `f` has a parameter of that name.
 
     **Raises:** `TypeError` if `f` cannot be called with the samples.
     """
@@ -252,7 +252,7 @@ def is_inexact(dtype: Any) -> bool:
 
 
 def _as_aval(leaf: Any) -> Any:
-    """The shape and dtype of an array; a static leaf stands for itself."""
+    """The shape and dtype of an array; a static leaf is returned as it is."""
     if not is_array(leaf):
         return leaf
     if not is_aval(leaf):
@@ -310,7 +310,7 @@ def _check_array(
             "new one for these."
         )
     if is_selected:
-        return  # `check_differentiable` has the say, after JAX's own rules.
+        return  # `check_differentiable` applies JAX's own rules.
     # Complex numbers may stand for no real sample: `imag` is known to be zero there.
     same_kind = any(
         jnp.issubdtype(actual.dtype, kind) and jnp.issubdtype(aval.dtype, kind)
