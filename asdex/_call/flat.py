@@ -190,9 +190,10 @@ def concatenate(leaves: Sequence[Array], dtype: Any) -> Inexact[Array, " size"]:
     return jnp.concatenate(pieces) if pieces else jnp.zeros(0, dtype)
 
 
-def cast(x: Array, dtype: Any) -> Array:
-    """`x` as `dtype`, without its imaginary part if `dtype` has none."""
-    if x.dtype == dtype and not x.weak_type:
+def cast(x: Any, dtype: Any) -> Any:
+    """The array `x`, of JAX or NumPy, as `dtype`, without its imaginary part if `dtype` has
+    none."""
+    if x.dtype == dtype and not getattr(x, "weak_type", False):
         return x
     if jnp.iscomplexobj(x) and not jnp.issubdtype(dtype, jnp.complexfloating):
         x = x.real

@@ -6,7 +6,7 @@ from jaxtyping import Array, Num
 
 from .._base.types import OPERATOR, OUTPUT_FORMATS, OutputFormat, check_choice
 from .._operator import SparseJacobian
-from .._operator.formats import Block, assembler
+from .._operator.formats import plan_conversion
 from .._structure.coloring import ColoredPattern
 from .compress import joined
 from .read import Reading, read
@@ -74,6 +74,8 @@ def decompress(
     """
     check_choice("output_format", output_format, OUTPUT_FORMATS)
     pattern, data = coloring.sparsity, decompress_data(compressed, coloring)
+    operator = SparseJacobian(data, pattern, symmetric=coloring.symmetric).flat
     if output_format == OPERATOR:
-        return SparseJacobian(data, pattern, symmetric=coloring.symmetric).flat
-    return assembler(Block.of(pattern), output_format)(data)
+        return operator
+    conversion = plan_conversion(pattern, [(pattern.m,)], [(pattern.n,)], output_format)
+    return conversion(data, operator.domain, operator.codomain)

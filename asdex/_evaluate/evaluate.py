@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from jaxtyping import Array, Inexact, Integer, Num
+from jaxtyping import Array, Inexact
 
 from .._base.types import (
     HESSIAN_MODES,
@@ -21,12 +20,13 @@ from .._base.types import (
     check_choice,
 )
 from .._call.arguments import Inputs
-from .._call.flat import cast, pack
+from .._call.flat import pack
 from .._call.space import Space
 from .._call.trace import Program
 from .._operator import SparseJacobian
-from .._operator.formats import Assembler, assembler, block_layout, check_shapes_for
+from .._operator.formats import Conversion, plan_conversion
 from .._structure.coloring import ColoredPattern
+from .._structure.pattern import SparsityPattern
 from .compress import (
     compress,
     joined,
@@ -74,7 +74,8 @@ class Evaluation(NamedTuple):
     options: Options
     inputs: Inputs
     chunk_size: int | None
-    form_for: Callable[[Shapes], "Form | None"]
+    reading: Reading | ChunkedReading | None
+    conversion_for: Callable[[Shapes], Conversion | None]
 
     @classmethod
     def plan(cls, coloring: ColoredPattern, order: int, options: Options) -> "Evaluation":
@@ -86,12 +87,13 @@ class Evaluation(NamedTuple):
         pattern = coloring.sparsity
         chunk_size = resolve_chunk_size(options.chunk_size, coloring)
         # A pattern made by hand need not know the shapes of the output.
-        form_for = functools.lru_cache(maxsize=2)(
-            functools.partial(_form, coloring, options.output_format, chunk_size)
+        conversion_for = functools.lru_cache(maxsize=2)(
+            functools.partial(_conversion, pattern, options.output_format)
         )
-        form_for(pattern.output_shapes if order == 1 else tuple(pattern.leaf_shapes))
+        conversion_for(pattern.output_shapes if order == 1 else tuple(pattern.leaf_shapes))
+        reading = _plan_reading(coloring, options.output_format, chunk_size)
         inputs = Inputs.of(pattern)
-        return cls(coloring, order, options, inputs, chunk_size, form_for)
+        return cls(coloring, order, options, inputs, chunk_size, reading, conversion_for)
 
     def with_value(self) -> "Evaluation":
         """The same that computes the value of the function, too."""
@@ -104,10 +106,12 @@ class Evaluation(NamedTuple):
         values: Sequence[Any],
         others: Sequence[Any],
     ) -> tuple[Any, list[Array], list[Array]]:
-        """All that JAX can compile: the compressed matrix, the values of an operator, or
-        the blocks of the result; the leaves of the output and the arrays of the auxiliary
-        output, if they are asked for."""
+        """All that JAX can compile: the compressed matrix, or an operator, in the format
+        that is asked for unless that is one of the host; the leaves of the output and the
+        arrays of the auxiliary output, if they are asked for."""
         options, coloring, mode = self.options, self.coloring, self.coloring.mode
+        domain, codomain = self._spaces(program)
+        self.conversion_for(codomain.shapes)  # Raises an error if the sizes do not fit.
 
         def fun(x: Inexact[Array, " n"]) -> tuple[Inexact[Array, "..."], list[Array]]:
             return program.run(consts, x, others)
@@ -115,23 +119,26 @@ class Evaluation(NamedTuple):
         fun = jax.checkpoint(fun) if options.checkpoint else fun
         x = pack(values)
         maps, arrays = linearize(fun, x, mode, holomorphic=options.holomorphic)
-        sides, form = rows_of(maps, coloring), self.form_for(self._rows(program))
-        if form is None:
+        sides = rows_of(maps, coloring)
+        if self.reading is None:
             result: Any = compress(sides, self.chunk_size)
-        elif isinstance(form.reading, Reading):
-            result = read(joined(compress(sides, None)), form.reading)
+        elif isinstance(self.reading, Reading):
+            result = read(joined(compress(sides, None)), self.reading)
         else:
-            result = read_in_chunks(sides, form.reading)
-        if form is not None and coloring.substitution is not None:
+            result = read_in_chunks(sides, self.reading)
+        if self.reading is not None and coloring.substitution is not None:
             result = substitute(result, coloring.substitution)
-            result = result if form.order is None else result[form.order]
         if options.checked:
-            entries = decompress_data(result, coloring) if form is None else result
-            entry_order = None if form is None else form.order
-            result = with_check(result, entries, entry_order, maps[0], coloring)
+            entries = decompress_data(result, coloring) if self.reading is None else result
+            result = with_check(result, entries, maps[0], coloring)
+        if self.reading is not None:
+            symmetric = coloring.symmetric
+            result = SparseJacobian(result, coloring.sparsity, domain, codomain, symmetric)
+            on_host = options.output_format in HOST_FORMATS
+            result = result if on_host else self._convert(result)
         leaves, aux = program.split(arrays)
         return (
-            self._arrange(result, program),
+            result,
             leaves if options.with_value else [],
             aux if options.has_aux else [],
         )
@@ -140,123 +147,58 @@ class Evaluation(NamedTuple):
         self, program: Program, result: Any, leaves: list[Array], aux: list[Array]
     ) -> Any:
         """What the caller gets, from the results of `on_device`."""
-        options, form = self.options, self.form_for(self._rows(program))
-        if options.output_format == OPERATOR:
-            result = self._operator(program, result)
-        elif form is not None:
-            if options.output_format in HOST_FORMATS:
-                result = form.assemble(result)
-            result = self._nest(program, result)
+        options = self.options
+        if options.output_format in HOST_FORMATS:
+            result = self._convert(result)
         if options.with_value:
             value = program.value(leaves)
             return ((value, program.aux(aux)) if options.has_aux else value), result
         return (result, program.aux(aux)) if options.has_aux else result
 
-    def _rows(self, program: Program) -> Shapes:
-        """Shapes of the arrays that the rows of the matrix belong to."""
-        if self.order == 1:
-            return program.structure.shapes
-        return tuple(self.coloring.sparsity.leaf_shapes)
+    def _spaces(self, program: Program) -> tuple[Space, Space]:
+        """What the matrix maps, and what to."""
+        structure, shapes = program.structure, tuple(self.coloring.sparsity.leaf_shapes)
+        domain = Space(jax.tree.structure(self.inputs.example), shapes, program.dtypes)
+        if self.order == 2:
+            return domain, domain
+        return domain, Space(structure.treedef, structure.shapes, structure.dtypes)
 
-    def _arrange(self, result: Any, program: Program) -> Any:
-        """The part of the assembly that can be compiled."""
-        form = self.form_for(self._rows(program))
-        if form is None or self.options.output_format == OPERATOR:
-            return result
-        by_column = self.coloring.sides[0].kind == "row"
-        is_jacobian = self.order == 1
-        row_dtypes = program.structure.dtypes if is_jacobian else program.dtypes
-        dtypes = program.dtypes if by_column else row_dtypes
-        blocks = form.split(result, by_column=by_column, dtypes=dtypes)
-        is_of_jax = self.options.output_format not in HOST_FORMATS
-        return form.assemble(blocks) if is_of_jax else blocks
-
-    def _operator(self, program: Program, data: Num[Array, " nnz"]) -> SparseJacobian:
-        pattern, structure = self.coloring.sparsity, program.structure
-        treedef = jax.tree.structure(self.inputs.example)
-        domain = Space(treedef, tuple(pattern.leaf_shapes), program.dtypes)
-        codomain = Space(structure.treedef, structure.shapes, structure.dtypes)
-        spaces = (domain, codomain if self.order == 1 else domain)
-        return SparseJacobian(data, pattern, *spaces, self.coloring.symmetric)
-
-    def _nest(self, program: Program, blocks: list[list[Any]]) -> Any:
-        unflatten = self.inputs.unflatten
-        outer = program.structure.treedef.unflatten if self.order == 1 else unflatten
-        return outer([unflatten(row) for row in blocks])
+    def _convert(self, operator: SparseJacobian) -> Any:
+        """The operator in the format, each block of the dtype of its leaf of the output, or
+        in reverse mode of the input, as JAX has it."""
+        domain, codomain = operator.domain, operator.codomain
+        conversion = self.conversion_for(codomain.shapes)
+        if conversion is None:
+            return operator
+        pairs = itertools.product(codomain.dtypes, domain.dtypes)
+        by_rows = self.coloring.sides[0].kind == "row"
+        dtypes = [col if by_rows else row for row, col in pairs]
+        return conversion(operator.data, domain, codomain, dtypes)
 
 
-class Form(NamedTuple):
-    """How to read the values of the entries, and to make the blocks of the result."""
-
-    order: Integer[np.ndarray, " nnz"] | None  # See `Layout`.
-    reading: Reading | ChunkedReading
-    bounds: tuple[int, ...]
-    assemblers: tuple[tuple[Assembler, ...], ...]  # One row for each leaf of the output.
-
-    def split(
-        self,
-        values: Num[Array, " nnz"],
-        *,
-        by_column: bool,
-        dtypes: Sequence[Any],
-    ) -> list[list[Num[Array, " _"]]]:
-        """The values of each block, of the dtype of its leaf of the output, or input."""
-        windows = itertools.pairwise(self.bounds)
-        return [
-            [
-                cast(values[slice(*next(windows))], dtypes[j if by_column else i])
-                for j in range(len(row))
-            ]
-            for i, row in enumerate(self.assemblers)
-        ]
-
-    def assemble(self, values: list[list[Num[Array, " _"]]]) -> list[list[Any]]:
-        """The blocks, from the values of each."""
-        return [
-            [assembler(block) for assembler, block in zip(*row, strict=True)]
-            for row in zip(self.assemblers, values, strict=True)
-        ]
-
-
-def _form(
-    coloring: ColoredPattern,
-    output_format: OutputFormat | None,
-    chunk_size: int | None,
-    row_shapes: Shapes,
-) -> Form | None:
-    """The form for output leaves of these shapes; none for the compressed matrix."""
-    pattern = coloring.sparsity
+def _conversion(
+    pattern: SparsityPattern, output_format: OutputFormat | None, row_shapes: Shapes
+) -> Conversion | None:
+    """From an operator to the format, for output leaves of these shapes."""
     if (size := sum(map(math.prod, row_shapes))) != pattern.m:
         raise ValueError(
             f"The function returns {size} numbers, but the coloring is of a pattern with "
             f"{pattern.m} rows. Use a coloring that was made for this function."
         )
+    if output_format in (None, OPERATOR):
+        return None
+    return plan_conversion(pattern, row_shapes, pattern.leaf_shapes, output_format)
+
+
+def _plan_reading(
+    coloring: ColoredPattern, output_format: OutputFormat | None, chunk_size: int | None
+) -> Reading | ChunkedReading | None:
+    """How the values are read, `None` for the compressed matrix itself."""
     if output_format is None:
         return None
-    if output_format == OPERATOR:
-        return Form(None, _plan(coloring, chunk_size, None), (), ())
-    col_shapes = pattern.leaf_shapes
-    check_shapes_for(output_format, row_shapes, col_shapes)
-    order, bounds, blocks = block_layout(pattern, row_shapes, col_shapes)
-    # A substitution counts the entries in the order of the pattern.
-    read_order = order if coloring.substitution is None else None
-    assemblers = iter([assembler(block, output_format) for block in blocks])
-    return Form(
-        order,
-        _plan(coloring, chunk_size, read_order),
-        bounds,
-        tuple(tuple(itertools.islice(assemblers, len(col_shapes))) for _ in row_shapes),
-    )
-
-
-def _plan(
-    coloring: ColoredPattern,
-    chunk_size: int | None,
-    order: Integer[np.ndarray, " nnz"] | None,
-) -> Reading | ChunkedReading:
     if chunk_size is None:
-        return plan_reading(coloring, order)
-    return plan_chunked_reading(coloring, chunk_size, order)
+        return plan_reading(coloring)
+    return plan_chunked_reading(coloring, chunk_size)
 
 
 def _check_options(coloring: ColoredPattern, order: int, options: Options) -> None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Inexact, Integer, Num
+from jaxtyping import Array, Bool, Inexact, Num
 
 from .._structure.coloring import ColoredPattern, Side
 from .compress import Linearization
@@ -21,11 +21,10 @@ _DIFFERS = (
 def with_check(
     result: T,
     values: Num[Array, " nnz"],
-    order: Integer[np.ndarray, " nnz"] | None,
     linear_map: Linearization,
     coloring: ColoredPattern,
 ) -> T:
-    """`result`, once the values of the entries in the given order have been checked.
+    """`result`, once the values of the entries have been checked.
 
     Compares the product of `linear_map`, that of the first side of the coloring, with one
     random vector, at every call and also under `jax.jit`;
@@ -33,8 +32,6 @@ def with_check(
     O(nnz).
     """
     side = coloring.sides[0]
-    if order is not None:
-        side = side._replace(seeded=side.seeded[order], along=side.along[order])
     rng, dtype = np.random.default_rng(0), linear_map.seed_dtype
     probe = random_probe(rng, side.colors.size, dtype)
     product = compare_products(values, probe, linear_map, side)

@@ -59,17 +59,13 @@ class Reading(NamedTuple):
     runs: tuple[Run, ...]
 
 
-def plan_reading(
-    coloring: ColoredPattern, order: Integer[np.ndarray, " nnz"] | None = None
-) -> Reading:
-    """Plan to read the entries in the given order, by default that of the pattern.
+def plan_reading(coloring: ColoredPattern) -> Reading:
+    """Plan to read the entries in the order of the pattern.
 
     Cost: O(nnz) for each window of a slot.
     """
-    positions, rows = coloring.positions, coloring.sparsity.rows
-    if order is not None:
-        positions, rows = positions[order], rows[order]
-    return Reading(positions, _runs(positions, rows, coloring.dim))
+    positions = coloring.positions
+    return Reading(positions, _runs(positions, coloring.sparsity.rows, coloring.dim))
 
 
 def read(compressed: Num[Array, "colors dim"], reading: Reading) -> Num[Array, " nnz"]:
@@ -141,12 +137,8 @@ class ChunkedReading(NamedTuple):
     places: Int32[np.ndarray, " nnz"]
 
 
-def plan_chunked_reading(
-    coloring: ColoredPattern,
-    chunk_size: int,
-    order: Integer[np.ndarray, " nnz"] | None = None,
-) -> ChunkedReading:
-    """Plan to read the entries in the given order, by default that of the pattern.
+def plan_chunked_reading(coloring: ColoredPattern, chunk_size: int) -> ChunkedReading:
+    """Plan to read the entries chunk by chunk, at most `chunk_size` colors at a time.
 
     Cost: a sort of the entries.
     """
@@ -155,7 +147,7 @@ def plan_chunked_reading(
             f"chunk_size={chunk_size} makes chunks of {size} numbers, more than a 32-bit "
             f"index can count. Use at most {np.iinfo(np.int32).max // coloring.dim}."
         )
-    positions = coloring.positions if order is None else coloring.positions[order]
+    positions = coloring.positions
     color, along = np.divmod(positions, max(1, coloring.dim))
     sides, places, count = [], np.empty(positions.size, np.int32), 0
     for side in coloring.sides:

@@ -7,7 +7,8 @@ input. What a format needs beside the values is worked out once for each block.
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
+from typing import cast as as_type
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,9 @@ from jax.core import Tracer
 from jaxtyping import Array, Int32, Int64, Integer, Num
 
 from .._base.sparse import BCOO, BCSR
-from .._base.types import OutputFormat, check_choice
+from .._base.types import HOST_FORMATS, OutputFormat, PyTree
+from .._call.flat import cast
+from .._call.space import Space
 from .._linalg.algebra import Data, compiled, spread
 from .._structure.layouts import compress_lines, csr_structure
 from .._structure.pattern import SparsityPattern
@@ -24,13 +27,14 @@ from .._structure.pattern import SparsityPattern
 _MAX_FILL = 16
 """Elements per entry of a dense matrix above which a scatter is the faster way to it."""
 
-_SCIPY_FORMATS: dict[str, OutputFormat] = {
+SCIPY_FORMATS: dict[str, OutputFormat] = {
     "csr": "scipy_csr",
     "csc": "scipy_csc",
     "coo": "scipy_coo",
 }
 
-Assembler = Callable[[Num[Array, " nnz"]], Any]
+Assembler = Callable[[Any], Any]
+"""Makes a block from the values of its entries, on the host for the formats of the host."""
 
 
 class Block(NamedTuple):
@@ -74,33 +78,74 @@ class BlockSparse(NamedTuple):
     indptr: Int32[np.ndarray, " pointers"]
 
 
-class Layout(NamedTuple):
-    """How the blocks of a matrix follow each other in one vector of values.
+class Conversion(NamedTuple):
+    """How the values of a matrix become blocks of a format, nested as JAX nests them.
 
-    `order` lists the entries of the pattern block by block, `None` if there is a single
-    block; block `k`, counted along the leaves of the input first, has the entries
+    `order` lists the entries of the pattern block by block, `None` if that is their order.
+    Block `k`, counted along the leaves of the input first, has the entries
     `bounds[k]:bounds[k + 1]` of it.
     """
 
     order: Integer[np.ndarray, " nnz"] | None
     bounds: tuple[int, ...]
-    blocks: tuple[Block, ...]
+    assemblers: tuple[Assembler, ...]
+    on_host: bool
+
+    def __call__(
+        self,
+        data: Num[Array, " nnz"],
+        domain: Space,
+        codomain: Space,
+        dtypes: Sequence[Any] | None = None,
+    ) -> PyTree:
+        """A block for each leaf of the output and of the input, of these dtypes if given.
+
+        **Raises:** `jax.errors.ConcretizationTypeError` for a format of the host inside of
+        a transformation.
+        """
+        values: Any = _to_host(data) if self.on_host else data
+        values = values if self.order is None else values[self.order]
+        blocks: list[Any] = []
+        for k, (start, stop) in enumerate(itertools.pairwise(self.bounds)):
+            of_block = values if stop - start == values.size else values[start:stop]
+            of_block = of_block if dtypes is None else cast(of_block, dtypes[k])
+            blocks.append(self.assemblers[k](of_block))
+        width = len(domain.shapes)
+        rows = [blocks[k : k + width] for k in range(0, len(blocks), width)]
+        nested = [jax.tree.unflatten(domain.treedef, row) for row in rows]
+        return jax.tree.unflatten(codomain.treedef, nested)
 
 
-def block_layout(
+def plan_conversion(
     pattern: SparsityPattern,
     row_shapes: Sequence[tuple[int, ...]],
     col_shapes: Sequence[tuple[int, ...]],
-) -> Layout:
-    """Split a pattern into blocks, one for each pair of leaves with these shapes.
+    output_format: OutputFormat,
+) -> Conversion:
+    """The conversion of matrices between pytrees with leaves of these shapes.
 
-    Cost: O(nnz log nnz), nothing for a single block.
+    What the values do not enter is computed here, once. Cost: O(nnz log nnz), for a single
+    block only what its format takes.
+
+    **Raises:** `ValueError` if the format cannot hold the blocks.
     """
+    check_shapes_for(output_format, row_shapes, col_shapes)
+    order, bounds, blocks = _split(pattern, row_shapes, col_shapes)
+    assemblers = tuple(_ASSEMBLERS[output_format](block) for block in blocks)
+    return Conversion(order, bounds, assemblers, output_format in HOST_FORMATS)
+
+
+def _split(
+    pattern: SparsityPattern,
+    row_shapes: Sequence[tuple[int, ...]],
+    col_shapes: Sequence[tuple[int, ...]],
+) -> tuple[Integer[np.ndarray, " nnz"] | None, tuple[int, ...], list[Block]]:
+    """Order and bounds of the blocks, see `Conversion`, and their entries."""
     if len(row_shapes) == len(col_shapes) == 1:
         block = Block(
             pattern.rows, pattern.cols, row_shapes[0], col_shapes[0], pattern.is_sorted
         )
-        return Layout(None, (0, pattern.nnz), (block,))
+        return None, (0, pattern.nnz), [block]
     row_starts = np.cumsum([0, *map(math.prod, row_shapes)])
     col_starts = np.cumsum([0, *map(math.prod, col_shapes)])
     row_leaf = np.searchsorted(row_starts[1:], pattern.rows, side="right")
@@ -111,15 +156,16 @@ def block_layout(
     bounds = np.searchsorted(owner[order], np.arange(num_blocks + 1)).tolist()
     rows = (pattern.rows - row_starts[row_leaf]).astype(np.int32)[order]
     cols = (pattern.cols - col_starts[col_leaf]).astype(np.int32)[order]
-    shapes = itertools.product(row_shapes, col_shapes)
-    return Layout(
-        order,
-        tuple(bounds),
-        tuple(
-            Block(rows[start:stop], cols[start:stop], *shape, pattern.is_sorted)
-            for shape, (start, stop) in zip(shapes, itertools.pairwise(bounds), strict=True)
-        ),
-    )
+    blocks = [
+        Block(rows[start:stop], cols[start:stop], *shape, pattern.is_sorted)
+        for shape, (start, stop) in zip(
+            itertools.product(row_shapes, col_shapes),
+            itertools.pairwise(bounds),
+            strict=True,
+        )
+    ]
+    in_order = bool((owner[1:] >= owner[:-1]).all())
+    return None if in_order else order, tuple(bounds), blocks
 
 
 def check_shapes_for(
@@ -151,7 +197,7 @@ def check_shapes_for(
 @compiled
 def todense(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch m n"]:
     """The dense matrix."""
-    assemble = assembler(Block.of(pattern), "dense")
+    assemble = _dense(Block.of(pattern))
     return jnp.vectorize(assemble, signature="(k)->(m,n)")(data)
 
 
@@ -177,29 +223,6 @@ def to_bcsr(pattern: SparsityPattern, data: Data) -> BCSR:
         indices_sorted=True,
         unique_indices=True,
     )
-
-
-def to_scipy(pattern: SparsityPattern, data: Num[Array, " nnz"], format: str) -> Any:
-    """The matrix as a sparse array of SciPy, a copy."""
-    check_choice("format", format, list(_SCIPY_FORMATS))
-    return assembler(Block.of(pattern), _SCIPY_FORMATS[format])(data)
-
-
-def to_blocks(
-    pattern: SparsityPattern,
-    data: Num[Array, " nnz"],
-    row_shapes: Sequence[tuple[int, ...]],
-    col_shapes: Sequence[tuple[int, ...]],
-) -> list[list[BCOO]]:
-    """A `BCOO` for each leaf of the output and, in there, for each leaf of the input."""
-    order, bounds, parts = block_layout(pattern, row_shapes, col_shapes)
-    data = data if order is None else data[order]
-    found = [
-        assembler(part, "bcoo")(data[start:stop])
-        for part, (start, stop) in zip(parts, itertools.pairwise(bounds), strict=True)
-    ]
-    width = len(col_shapes)
-    return [found[k : k + width] for k in range(0, len(found), width)]
 
 
 def to_bsr(
@@ -260,14 +283,6 @@ def _for_batch(batch: tuple[int, ...], indices: Int32[np.ndarray, "..."]) -> Arr
 
 
 # -- Formats -----------------------------------------------------------------------------
-
-
-def assembler(block: Block, output_format: OutputFormat) -> Assembler:
-    """A function that makes the matrix from the values of the entries.
-
-    What the values do not enter is worked out here, once.
-    """
-    return _ASSEMBLERS[output_format](block)
 
 
 def _bcoo(block: Block) -> Assembler:
@@ -334,9 +349,9 @@ def _dense(block: Block) -> Assembler:
 
 
 def _numpy_dense(block: Block) -> Assembler:
-    def assemble(data: Num[Array, " nnz"]) -> Num[np.ndarray, "..."]:
+    def assemble(data: Num[np.ndarray, " nnz"]) -> Num[np.ndarray, "..."]:
         dense = np.zeros(block.matrix_shape, data.dtype)
-        dense[block.rows, block.cols] = _to_host(data)
+        dense[block.rows, block.cols] = data
         return dense.reshape(block.shape)
 
     return assemble
@@ -346,7 +361,7 @@ def _scipy_coo(block: Block) -> Assembler:
     from scipy.sparse import coo_array
 
     return lambda data: coo_array(
-        (_to_host(data), (block.rows.copy(), block.cols.copy())), shape=block.shape
+        (data, (block.rows.copy(), block.cols.copy())), shape=block.shape
     )
 
 
@@ -373,7 +388,7 @@ def _compressed_assembler(
 ) -> Assembler:
     # SciPy changes index arrays in place, so each matrix gets its own.
     return lambda data: array_type(
-        (_to_host(data)[order], indices.copy(), pointers.copy()), shape=shape
+        (data[order], indices.copy(), pointers.copy()), shape=shape
     )
 
 
@@ -383,7 +398,7 @@ def _to_host(data: Num[Array, " nnz"]) -> Num[np.ndarray, " nnz"]:
         return np.array(data)
     except jax.errors.TracerArrayConversionError:
         raise jax.errors.ConcretizationTypeError(
-            cast(Tracer, data),
+            as_type(Tracer, data),
             "NumPy and SciPy formats cannot be made inside jax.jit, jax.vmap or another "
             "transformation, where there are no numbers yet. Use 'bcoo', 'operator' or "
             "'dense' there.",

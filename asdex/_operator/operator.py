@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num
 
 from .._base.index import IndexArray, as_indices
 from .._base.sparse import BCOO, BCSR
-from .._base.types import PyTree, check_choice
+from .._base.types import OutputFormat, PyTree, check_choice
 from .._call.space import Space
 from .._linalg import algebra
 from .._linalg.algebra import compiled
@@ -440,7 +440,8 @@ class SparseJacobian(eqx.Module):
         unknown format.
         """
         self._check_single("A SciPy array holds one matrix")
-        return formats.to_scipy(self.sparsity, self.data, format)
+        check_choice("format", format, list(formats.SCIPY_FORMATS))
+        return self.flat._convert(formats.SCIPY_FORMATS[format])
 
     def blocks(self) -> PyTree:
         """A `BCOO` for each leaf of the output and of the input, nested as by `jacobian`.
@@ -448,11 +449,13 @@ class SparseJacobian(eqx.Module):
         Raises `ValueError` for a batch: use `jax.vmap`.
         """
         self._check_single("Blocks are those of one matrix")
-        rows = formats.to_blocks(
-            self.sparsity, self.data, self.codomain.shapes, self.domain.shapes
+        return self._convert("bcoo")
+
+    def _convert(self, output_format: OutputFormat) -> PyTree:
+        conversion = formats.plan_conversion(
+            self.sparsity, self.codomain.shapes, self.domain.shapes, output_format
         )
-        nested = [jax.tree.unflatten(self.domain.treedef, row) for row in rows]
-        return jax.tree.unflatten(self.codomain.treedef, nested)
+        return conversion(self.data, self.domain, self.codomain)
 
     def bsr(self, block_shape: tuple[int, int]) -> formats.BlockSparse:
         """Dense blocks of equal shape, and where they stand (BSR).
