@@ -127,6 +127,33 @@ def test_attributes():
     assert colored_path().star_set == path_stars()
 
 
+def test_sides_have_colors_and_ends_of_their_own():
+    pattern = SparsityPattern.from_dense(np.array([[1, 1], [0, 1], [0, 1]]))
+    colors: dict[ColoringMode, np.ndarray] = {
+        "fwd": ints(0, 1),
+        "rev": ints(0, 1, 2),
+        "bidirectional": ints(-1, 0, 1, -1, -1),
+    }
+    found = {}
+    for mode, given in colors.items():
+        coloring = ColoredPattern(pattern, given, int(given.max()) + 1, False, mode)
+        found[mode] = [
+            (side.kind, side.colors.tolist(), side.first_color, side.dim)
+            for side in coloring.sides
+        ]
+        for side in coloring.sides:
+            ends = [*zip(side.seeded.tolist(), side.along.tolist(), strict=True)]
+            entries = [side.entry(*end) for end in ends]
+            assert entries == [*zip(pattern.rows, pattern.cols, strict=True)]
+            assert side.has(*ends[0])
+            assert not side.has(*((0, 2) if side.kind == "column" else (2, 0)))
+    assert found == {
+        "fwd": [("column", [0, 1], 0, 3)],
+        "rev": [("row", [0, 1, 2], 0, 2)],
+        "bidirectional": [("column", [-1, 0], 0, 3), ("row", [0, -1, -1], 1, 2)],
+    }
+
+
 def test_num_colors_is_an_int():
     coloring = ColoredPattern(tridiagonal(2), ints(0, 1), np.int64(2), False, "fwd")
     assert type(coloring.num_colors) is int

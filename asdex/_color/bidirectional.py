@@ -20,7 +20,7 @@ from .greedy import color_in_order
 from .orders import AbstractOrder, LargestFirst, Permutation
 from .star import color_stars, neutralize
 
-Sides: TypeAlias = tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " m"]]
+SideColors: TypeAlias = tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " m"]]
 """Colors of the columns and of the rows."""
 
 
@@ -28,7 +28,7 @@ def color_bidirectional(
     sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
     *,
     order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
-) -> Sides:
+) -> SideColors:
     """Color columns and rows so that each entry can be read from a column or from a row.
 
     Columns and rows are the vertices of a bipartite graph with one edge per entry. In a
@@ -65,7 +65,7 @@ class TwoSided(NamedTuple):
         ends = np.concatenate([rows, cols]), np.concatenate([cols, rows])
         return cls(pattern, adjacency(SparsityPattern(*ends, (n + m, n + m))))
 
-    def color(self, visits: Permutation) -> Sides:
+    def color(self, visits: Permutation) -> SideColors:
         """The best of some colorings that visit rows and columns in the given order."""
         m, n = self.pattern.shape
         neutral = np.full(n, -1, np.int32), np.full(m, -1, np.int32)
@@ -86,7 +86,7 @@ class TwoSided(NamedTuple):
 
     def _color_stars(
         self, visits: Permutation, private: Int32[np.ndarray, " private"] | None
-    ) -> Sides:
+    ) -> SideColors:
         """A star coloring, neutral where not needed, each side numbered from 0."""
         m = self.pattern.m
         palette = np.zeros(visits.size, np.int32)
@@ -96,7 +96,7 @@ class TwoSided(NamedTuple):
         return _renumber(colors[m:]), _renumber(colors[:m])
 
 
-def _cost(sides: Sides) -> tuple[int, int]:
+def _cost(sides: SideColors) -> tuple[int, int]:
     """What is to be small: the number of colors on both sides, then that of the rows."""
     num_jvps, num_vjps = (int(colors.max(initial=-1)) + 1 for colors in sides)
     return num_jvps + num_vjps, num_vjps
