@@ -1,6 +1,7 @@
 """Calls outside of `jit`: they see what the function reads, trace it once, compile once."""
 
 import abc
+import copy
 import dataclasses
 import functools
 import gc
@@ -10,6 +11,7 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import equinox as eqx
@@ -473,3 +475,13 @@ def test_it_can_be_a_static_argument() -> None:
     ):
         np.testing.assert_allclose(call(X), expected)
     assert len({derivative, derivative}) == 1
+    assert copy.deepcopy({"derivative": derivative})["derivative"] is derivative
+
+
+def test_threads_share_a_derivative() -> None:
+    scale = 1.0
+    derivative = asdex.jacobian(lambda x: scale * x**2, X, output_format="numpy_dense")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(derivative, [k * X for k in range(1, 17)]))
+    for k, matrix in enumerate(found, 1):
+        np.testing.assert_allclose(matrix, np.diag(2 * k * X))

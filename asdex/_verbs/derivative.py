@@ -142,6 +142,10 @@ class Derivative:
         """What was chosen about the evaluation."""
         return self.evaluation.options
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Derivative":
+        # As Python copies functions: by reference.
+        return self
+
     def __repr__(self) -> str:
         kind = "Jacobian" if self.order == 1 else "Hessian"
         m, n = self.sparsity.shape
