@@ -1,4 +1,8 @@
-"""`SparseJacobian`: a sparse matrix that is an ordinary JAX value."""
+"""`SparseJacobian`: a sparse matrix that is an ordinary JAX value.
+
+The methods check their arguments and carry pytrees to flat vectors and back; the numbers are
+computed by `_linalg`, on patterns and values. One class, hence one file.
+"""
 
 import math
 from collections.abc import Sequence

@@ -70,11 +70,9 @@ def pack(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
     header |= {**fields, "arrays": sorted(arrays)}
     header["checksum"] = _checksum(header, arrays)
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    members: dict[str, Any] = {"header": text, **arrays}
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in {"header": text, **arrays}.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+    np.savez(buffer, **members)
     return buffer.getvalue()
 
 
@@ -88,18 +86,13 @@ def read_arrays(path: FilePath) -> dict[str, np.ndarray]:
 
 
 def unpack(path: FilePath, data: bytes) -> dict[str, np.ndarray]:
-    """The arrays in the content of a file; `path` says where it comes from.
-
-    Members are read whole, which checks their CRC, before NumPy interprets them.
-    """
+    """The arrays in the content of a file; `path` says where it comes from."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return {
-                name.removesuffix(".npy"): np.lib.format.read_array(
-                    io.BytesIO(archive.read(name)), allow_pickle=False
-                )
-                for name in archive.namelist()
-            }
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            arrays = dict(archive)
+        if all(isinstance(array, np.ndarray) for array in arrays.values()):
+            return arrays
+        raise ValueError("it holds more than arrays")
     except _MALFORMED as error:
         raise ValueError(
             f"{path} is damaged or is no file of asdex: {error or 'it ends too early'}."
