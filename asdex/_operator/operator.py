@@ -1,7 +1,7 @@
 """`SparseJacobian`: a sparse matrix that is an ordinary JAX value.
 
-The methods check their arguments and carry pytrees to flat vectors and back; the numbers are
-computed by `_linalg`, on patterns and values. One class, hence one file.
+The methods check their arguments and map pytrees to flat vectors and back; `_linalg`
+computes the numbers, on patterns and values. One class, hence one file.
 """
 
 import math
