@@ -66,8 +66,14 @@ CALLS: tuple[Primitive | str, ...] = (
 )
 """Primitives that call a program and nothing else, or their names if not public."""
 
-NEW_ELEMENTWISE = _present(lax, "log2_p", "one_minus_square_p", "polynomial_p")
-"""Elementwise primitives that are new in 0.11 (`log2`, `one_minus_square`) or 0.12."""
+LOG2 = _present(lax, "log2_p")
+"""The logarithm to base two, a primitive since 0.11."""
+
+ONE_MINUS_SQUARE = _present(lax, "one_minus_square_p")
+"""`1 - x**2`, since 0.11."""
+
+POLYNOMIAL = _present(lax, "polynomial_p")
+"""A polynomial of the first operand with the others as coefficients, since 0.12."""
 
 OLD_SINKS = _present(lax, "dce_sink_p")
 """A primitive without results that keeps its operands alive, until 0.10."""

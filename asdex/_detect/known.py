@@ -23,6 +23,7 @@ from jax.core import Tracer
 from jax.extend.core import JaxprEqn, Primitive
 from jaxtyping import Shaped
 
+from .._base.compat import POLYNOMIAL
 from .folding import (
     Bounds,
     evaluate_equation,
@@ -277,7 +278,9 @@ def _is_informed(eqn: JaxprEqn, var: Any, inputs: Sequence[Known]) -> bool:
     return all(informs)
 
 
-_INFORMED_BY_ONE: set[Primitive] = {lax.mul_p, lax.and_p, lax.or_p, lax.select_n_p}
+_INFORMED_BY_ONE: set[Primitive] = {
+    *(lax.mul_p, lax.and_p, lax.or_p, lax.select_n_p, *POLYNOMIAL),
+}
 """Primitives of whose result something is known if that is so for one operand."""
 
 _BOUNDED_BY_ONE: set[Primitive] = {

@@ -1,13 +1,15 @@
 """Bounds of sums, products, quotients and powers."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn, Primitive
 
+from ..._base.compat import ONE_MINUS_SQUARE, POLYNOMIAL
 from . import rounding
 from .bounds import (
     OVERFLOW,
@@ -142,6 +144,32 @@ def _integer_pow(eqn: JaxprEqn, x: Bounds) -> Bounds | None:
         least, most = np.minimum(least, most), np.maximum(least, most)
         least = np.where((lo <= 0) & (hi >= 0), 0, least)
     return fitted(least, most, lost, dtype)
+
+
+@fold(*ONE_MINUS_SQUARE)
+def _one_minus_square(eqn: JaxprEqn, x: Bounds) -> Bounds | None:
+    return _horner(eqn, x, [exact(np.asarray(c)) for c in (1.0, 0.0, -1.0)])
+
+
+@fold(*POLYNOMIAL)
+def _polynomial(eqn: JaxprEqn, x: Bounds, *coefficients: Bounds) -> Bounds | None:
+    return _horner(eqn, x, coefficients)
+
+
+def _horner(eqn: JaxprEqn, x: Bounds, coefficients: Sequence[Bounds]) -> Bounds | None:
+    """A polynomial, lowest power first, which is zero where all coefficients are."""
+    dtype = operand_dtype(eqn)
+    if x.is_unknown or not is_real(dtype):
+        shape = np.shape(x.lo)
+        zero = reduce(
+            np.logical_and, [np.broadcast_to(c.zero, shape) for c in coefficients]
+        )
+        return only_zeros(zero, dtype) if zero.any() else None
+    x, *terms = (as_floats(value, dtype) for value in (x, *coefficients))
+    result = terms[-1]
+    for term in reversed(terms[:-1]):
+        result = rounding.add(term, rounding.multiply(x, result, dtype), dtype)
+    return result
 
 
 @fold(lax.pow_p)

@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn, Primitive
 
+from ..._base.compat import LOG2
 from . import rounding
 from .bounds import (
     OVERFLOW,
@@ -190,10 +191,12 @@ _GROWING: dict[Primitive, Callable[..., Any]] = {
 }
 
 
-@fold(lax.log_p)
+@fold(lax.log_p, *LOG2)
 def _log(eqn: JaxprEqn, x: Bounds) -> Bounds | None:
-    dtype = operand_dtype(eqn)
-    return None if takes_complex(eqn) else rounding.logarithm(as_floats(x, dtype), dtype)
+    dtype, base = operand_dtype(eqn), 2.0 if eqn.primitive in LOG2 else np.e
+    if takes_complex(eqn):
+        return None
+    return rounding.logarithm(as_floats(x, dtype), dtype, base)
 
 
 @fold(lax.rsqrt_p)

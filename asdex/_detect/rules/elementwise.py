@@ -8,7 +8,7 @@ from jax.extend.core import JaxprEqn
 from jax.extend.core import primitives as p
 from jaxtyping import Bool
 
-from ..._base.compat import NEW_ELEMENTWISE
+from ..._base.compat import LOG2, ONE_MINUS_SQUARE, POLYNOMIAL
 from ..dependence import Dependence, Shape, combine, nothing, union
 from ..moves import select
 from ..registry import register
@@ -38,7 +38,7 @@ def broadcast_to(operand: Value, shape: Shape) -> Dependence:
     *(lax.shift_right_arithmetic_p, lax.shift_right_logical_p),
     *(lax.bessel_i0e_p, lax.bessel_i1e_p, lax.igamma_p, lax.igammac_p, lax.zeta_p),
     *(lax.igamma_grad_a_p, lax.polygamma_p, lax.regularized_incomplete_beta_p),
-    *NEW_ELEMENTWISE,
+    *(*LOG2, *ONE_MINUS_SQUARE, *POLYNOMIAL),
 )
 def elementwise(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """Nonlinear functions are here too: a custom rule may apply one to a cotangent."""

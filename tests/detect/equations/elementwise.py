@@ -8,7 +8,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.extend.core import primitives as p
 
-from asdex._base.compat import NEW_ELEMENTWISE
+from asdex._base.compat import LOG2, ONE_MINUS_SQUARE, POLYNOMIAL
 
 from .frame import (
     Equation,
@@ -92,7 +92,7 @@ for name in ("eq_to", "le_to", "lt_to"):
 for name in ("igamma", "igammac", "igamma_grad_a"):
     _row(getattr(lax, name + "_p"), getattr(lax, name), unit, unit)
 
-for primitive in NEW_ELEMENTWISE:
+for primitive in (*LOG2, *ONE_MINUS_SQUARE, *POLYNOMIAL):
     if primitive.name == "polynomial":  # A zero removes dependence.
         _row(primitive, primitive.bind, real, real, real, scalar, exact="unknown")
     else:
