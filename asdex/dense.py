@@ -1,4 +1,4 @@
-"""Dense Jacobians and Hessians in column blocks, for where memory is what runs out.
+"""Dense Jacobians and Hessians in column blocks, for where memory is the limit.
 
 `jax.jacobian` and `jax.hessian` hold the tangents of all columns at a time. The functions
 here take the columns in `nbatches` blocks, one after the other: the peak memory falls
@@ -37,8 +37,9 @@ def jacobian(
     - `x`: where to evaluate the Jacobian.
     - `nbatches`: number of blocks; the memory for tangents falls in proportion.
     - `jit`: whether to compile the computation of all blocks.
-    - `checkpoint`: whether to compute the intermediate results of `f` anew in each block
+    - `checkpoint`: whether to compute the intermediate results of `f` again in each block
         instead of keeping them.
+
 
     **Returns:** the Jacobian, of shape `(*f(x).shape, n)` with `n` the number of elements
     of `x`, and the function that maps a flat vector of length `n` to a pytree like `x`.

@@ -1,1 +1,1 @@
-"""What every folder builds on, and what imports nothing of asdex."""
+"""Types, errors, index arrays, and the differences between JAX versions."""

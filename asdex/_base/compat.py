@@ -1,7 +1,7 @@
 """Differences between the versions of JAX that asdex works with, 0.10.2 to 0.12.
 
-The rest of the package never asks for a version: each difference is bridged by one name
-of this file, which gives the version that made it.
+The rest of the package does not depend on the version: each difference has one name in
+this file, which gives the version that introduced it.
 """
 
 from typing import Any
@@ -15,8 +15,8 @@ from jax.extend.core import primitives as p
 def with_constants(program: Any) -> ClosedJaxpr:
     """A program, of either class, with the values of its constants: none if it holds none.
 
-    Since 0.11 `Jaxpr` and `ClosedJaxpr` are one class. A test by class, right before,
-    then takes a program that holds constants for one without, and removes them.
+    Since 0.11 `Jaxpr` and `ClosedJaxpr` are one class. A test by class, correct until then,
+    mistakes a program that holds constants for one without, and drops them.
     """
     return program if hasattr(program, "consts") else ClosedJaxpr(program, ())
 
@@ -44,7 +44,7 @@ def is_numpy_operation(value: Any) -> bool:
 def scan_lengths(eqn: JaxprEqn) -> tuple[int, int]:
     """How many operands of a `scan` are constants, and how many are carried.
 
-    Since 0.11 the parameter `ft_in`, a tree of the operands, tells both.
+    Since 0.11 both are in the parameter `ft_in`, a tree of the operands.
     """
     if "num_consts" in eqn.params:
         return eqn.params["num_consts"], eqn.params["num_carry"]

@@ -2,7 +2,7 @@
 
 A sparsity pattern is part of a pytree's *structure*, like a shape. JAX keeps such
 structure in treedefs and cache keys, so it must hash and compare; NumPy arrays do
-neither. The two wrappers here are the whole bridge.
+neither. Modules keep them in the wrappers of this file.
 """
 
 import zlib
@@ -20,7 +20,7 @@ INT32 = np.iinfo(np.int32)
 class IndexArray:
     """A read-only integer array that hashes and compares by content.
 
-    The indices are copied to immutable memory, so that nobody can change them afterwards,
+    The indices are copied to immutable memory, so that they cannot be changed afterwards,
     neither through the array that they came from nor by the flags of this one. The hash is
     computed on first use and kept; equality tries identity, then hash, then content. Two
     that are equal share one array from then on, so that comparing patterns built apart
@@ -35,7 +35,8 @@ class IndexArray:
 
     def __init__(self, array: Integer[np.ndarray, "..."]):
         if type(array.base) is not bytes or not array.flags.c_contiguous:
-            # NumPy lets the owner of memory make it writable again, but not that of bytes.
+            # An array that owns its memory can be made writable again, one of bytes cannot.
+
             array = np.ndarray(array.shape, array.dtype, array.tobytes())
         self.array = array
         self._hash: int | None = None
@@ -61,7 +62,7 @@ class IndexArray:
         return True
 
     def __reduce__(self) -> tuple[type, tuple[np.ndarray]]:
-        # Python salts hashes anew in every process, so the kept one must not travel.
+        # Python salts hashes differently in each process, so the hash is not pickled.
         return IndexArray, (self.array,)
 
     def __repr__(self) -> str:
@@ -69,11 +70,11 @@ class IndexArray:
 
 
 class Derived(Generic[T]):
-    """A value worked out from the other fields of a module when it was built, or about
-    where they come from.
+    """A value computed from the other fields of a module when it was built, or their
+    provenance.
 
-    It carries no identity of its own: any two `Derived` are equal, so they never cost a
-    comparison or a hash.
+    It is not part of the identity of the module: any two `Derived` are equal, so they never
+    cost a comparison or a hash.
     """
 
     __slots__ = ("value",)
@@ -94,7 +95,7 @@ class Derived(Generic[T]):
 
 
 class Deferred(Derived[T]):
-    """A `Derived` that is worked out on first use and kept, like a hash."""
+    """A `Derived` that is computed on first use and kept, like a hash."""
 
     __slots__ = ("_work_out",)
 

@@ -1,7 +1,7 @@
 """The matrix types of `jax.experimental.sparse`, imported when the first one is made.
 
-With what it needs of SciPy that takes a third of the time of importing asdex. Whoever
-passes such a matrix has imported it.
+With the parts of SciPy that it imports, that takes a third of the time of importing asdex.
+A caller that passes such a matrix has imported it already.
 """
 
 import sys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
 
     class _Lazy(type):
-        """The type of a class that stands for the one of its name over there."""
+        """The type of a class that is a proxy of the one with its name in that module."""
 
         def __instancecheck__(cls, instance: Any) -> bool:
             module = sys.modules.get("jax.experimental.sparse")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
-    # That of jaxtyping is no type that a type checker can find. A strict one would
-    # complain of it in the programs of users, wherever a signature of ours names it.
+    # Type checkers cannot resolve that of jaxtyping. A strict one would report it in the
+    # programs of users, wherever a public signature contains it.
     # (Pyright takes `x | y` for a union of types if `x` is of an alias made by `=`.)
     from typing import Any as PyTree
 else:
@@ -37,7 +37,7 @@ OutputFormat: TypeAlias = Literal[
 `SparseJacobian`, `numpy.ndarray` or one of SciPy's sparse arrays."""
 
 ChunkSize: TypeAlias = int | Literal["auto"] | None
-"""How many colors to process at a time; `None` stands for all."""
+"""How many colors to process at a time; `None` means all."""
 
 ONE_SIDED_MODES: tuple[JacobianMode, ...] = ("fwd", "rev")
 BIDIRECTIONAL = "bidirectional"

@@ -219,7 +219,7 @@ def scale_lines(
 
 
 def spread(values: Num[Array, "*batch size"], places: Map) -> Num[Array, "*batch places"]:
-    """Elements along the last axis, zero where the place is -1."""
+    """Elements along the last axis, zero where the position is -1."""
     if np.array_equal(places, np.arange(values.shape[-1])):
         return values
     if values.shape[-1] == 0:

@@ -1,6 +1,6 @@
 """Products of a sparse matrix with vectors, without a scatter.
 
-XLA adds to scattered places one at a time. To gather is several times as fast, so each
+XLA adds to scattered positions one at a time. To gather is several times as fast, so each
 row is summed slot by slot: its first entry, plus its second one, and so on, for all rows at
 once (the ELLPACK format). Rows of very unequal length are sorted into classes, and long
 ones cut into pieces whose sums are then summed in the same way.
@@ -17,14 +17,14 @@ from jaxtyping import Array, Int32, Int64, Num
 from .._structure.pattern import SparsityPattern
 
 _WIDEST = 16
-"""Slots that get code of their own; XLA fuses their sum into one loop."""
+"""Slots that are written out; XLA fuses their sum into one loop."""
 
 _MAX_FILL = 1.5
 """Slots per entry above which rows are sorted into classes of equal width."""
 
 Selection = Int32[np.ndarray, " rows"] | slice
 Take = Callable[[Selection], Num[Array, " rows"]]
-"""Computes what stands at some places of the sequence that is to be summed in groups."""
+"""Computes the selected elements of the sequence that is to be summed in groups."""
 
 
 def multiply(
@@ -32,8 +32,8 @@ def multiply(
 ) -> Num[Array, " m"]:
     """The matrix with values `data` times the vector `x`, of the same dtype.
 
-    Cost: one gather of `x` per entry; one more of `data` unless the entries stand in
-    row-major order. What depends on the pattern alone is worked out while tracing.
+    Cost: one gather of `x` per entry; one more of `data` unless the entries are in
+    row-major order. What depends on the pattern alone is computed while tracing.
     """
     if pattern.nnz and pattern.is_sorted and pattern.nnz == pattern.m * pattern.n:
         return data.reshape(pattern.shape) @ x
@@ -52,7 +52,10 @@ def multiply_transposed(
 def sum_lines(
     lines: Int32[np.ndarray, " nnz"], count: int, values: Num[Array, " nnz"]
 ) -> Num[Array, " count"]:
-    """The sum of the values on each of `count` lines, from the line of each value."""
+    """The sum of the values in each of `count` rows, from the row of each value.
+
+    Also the sum of each column, from the column of each value.
+    """
     order = _order(lines)
     take = _taking(values)
     return group_sums(
@@ -81,7 +84,7 @@ def _sum_products(
 
 
 def _order(major: Int32[np.ndarray, " nnz"]) -> Int32[np.ndarray, " nnz"] | None:
-    """The order that brings equal ones together, `None` if they are."""
+    """The order in which equal ones are adjacent, `None` if they already are."""
     if (major[1:] >= major[:-1]).all():
         return None
     return np.argsort(major, kind="stable").astype(np.int32)
@@ -151,7 +154,7 @@ def _sum_slots(
             return take(slice(start + k, start + (count - 1) * width + k + 1, width))
         last = np.maximum(starts + lengths - 1, 0)
         found = take(np.minimum(starts + k, last).astype(np.int32))
-        # A product at a place that is not there may be infinite or not a number.
+        # A product at a position past the end may be infinite or not a number.
         zero = jnp.zeros((), found.dtype)
         return found if k < always else jnp.where(lengths > k, found, zero)
 

@@ -1,6 +1,6 @@
 """Patterns of sums, products and parts of matrices, and where their values come from.
 
-NumPy only, on the static structure: each plan is worked out while tracing, so once for each
+NumPy only, on the static structure: each plan is computed while tracing, so once for each
 pattern, and then used by one gather.
 """
 
@@ -96,7 +96,7 @@ def plan_part(
     rows: Integer[np.ndarray, " part_rows"],
     cols: Integer[np.ndarray, " part_cols"],
 ) -> Part:
-    """The matrix of some rows and columns, each named once, in the order they are named.
+    """The matrix of some rows and columns, each given once, in the given order.
 
     Entries that are left keep their order. Cost: O(m + n + nnz).
     """
@@ -120,7 +120,7 @@ def plan_triangle(pattern: SparsityPattern, k: int, *, upper: bool) -> Part:
 
 
 def diagonal_entries(pattern: SparsityPattern) -> Map:
-    """The entry at each place of the diagonal."""
+    """The entry at each position of the diagonal, -1 where there is none."""
     places = np.arange(min(pattern.shape))
     return find_entries(pattern, places, places)
 
@@ -136,6 +136,6 @@ def in_row_major_order(
     cols: Integer[np.ndarray, " entries"],
     shape: tuple[int, int],
 ) -> SparsityPattern:
-    """The pattern with these entries, some of which may be named twice."""
+    """The pattern with these entries, some of which may be repeated."""
     order = np.lexsort((cols, rows))
     return SparsityPattern(rows[order], cols[order], shape)

@@ -9,7 +9,7 @@ Indices = Integer[np.ndarray, " cells"]
 
 
 class Cells(NamedTuple):
-    """Elements of a matrix, some perhaps named twice, and the color of each, if any."""
+    """Elements of a matrix, some perhaps repeated, and the color of each, if any."""
 
     shape: tuple[int, int]
     rows: Indices
@@ -51,7 +51,7 @@ class Drawing(NamedTuple):
 
     @property
     def is_colored(self) -> bool:
-        """Whether it is that of a coloring."""
+        """Whether it shows a coloring."""
         return self.read_from is not None
 
     @property

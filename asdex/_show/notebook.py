@@ -1,7 +1,7 @@
 """Notebook views of patterns and colorings: the header of the text view and inline SVG.
 
 Matrices are scaled down to 64 x 64 cells, and cells in a row are merged, which bounds the
-size of a view to some ten kilobytes. Up to ten colors are told apart by hue.
+size of a view to some ten kilobytes. Up to ten colors are distinguished by hue.
 """
 
 from html import escape

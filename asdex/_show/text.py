@@ -3,9 +3,9 @@
 A matrix of up to 16 x 40 elements is drawn with one character each, a larger one in
 braille, whose characters hold 4 x 2 dots. Up to 80 x 80 elements every dot is one
 element; above that the matrix is scaled down to 80 dots along its longer side, and a dot
-stands for a block that holds any entry. A coloring is drawn as the matrix and its
-compressed form, whose axis of rows (where rows are colored: of columns) is scaled alike,
-so that lines stay opposite each other.
+is a block that holds any entry. A coloring is drawn as the matrix and its compressed form,
+whose axis of rows (where rows are colored: of columns) has the same scale, so that equal
+rows are side by side.
 """
 
 from typing import Any

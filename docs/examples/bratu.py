@@ -1,13 +1,12 @@
 """The 2-D Bratu problem by Newton's method, compiled into one program.
 
-Heat is set free by a reaction that heat makes faster, and leaves a square plate at its
-edges:
+A reaction releases heat, runs faster in the heat, and cools at the edges of a square plate:
 
     -(u_xx + u_yy) = lambda exp(u),    u = 0 on the boundary of the unit square
 
 For `lambda` below 6.8 there is a steady state, beyond the plate explodes. On a grid of
 `side**2` points every Newton step solves a sparse linear system with five entries per row.
-Here the whole iteration, with the Jacobian, the solve and the test for convergence, stands
+Here the whole iteration, with the Jacobian, the solve and the test for convergence, is
 inside one `jax.jit`, so it can be vmapped, differentiated or made part of a larger program.
 
 Run `python docs/examples/bratu.py --help` for the options.
@@ -35,7 +34,7 @@ TOLERANCE, MAX_ITERATIONS = 1e-8, 20
 
 
 class Progress(NamedTuple):
-    """Where Newton's method stands."""
+    """The state of Newton's method."""
 
     u: Grid
     residual: Grid
@@ -48,7 +47,7 @@ class Progress(NamedTuple):
 
 
 def residual(u: Grid, lam: Scalar) -> Grid:
-    """What the Bratu equation wants to be zero, at the interior points."""
+    """The residual of the Bratu equation at the interior points."""
     inside = jnp.pad(u, 1)
     neighbors = inside[2:, 1:-1] + inside[:-2, 1:-1] + inside[1:-1, 2:] + inside[1:-1, :-2]
     return (u.shape[0] + 1) ** 2 * (4 * u - neighbors) - lam * jnp.exp(u)

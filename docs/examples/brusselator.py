@@ -52,7 +52,7 @@ def reaction_diffusion(state: State) -> State:
 
 
 def residual(new: State, old: State, step: Float[Array, ""] | float) -> State:
-    """What implicit Euler wants to be zero."""
+    """The residual of implicit Euler."""
     return new - old - step * reaction_diffusion(new)
 
 
@@ -164,7 +164,7 @@ def dense_fits(n: int) -> bool:
 
 
 def draw(coloring: asdex.ColoredPattern, state: State, path: str) -> None:
-    """Write a picture of the pattern beside the first species."""
+    """Write a picture of the pattern and of the first species."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -37,7 +37,7 @@ TOLERANCE, MAX_ITERATIONS = 1e-10, 50
 
 
 class Progress(NamedTuple):
-    """Where Newton's method stands."""
+    """The state of Newton's method."""
 
     u: Profile
     change: Scalar
@@ -45,7 +45,7 @@ class Progress(NamedTuple):
 
 
 def residual(u: Profile, rate: Scalar) -> Profile:
-    """What the equation wants to be zero, in the middle of `n` cells of equal length."""
+    """The residual of the equation in the middle of `n` cells of equal length."""
     # The value beyond an end, from the condition at that end.
     beyond = jnp.concatenate([u[:1], u, 2 - u[-1:]])
     return beyond[2:] - 2 * u + beyond[:-2] - rate / u.size**2 * u**2

@@ -1,6 +1,6 @@
 """An Equinox layer that solves a partial differential equation, trained through the solve.
 
-A population `u` spreads over a periodic square and grows by a law that nobody knows:
+A population `u` spreads over a periodic square and grows by an unknown law:
 
     du/dt = D (u_xx + u_yy) + growth(u)
 
@@ -35,7 +35,7 @@ TIME_STEP, NEWTON_STEPS = 0.1, 4
 
 
 class Logistic(eqx.Module):
-    """The growth of a population with room for one."""
+    """The growth of a population up to a capacity of one."""
 
     rate: Scalar
 
@@ -76,7 +76,7 @@ class ImplicitEuler(eqx.Module):
         self.coloring = asdex.jacobian_coloring(self.residual, grid, grid)
 
     def residual(self, new: Grid, old: Grid) -> Grid:
-        """What the step wants to be zero."""
+        """The residual of the step."""
         neighbors = sum(jnp.roll(new, shift, axis) for axis in (0, 1) for shift in (-1, 1))
         laplacian = new.shape[0] ** 2 * (neighbors - 4 * new)
         growth = jax.vmap(jax.vmap(self.growth))(new)
@@ -93,7 +93,7 @@ class ImplicitEuler(eqx.Module):
         # Nothing is differentiated up to here. One more step changes the value no more,
         # but its derivative is exact: with J = residual_new held fixed, that of
         # new - J^-1 residual(new, old, p) by p is -J^-1 residual_p, as the implicit
-        # function theorem has it. The derivative of J would be multiplied by the
+        # function theorem says. The derivative of J would be multiplied by the
         # residual, which is zero.
         return new - correct(self, new, old)
 
@@ -189,7 +189,7 @@ def best_of(repeats: int, function: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def problem(side: int, samples: int) -> tuple[ImplicitEuler, Grids, Grids]:
-    """A layer that knows nothing, and states before and after a step to learn from."""
+    """An untrained layer, and states before and after a step to learn from."""
     weights, states = jax.random.split(jax.random.key(0))
     before = initial_states(samples, side, states)
     truth = ImplicitEuler(DIFFUSIVITY, Logistic(jnp.asarray(RATE)), side)

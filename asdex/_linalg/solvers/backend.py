@@ -1,4 +1,4 @@
-"""What every way of solving has in common."""
+"""The interface of the solvers, and what they have in common."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Backend(Protocol):
     """
 
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
-        """What the solves with `A`, and those with its transpose, share."""
+        """The factors, which the solves with `A` and with its transpose share."""
         ...
 
     def solve(

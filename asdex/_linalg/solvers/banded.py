@@ -10,7 +10,7 @@ from .host import Host, HostSolution, Values, Vectors
 from .matching import Band, Facts
 
 _MAX_STORAGE = 2**28
-"""Places in band storage above which a band is taken for a mistake: 2 GiB in float64."""
+"""Elements of band storage above which a band is refused: 2 GiB in float64."""
 
 
 def plan_banded(facts: Facts) -> Backend:
@@ -43,7 +43,7 @@ class _Banded:
 
         lower, upper, order = self.band
         factor, substitute = get_lapack_funcs(("gbtrf", "gbtrs"), dtype=values.dtype)
-        # Column by column, as Fortran has it.
+        # Column-major, as in Fortran.
         storage = np.zeros((order.size, self.band.height), values.dtype)
         storage.reshape(-1)[self.places] = values
         factors, pivots, info = factor(storage.T, lower, upper, overwrite_ab=True)

@@ -16,7 +16,7 @@ _MAX_STORAGE = 2**28
 """Elements of the blocks above which they are refused: 2 GiB in float64."""
 
 _MAX_SIZES = 2
-"""Different block sizes that are told apart: each adds up to a second of compilation."""
+"""Different block sizes that are kept: each adds up to a second of compilation."""
 
 
 def plan_dense(facts: Facts) -> Backend:
@@ -64,7 +64,7 @@ class DenseBlocks:
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
         padded = pad_values(data, 0.0, 1.0)
         groups = [factor_lu(take(padded, source)) for source in self.sources]
-        # LAPACK may take what is not finite for a zero pivot, or leave it alone.
+        # LAPACK may take a number that is not finite for a zero pivot, or not.
         is_known = is_finite(data)
         singular = is_known & jnp.stack([is_singular(group) for group in groups]).any()
         return groups, singular, singular | ~is_known
@@ -95,7 +95,7 @@ def _plan(
     col_part: Integer[np.ndarray, " n"],
     col_rank: Integer[np.ndarray, " n"],
 ) -> DenseBlocks:
-    """Blocks from the part that each row and column belongs to, and its place in there."""
+    """Blocks from the part that each row and column belongs to, and its position there."""
     padded = _padded_sizes(sizes)
     counts = np.bincount(padded)
     starts = np.cumsum(np.arange(counts.size) * counts) - np.arange(counts.size) * counts

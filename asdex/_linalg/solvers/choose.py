@@ -58,7 +58,7 @@ is no band. 1000 dense blocks of 3 x 3 take 84 us (SuperLU 610), 300 of 16 x 16 
 (1920), 50 of 64 x 64 1.3 ms (5.3). Nearly empty ones of 64 take half of SuperLU's time."""
 
 _MAX_BAND = 48
-"""Diagonals, besides the main one, up to which a band is solved as such. Full bands of
+"""Diagonals, without the main one, up to which a band is solved as such. Full bands of
 1000 unknowns with 4, 20, 80 diagonals take 0.3, 0.3, 0.9 ms (SuperLU 0.6, 1.0, 3.5), strips
 of a grid with 20, 40, 80 diagonals and 10 000 unknowns 2, 3.2, 12.7 ms (7.8, 14, 18.7)."""
 
@@ -96,7 +96,7 @@ def choose(facts: Facts) -> SolverName:
         return "block_diagonal"
     if n <= _SMALL_SIZE:
         return "block_diagonal" if largest <= n // 2 else "dense"
-    # A row or column of a band holds no more entries, so a band need not be searched.
+    # A row or column of a band holds no more entries, so no band needs to be searched for.
     may_be_banded = _most_in_row_or_column(pattern) <= _MAX_BAND + 1
     if may_be_banded and facts.band.lower + facts.band.upper <= _MAX_BAND:
         return "banded"

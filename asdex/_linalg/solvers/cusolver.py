@@ -20,7 +20,7 @@ def plan_cusolver(facts: Facts) -> Backend:
 
 
 def on_device(pattern: SparsityPattern, host: Backend) -> Backend:
-    """Solve by cuSOLVER on CUDA, so that no numbers travel, and on the host elsewhere."""
+    """Solve by cuSOLVER on CUDA, without transfers, and on the host elsewhere."""
     device = CuSolver(csr_structure(pattern), csc_structure(pattern))
     return ByPlatform(("cuda",), device, host)
 

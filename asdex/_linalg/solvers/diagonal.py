@@ -22,7 +22,7 @@ from .banded import plan_banded
 from .matching import Facts
 
 _PIVOTING_PLATFORMS = ("cpu", "cuda", "rocm")
-"""Where JAX calls `gtsv` of LAPACK or cuSPARSE; elsewhere it does without pivoting."""
+"""Where JAX calls `gtsv` of LAPACK or cuSPARSE; elsewhere it does not pivot."""
 
 
 def plan_diagonal(facts: Facts) -> Backend:
@@ -73,7 +73,7 @@ def plan_tridiagonal(facts: Facts) -> Backend:
             "entries (i, j) with |i - j| <= 1 only",
             "solver='banded'",
         )
-    # cuSPARSE takes no fewer than three unknowns, so there may be some that are zero.
+    # cuSPARSE takes at least three unknowns, so there may be some that are zero.
     source = np.full((3, max(pattern.n, 3)), pattern.nnz, np.int32)
     source[1, pattern.n :] = pattern.nnz + 1
     source[distance + 1, pattern.rows] = np.arange(pattern.nnz)
@@ -100,7 +100,7 @@ class Tridiagonal:
         lower, diagonal, upper = factors
         if transposed:
             lower, upper = jnp.roll(upper, 1), jnp.roll(lower, -1)
-        # From finite numbers, NaN can only come by a zero pivot.
+        # From finite numbers, NaN can only come from a zero pivot.
         is_known = is_finite(factors) & is_finite(b)
         padded = jnp.where(is_known, b, jnp.zeros_like(b))
         padded = jnp.pad(padded, (0, diagonal.size - b.size))

@@ -1,7 +1,7 @@
 """Solves by compiled libraries that NumPy and SciPy call, on the host.
 
-Nothing here may call JAX: a callback that waits for a computation of JAX can wait for
-ever, since the program that called it occupies the threads.
+Nothing here may call JAX: a callback that waits for a computation of JAX may never
+return, since the program that called it occupies the threads.
 """
 
 import math
@@ -21,13 +21,13 @@ from .backend import Solution
 
 Values: TypeAlias = Inexact[np.ndarray, " nnz"]
 Vectors: TypeAlias = Inexact[np.ndarray, "k n"]
-"""Right-hand sides or solutions, one after another in memory, as Fortran wants columns."""
+"""Right-hand sides or solutions, one after another in memory, like columns in Fortran."""
 
 HostSolution: TypeAlias = tuple[Vectors, bool]
 
 HostSolver: TypeAlias = Callable[[Values, Vectors, bool], HostSolution]
-"""Solves `A x = b`, transposed or not, for `k` right-hand sides, and says whether `A` is
-singular. It gets finite values only; what it returns for singular ones does not matter."""
+"""Solves `A x = b`, transposed or not, for `k` right-hand sides, and returns whether `A` is
+singular. It gets finite values only; its solutions for singular matrices are not used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ def _solve_one(
     solver: HostSolver, transposed: bool, values: Values, rhs: Vectors
 ) -> HostSolution:
     nothing = np.full_like(rhs, np.nan)
-    # Pivots cannot be chosen among NaN, and libraries answer that in ways of their own.
+    # Pivots cannot be chosen among NaN, and libraries differ in what they do then.
     if not np.isfinite(values).all():
         return nothing, False
     with np.errstate(all="ignore"):

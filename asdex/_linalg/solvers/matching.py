@@ -21,8 +21,8 @@ from ..._structure.pattern import SparsityPattern
 class Facts:
     """What solvers need of a square pattern that has a matching of rows and columns.
 
-    Made for one plan, whose steps have these facts in common; each is computed when it is
-    first asked for, since most plans need few of them.
+    Made for one plan, whose steps share these facts; each is computed when first used,
+    since most plans need few of them.
     """
 
     pattern: SparsityPattern
@@ -53,9 +53,9 @@ class Facts:
 class BlockTriangle(NamedTuple):
     """An order of rows and columns in which no entry lies below the diagonal blocks.
 
-    Row `rows[k]` and column `cols[k]` come at place `k`, where they meet in an entry of
-    the matching. `block` numbers the blocks in order: that of each column, as numbered
-    in the matrix.
+    Row `rows[k]` and column `cols[k]` move to position `k`, where they have an entry of
+    the matching. `block` is the block of each column of the matrix; blocks are numbered
+    in order.
     """
 
     rows: Int32[np.ndarray, " n"]
@@ -71,7 +71,7 @@ class BlockTriangle(NamedTuple):
 class Band(NamedTuple):
     """How many diagonals below the main one have entries, and how many above it.
 
-    In the order of rows and columns alike in which `order[k]` comes at place `k`.
+    Rows and columns are in the same order, with `order[k]` at position `k`.
     """
 
     lower: int
@@ -80,7 +80,7 @@ class Band(NamedTuple):
 
     @property
     def height(self) -> int:
-        """Rows of LAPACK's band storage, with room for the fill above the band."""
+        """Rows of LAPACK's band storage, with those for the fill above the band."""
         return 2 * self.lower + self.upper + 1
 
 
@@ -134,7 +134,7 @@ def block_triangle(
 
     count, block = connected_components(_graph(tails, heads, n), connection="strong")
     # Pearce's algorithm numbers a component once it has left it, so in the order of the
-    # edges, from either end. SciPy does not promise which, or that it will stay.
+    # edges, from either end. SciPy does not document which.
     if (block[tails] > block[heads]).any():
         block = count - 1 - block
     assert (block[tails] <= block[heads]).all(), "SciPy numbers components otherwise"

@@ -15,10 +15,10 @@ take 10 ms one by one, 5.7 ms by four, and 7 to 60 ms at once, when BLAS starts 
 
 
 class Permuted(NamedTuple):
-    """Row `rows[k]` and column `cols[k]` come at place `k`, compressed by columns.
+    """Row `rows[k]` and column `cols[k]` at position `k`, compressed by columns.
 
-    `indptr` and `indices` are those of CSC, and `source` says which entry of the pattern
-    is where among its values.
+    `indptr` and `indices` are those of CSC, and `source` gives the entry of the pattern
+    that each of its values is.
     """
 
     rows: Int32[np.ndarray, " n"]
@@ -33,7 +33,7 @@ class Permuted(NamedTuple):
 
         n = self.rows.size
         matrix = csc_array((values[self.source], self.indices, self.indptr), shape=(n, n))
-        # SciPy would look for itself each time, and sort what is in order.
+        # SciPy would check the order each time, and sort again.
         matrix.has_sorted_indices = matrix.has_canonical_format = True
         return matrix
 
@@ -67,7 +67,7 @@ class Permuted(NamedTuple):
 def permute(
     pattern: SparsityPattern, rows: Int32[np.ndarray, " n"], cols: Int32[np.ndarray, " n"]
 ) -> Permuted:
-    """The pattern with row `rows[k]` and column `cols[k]` at place `k`. Cost: a sort."""
+    """The pattern with row `rows[k]` and column `cols[k]` at position `k`. Cost: a sort."""
     row_place, col_place = np.empty_like(rows), np.empty_like(cols)
     row_place[rows] = col_place[cols] = np.arange(pattern.n)
     compressed = compress_lines(col_place[pattern.cols], row_place[pattern.rows], pattern.n)

@@ -31,9 +31,9 @@ def solve_flat(
 ) -> tuple[Inexact[Array, " n"], Bool[Array, ""]]:
     """`x` with `A x = b`, where `A` has the values `data`, and whether `A` is singular.
 
-    `A` counts as singular if a pivot is exactly zero, or if its pattern leaves no other
-    way; then all of `x` is NaN. Values that are not finite make some of `x` NaN, but do
-    not make a matrix singular.
+    `A` counts as singular if a pivot is exactly zero, or if all matrices of its pattern
+    are singular; then all of `x` is NaN. Values that are not finite make some of `x` NaN,
+    but do not make a matrix singular.
 
     Derivatives with respect to `data` and `b` are solves with the same matrix or its
     transpose. They share factors with the first solve if these are arrays; libraries on
@@ -53,7 +53,7 @@ def solve_flat(
     dtype = _common_dtype(data, b)
     if pattern.n == 0:
         return jnp.zeros(0, dtype), jnp.zeros((), bool)
-    # LAPACK and its like have no shorter floats.
+    # LAPACK and other libraries have no shorter floats.
     is_short = jnp.finfo(dtype).bits < 32
     at_work = jnp.dtype(jnp.float32) if is_short else dtype
     data, b = (lax.convert_element_type(value, at_work) for value in (data, b))
@@ -111,6 +111,6 @@ def _check_shapes(
 
 
 def _common_dtype(data: Num[Array, " nnz"], b: Num[Array, " n"]) -> jnp.dtype:
-    """The inexact dtype that both are converted to, as `data * b` has it."""
+    """The inexact dtype that both are converted to, that of `data * b`."""
     with jax.numpy_dtype_promotion("standard"):
         return jnp.result_type(data.dtype, b.dtype, float)

@@ -5,11 +5,11 @@ That order depends on the pattern alone, so it is found here once, and the matri
 handed over with rows and columns in that order.
 
 Partial pivoting may take any row. Orders that allow for this (COLAMD) fill more than those
-that count on pivots on the diagonal (minimum degree of `A + A.T`). These fill beyond
-measure if the pivots are elsewhere after all: a grid of 10 000 unknowns with random values
-gets 36 times the fill of COLAMD, in 300 times its time. So both orders are kept, and the
-values decide between them each time. Of what SciPy takes by itself, ordering included, such
-a grid takes 0.9 then, and 0.5 if its diagonal dominates.
+that expect pivots on the diagonal (minimum degree of `A + A.T`). The latter fill far more
+if the pivots are elsewhere: a grid of 10 000 unknowns with random values gets 36 times the
+fill of COLAMD, in 300 times its time. So both orders are kept, and the values decide
+between them each time. Relative to SciPy with its own ordering, such a grid then takes 0.9
+of the time, and 0.5 if its diagonal dominates.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _MAX_FILL = 0.9
 to which it is kept as well."""
 
 _MIN_MIRRORED = 0.8
-"""Share of the entries with a mirror from which on pivots on the diagonal are thought of:
+"""Share of the entries with a mirror from which on pivots on the diagonal are considered:
 the fill is that of `A + A.T`."""
 
 _MAX_SQUARE = 100
@@ -102,7 +102,7 @@ class _Trial:
     def general_order(self) -> Int32[np.ndarray, " n"]:
         """The block triangular form, with the columns of each block ordered by COLAMD.
 
-        No pivot can come from another block, since a column has nothing below its own.
+        No pivot can come from another block, since a column has no entry below its own.
         Twenty grids of 900 unknowns that depend on each other in turn take 95 ms so, and
         6 s if COLAMD orders the whole.
         """
@@ -118,7 +118,7 @@ class _Trial:
         return chosen[np.argsort(block[chosen], kind="stable")]
 
     def order_for_diagonal(self) -> tuple[int, Int32[np.ndarray, " n"]]:
-        """The order that counts on pivots on the diagonal, and its fill."""
+        """The order that expects pivots on the diagonal, and its fill."""
         options = {"SymmetricMode": True}
         lu = self._splu(self.facts.pattern, self.values, "MMD_AT_PLUS_A", options=options)
         return lu.nnz, _place_to_col(lu)
@@ -176,8 +176,8 @@ class _Sparse:
 
     It is stable if the diagonal dominates the rows or the columns (Higham, Accuracy and
     Stability of Numerical Algorithms, 2nd ed., Theorem 9.9), or if the matrix is positive
-    definite. The latter is tried if it is symmetric with a positive diagonal, and what
-    comes of it is checked by the residual.
+    definite. The latter is tried if it is symmetric with a positive diagonal, and the
+    solution is checked by its residual.
     """
 
     general: Permuted

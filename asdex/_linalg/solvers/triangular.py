@@ -30,7 +30,7 @@ def plan_triangular(facts: Facts) -> Backend:
             "solver='superlu'",
         )
     permuted = permute(pattern, triangle.rows, triangle.cols)
-    # Nothing lies below the diagonal, so it comes last in each column.
+    # No entry is below the diagonal, so that of the diagonal is the last of each column.
     return Host(_Triangle(permuted, permuted.indptr[1:] - 1))
 
 
@@ -49,7 +49,7 @@ class _Triangle:
         if (matrix.data[self.diagonal] == 0).any():
             return rhs, True
         # There is nothing to eliminate, so no pivots or groups of columns are
-        # searched: 1.7 ms against 3.0 ms for 10 000 unknowns.
+        # searched for: 1.7 ms instead of 3.0 ms for 10 000 unknowns.
         lu = decompose(matrix, diag_pivot_thresh=0.0, relax=1, panel_size=1)
         if lu is None:
             return rhs, True
