@@ -66,8 +66,24 @@ def test_a_skipped_parameter_stands_with_its_default() -> None:
     derivative = asdex.jacobian(f, X, scale=3.0, output_format="dense")
     np.testing.assert_array_equal(derivative(X, scale=5.0), jnp.diag(10 * X))
     np.testing.assert_array_equal(derivative(X), jnp.diag(2 * X))
-    with pytest.raises(TypeError, match="power was 2"):
-        derivative(X, power=3)
+    np.testing.assert_allclose(derivative(X, power=3), jnp.diag(3 * X**2))
+
+
+def test_static_arguments_may_change_while_the_pattern_holds() -> None:
+    def f(x: jax.Array, shift: int, mirrored: bool = False) -> jax.Array:
+        return x * jnp.roll(x[::-1] if mirrored else x, shift)
+
+    coloring = asdex.jacobian_coloring(f, X, 1)
+    for derivative in (
+        asdex.jacobian(f, X, 1, output_format="dense"),
+        asdex.jacobian_from_coloring(f, coloring, "dense"),
+    ):
+        for call in (derivative, jax.jit(derivative, static_argnums=1)):
+            with pytest.raises(ValueError, match=r"lacks entry \(0, 2\)"):
+                call(X, 2)
+            expected = jax.jacobian(lambda x: f(x, 1))(X)
+            np.testing.assert_allclose(call(X, 1), expected)
+            np.testing.assert_allclose(call(X, -3), expected)
 
 
 def test_keyword_only_and_variadic_parameters() -> None:
@@ -157,8 +173,11 @@ def test_static_values_inside_of_pytrees() -> None:
     np.testing.assert_allclose(
         derivative({**options, "scale": 4.0}, X), jnp.diag(12.0 * X**2)
     )
+    np.testing.assert_allclose(
+        derivative({**options, "flag": False}, X), jnp.diag(6.0 * X**2 + 1)
+    )
     with pytest.raises(TypeError, match=r"options\['flag'\] was True"):
-        derivative({**options, "flag": False}, X)
+        derivative({**options, "flag": 1}, X)
 
 
 def test_static_leaves_of_a_selected_argument_have_no_block() -> None:

@@ -2,9 +2,9 @@
 
 Arguments are numbered in the order of the signature, whether passed by position or by
 keyword; a parameter that is skipped in between has its default value. Leaves of the
-arguments are either *arrays* (also Python floats and complex numbers), which may change
-from call to call, or *static* (bool, int, str, enums, callables and all else), which may
-not, because the sparsity pattern can depend on them.
+arguments are either *arrays* (also Python floats and complex numbers), whose values no
+pattern depends on, or *static* (bool, int, str, enums, callables and all else): a call may
+pass another value of the same type, and the pattern is then checked.
 """
 
 import dataclasses
@@ -166,7 +166,7 @@ def bind_call(
     `signature` is that of `f`, if it is at hand: to find it takes longer than the rest.
     Keyword arguments without a sample are passed to `f` as they are.
 
-    **Raises:** `TypeError` if the number of arguments, a static value or the kind of a
+    **Raises:** `TypeError` if the number of arguments, a static type or the kind of a
     dtype differs from the samples; `ValueError` if a shape or the pytree structure does.
     """
     count = len(inputs.avals)
@@ -283,13 +283,13 @@ def _name(bound: Bound, k: int) -> str:
 
 
 def _check_static(name: Callable[[], str], leaf: Any, expected: Any) -> None:
-    if leaf is expected:
-        return
-    if is_array(leaf) or type(leaf) is not type(expected) or leaf != expected:
+    """Refuse what is of another kind; whether the pattern holds for another value, the
+    trace shows."""
+    if is_array(leaf) or type(leaf) is not type(expected):
         raise TypeError(
             f"Argument {name()} was {expected!r} in the samples and is static, because the "
-            f"sparsity pattern may depend on it. Got {leaf!r}. Make a new coloring for "
-            "this value, or pass an array in the samples if it is data."
+            f"sparsity pattern may depend on it. Got {leaf!r}. Pass a value of the same "
+            "type, or an array in the samples if it is data."
         )
 
 

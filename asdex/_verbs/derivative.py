@@ -16,7 +16,7 @@ from .._evaluate.evaluate import Evaluation, Options
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
 from .compiled import CompiledPrograms
-from .sparsity import check_still_holds, has_types_of_samples
+from .sparsity import check_still_holds, has_static_values, is_like_samples
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -112,9 +112,16 @@ class Derivative:
     def _check(self, traced: Trace, bound: Bound, call: FlatCall) -> None:
         """Raise `ValueError` if the pattern lacks an entry of this trace."""
         pattern = self.sparsity
-        if pattern.is_local or not pattern.knows_dtypes:
+        if not pattern.knows_dtypes:
             return
-        if not (self._programs.is_empty and has_types_of_samples(pattern, bound)):
+        if pattern.is_local:
+            if not has_static_values(pattern, bound):
+                raise ValueError(
+                    "The pattern is local: it holds for the static arguments of its "
+                    "samples only. Detect it again for these, or without local=True."
+                )
+            return
+        if not (self._programs.is_empty and is_like_samples(pattern, bound)):
             check_still_holds(pattern, traced, bound, call, self.order)
 
     @property

@@ -73,10 +73,10 @@ def jacobian(
 
     **Raises:** what `jacobian_coloring` raises; `ValueError` for an unknown format or a
     `chunk_size` that is not positive. Calls raise `TypeError` or `ValueError` if their
-    arguments differ from the samples in structure, shape, kind of dtype or static value,
+    arguments differ from the samples in structure, shape, kind of dtype or static type,
     and `ValueError` if the pattern lacks an entry that can be nonzero in this call, because
-    something that `f` reads has changed. Keyword arguments that have no sample are passed
-    on to `f`.
+    a static argument, or something that `f` reads, has changed. Keyword arguments that have
+    no sample are passed on to `f`.
     """
     coloring, traced = color_jacobian_of(
         f,

@@ -122,7 +122,8 @@ def check_still_holds(
         inputs = Inputs.of(pattern)
         given = _types(bound.arguments, inputs)
         reason = (
-            "a value that the function reads has changed since the pattern was detected"
+            "a static argument, or a value that the function reads, has changed since the "
+            "pattern was detected"
         )
         if given != (expected := _types(inputs.avals, inputs)):
             reason = f"the pattern was detected for types {_names(expected)}"
@@ -133,10 +134,24 @@ def check_still_holds(
         )
 
 
-def has_types_of_samples(pattern: SparsityPattern, bound: Bound) -> bool:
-    """Whether a call has the dtypes and weak types that a pattern was detected for."""
+def is_like_samples(pattern: SparsityPattern, bound: Bound) -> bool:
+    """Whether a call has the dtypes, weak types and static values that a pattern was
+    detected for."""
     inputs = Inputs.of(pattern)
-    return _types(bound.arguments, inputs) == _types(inputs.avals, inputs)
+    return _types(bound.arguments, inputs) == _types(
+        inputs.avals, inputs
+    ) and has_static_values(pattern, bound)
+
+
+def has_static_values(pattern: SparsityPattern, bound: Bound) -> bool:
+    """Whether a call has the static values that a pattern was detected for."""
+    pairs = zip(
+        jax.tree.leaves(bound.arguments), jax.tree.leaves(pattern.input_avals), strict=True
+    )
+    return all(
+        is_aval(sample) or given is sample or bool(given == sample)
+        for given, sample in pairs
+    )
 
 
 def _types(arguments: Any, inputs: Inputs) -> list[tuple[Any, bool]]:
