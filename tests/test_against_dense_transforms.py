@@ -199,7 +199,7 @@ def test_pattern_detected_inside_jit_is_static() -> None:
 
 
 class Settings:
-    """Hidden state in places that no walk through a closure finds."""
+    """State that is not reached through the closure of the function."""
 
     scale = 1.0
     __slots__ = ("shift",)

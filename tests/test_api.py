@@ -77,7 +77,7 @@ SOME_NAMES = ["jacobian", "value_and_hessian", "compressed_hessian_from_coloring
 
 
 def build(name: str, fun: Callable[..., Any], *samples: Any, **options: Any) -> Any:
-    """Any of the verbs from samples, by way of a coloring where it wants one."""
+    """Any of the verbs from samples, by way of a coloring where it takes one."""
     if not name.endswith("_from_coloring"):
         return getattr(asdex, name)(fun, *samples, **options)
     kept = {key: options.pop(key) for key in ("argnums", "mode") if key in options}
@@ -112,7 +112,7 @@ def matrix_of(name: str, result: Any) -> Any:
 # -- What every verb does ----------------------------------------------------------------
 
 
-# One row for each option of an evaluation: a value that is not the default.
+# One row for each field of `Options`: a value that is not the default.
 OPTIONS: dict[str, Any] = {
     "output_format": "dense",
     "has_aux": True,
@@ -322,7 +322,7 @@ def test_no_entries(mode: Any) -> None:
 
 
 def test_patterns_made_by_hand() -> None:
-    """They need not know the shape of the output."""
+    """They may lack the shape of the output."""
     pattern = asdex.SparsityPattern.from_dense(np.eye(6))
     coloring = asdex.jacobian_coloring_from_sparsity(pattern)
 

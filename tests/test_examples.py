@@ -26,7 +26,7 @@ def run(monkeypatch, capsys):
 
 
 def number(before, text):
-    """The number that stands after a text, whatever the spaces."""
+    """The number that follows a text, whatever the spaces."""
     return float(re.findall(rf"{before}\s+([\d.e+-]+)", text)[0])
 
 

@@ -71,7 +71,7 @@ def test_nothing_imports_upwards(graph: dict[Module, set[Module]]) -> None:
 def test_files_do_not_import_each_other_in_circles(
     graph: dict[Module, set[Module]],
 ) -> None:
-    # A folder's `__init__` hands names on: it imports the files that go through it.
+    # A folder's `__init__` re-exports names: it imports the files that import from it.
     faces = {module: others for module, others in graph.items() if module[-1] != "__init__"}
     TopologicalSorter(faces).prepare()
 

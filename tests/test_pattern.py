@@ -1,4 +1,4 @@
-"""`SparsityPattern`: attributes, input checks, and its life inside transformations."""
+"""`SparsityPattern`: attributes, input checks, and patterns inside transformations."""
 
 import copy
 import pickle
@@ -264,7 +264,7 @@ def test_the_arrays_of_the_caller_are_not_shared():
 
 
 def test_nobody_can_make_the_arrays_writable():
-    """Neither the owner of a read-only array nor who asks for the flag of a view."""
+    """Neither through the owner of a read-only array nor by the flag of a view."""
     rows, cols = np.arange(5, dtype=np.int32), np.arange(5, dtype=np.int32)[::-1]
     rows.setflags(write=False)
     pattern = SparsityPattern.from_coo(rows, cols, (5, 5))

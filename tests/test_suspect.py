@@ -1,4 +1,4 @@
-"""A failed verification names the equation that is to blame."""
+"""A failed verification names the equation that is the cause."""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ pytestmark = [
 X = jnp.linspace(1.0, 2.0, 6)
 
 flip_p = Primitive("flip")
-"""The vector from its end to its start, and a rule that forgets its last element."""
+"""The vector from its end to its start, with a rule that omits its last element."""
 
 flip_p.def_impl(lambda x: jnp.flip(x, -1))
 flip_p.def_abstract_eval(lambda x: x)
@@ -221,7 +221,7 @@ def test_input_itself() -> None:
 
 
 def test_nothing_is_said_without_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong value of an entry that the pattern has, and trouble in the search."""
+    """A wrong value of an entry that the pattern has, and errors in the search."""
 
     def fun(x: Array) -> Array:
         return jnp.stack([x[0] + x[1], 3 * x[0] + x[1]])

@@ -37,7 +37,7 @@ def joined(dependences: Sequence[Dependence | None], n: int) -> Dependence:
 
 
 def split(flat: Dependence, shapes: Sequence[Shape]) -> list[Dependence]:
-    """The arrays of the given shapes whose elements `flat` holds one after the other."""
+    """The arrays of these shapes, whose elements `flat` holds one after the other."""
     ends = np.cumsum([prod(shape) for shape in shapes])
     parts = []
     for end, shape in zip(ends, shapes, strict=True):

@@ -159,8 +159,8 @@ class Dependence:
         targets: Integer[np.ndarray, " edges"],
         sources: Integer[np.ndarray, " edges"],
     ) -> "Dependence":
-        """The array whose element at place `t` along `axis` depends on that at place `s`,
-        over the edges `(t, s)`, for all places along the other axes."""
+        """The array whose element at position `t` along `axis` depends on that at position
+        `s`, over the edges `(t, s)`, for all positions along the other axes."""
         index = np.arange(self.size).reshape(self.shape)
         into, of = (np.take(index, part, axis).reshape(-1) for part in (targets, sources))
         return self.spread(into, of, self.shape)

@@ -17,8 +17,8 @@ def interpret(
 ) -> list[Value]:
     """The outputs of `jaxpr` for the given constants and arguments.
 
-    The environment lives as long as this call: JAX hands out one jaxpr object for all
-    calls of a jitted function, so nothing learnt in one call may be kept for the next.
+    The environment exists only during this call: JAX uses one jaxpr object for all calls
+    of a jitted function, so what is known in one call must not be kept for the next.
     """
     environment = dict(zip(jaxpr.constvars, consts, strict=True))
     environment |= zip(jaxpr.invars, args, strict=True)

@@ -118,8 +118,8 @@ class Window(NamedTuple):
 def seen_positions(
     window: Window, places: Sequence[Sequence[int]], space: Shape, out_space: Shape
 ) -> Iterator[Int[np.ndarray, "*out_space"]]:
-    """For each place within the window: the flat position in the image that it covers
-    from each place of the output; -1 on padding and in the gaps of a dilated image."""
+    """For each element of the window: the flat position in the image that it covers for
+    each element of the output; -1 on padding and in the gaps of a dilated image."""
     for place in places:
         flat = np.zeros((), np.int64)
         outside = np.zeros((), bool)
@@ -167,7 +167,7 @@ def _window_starts(
 def _clamps(mode: GatherScatterMode, *, writes: bool) -> bool:
     """Whether a window that does not fit is moved rather than dropped.
 
-    With a promise that all windows fit, XLA does what is natural to the operation.
+    With a promise that all windows fit, XLA does what suits the operation.
     """
     if mode == GatherScatterMode.FILL_OR_DROP:
         return False

@@ -74,7 +74,7 @@ def register(
 def register_rule(
     primitive: Primitive, *, linear: Sequence[int] | None = None
 ) -> Callable[[Rule], Rule]:
-    """Teach detection a primitive of your own: a decorator for its rule.
+    """A decorator that registers the rule of a primitive of your own.
 
     Without a rule each output of a primitive is taken to depend on all of its operands,
     which is sound but may be dense. A rule is a function
@@ -100,7 +100,7 @@ def register_rule(
     - `linear`: the operands that the rule can treat as dependent; if another one is,
         the conservative rule is used. Default: all.
 
-    **Raises:** `TypeError` if `primitive` is no primitive; `ValueError` if it has a rule.
+    **Raises:** `TypeError` if it is of another type; `ValueError` if it has a rule.
     """
     if not isinstance(primitive, Primitive):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""Which equation is to blame for an entry that a pattern lacks.
+"""Which equation is the cause of an entry that a pattern lacks.
 
 The tangent program is followed twice for one column: once on patterns, once in numbers. A
 number that is not zero where the pattern has no entry shows the equation whose
@@ -65,7 +65,7 @@ def suspicion(
 
 
 class _Patterns(Trail):
-    """All steps, by their place in the program."""
+    """All steps, by their position in the program."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -70,7 +70,7 @@ class Scope:
 
     def partial_value(self, operand: Value) -> Bounds | None:
         """What is known of an operand in every step of a loop, `None` if that is nothing.
-        For coefficients and masks, which are seldom worth following a loop."""
+        For coefficients and masks, for which it is seldom worth following a loop."""
         if operand.dependence is not None:
             return None
         if self.local and operand.known.status is Status.KNOWN:
@@ -132,7 +132,7 @@ class Notes:
     """What was noticed during a detection."""
 
     conservative: set[str] = field(default_factory=set)
-    """Names of the primitives that fell to the conservative rule."""
+    """Names of the primitives for which the conservative rule was used."""
     excluded_modes: set[str] = field(default_factory=set)
     """AD modes that JAX cannot use for the program."""
     trail: "Trail | None" = None

@@ -2,7 +2,7 @@
 
 Each line is measured in a process of its own. `first` is the first detection there, `best`
 the best of three more; `/ f` is `best` as a multiple of one jitted evaluation of the
-function. `growth` is the time for ten times the size, worked out from the line before.
+function. `growth` is the time for ten times the size, computed from the line before.
 `bytes` is by how much the peak memory of the process grew in the first detection, for each
 entry of the largest pattern on the way. Expected are the seconds of the last column, a
 growth of 13 at most and, where patterns are large, 60 bytes at most.

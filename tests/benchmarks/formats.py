@@ -1,4 +1,4 @@
-"""What the formats of a result cost, beside the values alone; and small functions.
+"""What the formats of a result cost, compared with the values alone; and small functions.
 
 The first table compares one evaluation in each format with `decompress_data`, which is
 what all of them need. JAX formats are jitted by the caller; for the others asdex traces

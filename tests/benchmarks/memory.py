@@ -1,4 +1,4 @@
-"""Peak memory of the compiled program, beside arguments and results, and its time.
+"""Peak memory of the compiled program, without arguments and results, and its time.
 
 Sparse: a million unknowns in a chain, of which a hundred are coupled to each other, so
 that the compressed matrix has a hundred rows and a hundred times as many elements as the

@@ -25,7 +25,7 @@ FORMAT = "{:<20} {:>9} {:>6} {:>9} {:>10} {:>10} {:>11} {:>10} {:>7} {:>8}"
 
 
 def measure(problem: Problem, n: int) -> dict[str, float]:
-    """Seconds of each stage, beside `n` and `colors`; `dense` is NaN if too large."""
+    """Seconds of each stage, with `n` and `colors`; `dense` is NaN if too large."""
     function, x = problem.make(n)
     if problem.kind == "jacobian":
         detect, color = asdex.jacobian_sparsity, asdex.jacobian_coloring_from_sparsity

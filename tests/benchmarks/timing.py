@@ -17,7 +17,7 @@ def once(function: Callable[[], Any]) -> tuple[float, Any]:
 def together(*functions: Callable[[], Any], budget: float = 0.5) -> list[float]:
     """Least seconds of a call of each function, after one call to warm each up.
 
-    The functions take turns, so that a slow spell of the machine meets all of them.
+    The functions take turns, so that a slow period of the machine affects all of them.
     Rounds go on for `budget` seconds, but for at least three and at most 200 rounds.
     """
     for function in functions:

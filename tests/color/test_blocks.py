@@ -74,7 +74,7 @@ def referee(coloring: ColoredPattern) -> None:
 
 
 def check(coloring: ColoredPattern) -> None:
-    """Hold it against the definition, and recover a matrix by it."""
+    """Check it against the definition, and recover a matrix by it."""
     pattern = coloring.sparsity
     referee(coloring)
     rng = np.random.default_rng(0)

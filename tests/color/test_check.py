@@ -1,4 +1,4 @@
-"""The public referees against the plain definitions."""
+"""The public checks compared with the plain definitions."""
 
 from collections.abc import Callable
 

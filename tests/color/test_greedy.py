@@ -64,7 +64,7 @@ def test_entries_in_any_order():
 
 
 def test_largest_first_visits_the_fullest_column_first():
-    # Column 2 meets both others; in its natural place it would take color 1.
+    # Column 2 is adjacent to both others; in natural order it would take color 1.
     pattern = SparsityPattern.from_dense(np.array([[1, 0, 1], [0, 1, 1]]))
     assert asdex.color_cols(pattern)[0].tolist() == [1, 1, 0]
 

@@ -1,4 +1,4 @@
-"""Orders of visit: each against its definition, and in every kind of coloring."""
+"""Orders of visit: each compared with its definition, and in every kind of coloring."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Algorithms as values, and what the portfolio makes of them."""
+"""Algorithms as values, and how the portfolio chooses among their colorings."""
 
 from collections.abc import Callable
 

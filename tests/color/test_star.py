@@ -19,7 +19,7 @@ def test_random_patterns(dense: Bool[np.ndarray, "m n"]):
     assert referees.is_star_coloring(dense, colors.tolist())
     assert num_colors == colors.max() + 1
     asdex.check_coloring_symmetric(pattern, colors)
-    # The star set must tell where each entry is read: checked at construction.
+    # The star set must give where each entry is read: checked at construction.
     ColoredPattern(pattern, colors, num_colors, True, "fwd_over_rev", star_set)
 
 

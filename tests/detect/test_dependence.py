@@ -43,7 +43,7 @@ def examples(*more: st.SearchStrategy) -> Callable[[Callable], Callable]:
 
 
 def model_of(dependence: Dependence) -> Model:
-    """What the library says, written out."""
+    """The dependence of the library as a dense array."""
     dense = dependence.matrix().toarray()
     return dense.reshape(*dependence.shape, dependence.n)
 
@@ -64,7 +64,7 @@ def make(rng: Rng, shape: Shape, n: int) -> tuple[Dependence, Model]:
 
 
 def check(dependence: Dependence, model: Model) -> None:
-    """The dependence says what the model says, and its matrix is canonical."""
+    """The dependence equals the model, and its matrix is canonical."""
     assert dependence.shape == model.shape[:-1]
     assert dependence.size == prod(dependence.shape)
     matrix = dependence.matrix()
@@ -183,7 +183,7 @@ def test_whole(seed: int, shape: Shape) -> None:
 
 @examples(st.integers(1, 12))
 def test_union(seed: int, shape: Shape, count: int) -> None:
-    """Also of so many terms that they are worked out into a matrix."""
+    """Also of so many terms that they are computed as a matrix."""
     rng, n = _setup(seed, shape)
     dependences, models = zip(*(make(rng, shape, n) for _ in range(count)), strict=True)
     check(union(dependences), np.logical_or.reduce(models))

@@ -241,7 +241,7 @@ class TestOptimistix:
 
 
 def _integrate(x: Any, controller: Any, solver: Any, **options: Any) -> Any:
-    """Two pairs of states, which do not know of each other."""
+    """Two pairs of states, which are independent of each other."""
 
     def rate(_, y, args):
         pairs = y.reshape(2, 2)

@@ -280,8 +280,8 @@ def violations(known: Bounds | None, value: Any) -> str:
     value, lo, hi = (_widened(np.asarray(side)) for side in (value, known.lo, known.hi))
     if lo.shape not in ((), value.shape):
         return f"shape {lo.shape} for {value.shape}"
-    # Nothing is known where a bound is no number; and a factor of zero counts as zero,
-    # although with one that is no number, or infinite, it gives none.
+    # Nothing is known where a bound is NaN; and a factor of zero counts as zero, although
+    # times NaN or infinity it gives NaN.
     wrong = ~((value >= lo) & (value <= hi)) & ~np.isnan(lo) & ~np.isnan(hi)
     wrong &= ~(np.isnan(value) & (lo == 0) & (hi == 0))
     return f"{value} outside of {lo} to {hi}" if wrong.any() else ""

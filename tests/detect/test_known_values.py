@@ -101,7 +101,7 @@ ROUNDED: dict[str, tuple[Callable[[jax.Array], jax.Array], int]] = {
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64, jnp.float16])
 @pytest.mark.parametrize("name", ROUNDED)
 def test_no_entry_is_lost_to_rounding(name: str, dtype: Any) -> None:
-    """The compiled program may decide otherwise than operations one by one do."""
+    """The compiled program may decide differently from operations one by one."""
     f, n = ROUNDED[name]
     x = jnp.asarray(np.random.default_rng(0).uniform(0.5, 1.5, n), dtype)
     held = np.asarray(asdex.jacobian_sparsity(f, x).todense()) != 0

@@ -106,7 +106,7 @@ def _detected(
 
 
 class Changes:
-    """The values of an equation at random points, and with one element drawn anew."""
+    """The values of an equation at random points, and with one element drawn again."""
 
     def __init__(
         self, equation: Equation, inputs: Sequence[int], rng: np.random.Generator
@@ -119,7 +119,7 @@ class Changes:
         self.run = jax.jit(lambda points: lax.map(lambda xs: _flat(fun(*xs)), points))
 
     def columns(self, inputs: Sequence[int], k: int) -> slice:
-        """Where the elements of operand `k` stand among those of `inputs`."""
+        """The positions of the elements of operand `k` among those of `inputs`."""
         start = sum(self.sizes[j] for j in inputs if j < k)
         return slice(start, start + self.sizes[k])
 

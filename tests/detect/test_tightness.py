@@ -254,7 +254,7 @@ class TestCounters:
         check_jacobian(f, 4, f"{DIAGONAL} {one} {two}")
 
     def test_recurrence_in_residual_form(self) -> None:
-        """As in collocation: each residual sees its own state and the one before."""
+        """As in collocation: each residual depends on its own state and the one before."""
 
         def f(x):
             def step(before, state):

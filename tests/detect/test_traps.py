@@ -82,7 +82,7 @@ class TestIndices:
     def test_duplicate_indices(self) -> None:
         index = jnp.array([1, 1])
         check_jacobian(lambda x: jnp.zeros(3).at[index].add(x[:2]), 3, "... xx. ...")
-        # Which of two writes wins is not fixed, so both count.
+        # Which of two writes wins is not defined, so both count.
         check_jacobian(lambda x: jnp.zeros(3).at[index].set(x[:2]), 3, "... xx. ...")
         check_jacobian(lambda x: x.at[index].subtract(x[:2]), 3, "x.. xx. ..x")
         check_jacobian(lambda x: x.at[index].max(x[1:]), 3, "x.. .xx ..x")
@@ -114,7 +114,7 @@ class TestIndices:
 
 
 class TestOuterTransformations:
-    """Inside a trace, values that are closed over are tracers: known to nobody yet."""
+    """Inside a trace, values that are closed over are tracers: not known yet."""
 
     TRANSFORMATIONS = (
         jax.jit,
@@ -209,7 +209,7 @@ class TestOtherArguments:
         def f(x):
             return jnp.convolve(jnp.array([1.0, 0.0, 2.0]), x, mode="valid")
 
-        # A kernel's place is counted although the image is zero there.
+        # An element of the kernel counts although the image is zero there.
         check_jacobian(f, 3, "xxx")
 
 
@@ -291,7 +291,7 @@ class TestDtypes:
 
 
 def test_slices_of_an_undetermined_constant() -> None:
-    """Which of two updates of one place wins is up to the device, so neither is sure."""
+    """Which of two updates of one element wins depends on the device: neither is sure."""
 
     def f(x):
         undetermined = jnp.zeros(3).at[jnp.array([0, 0, 1])].set(jnp.array([1.0, 0.0, 3.0]))

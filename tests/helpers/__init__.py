@@ -1,4 +1,4 @@
-"""What the tests share: the table of functions and the dense referee.
+"""What the tests share: the table of functions and the dense reference.
 
 Importing the families fills the table.
 """

@@ -326,7 +326,7 @@ def scan_partly_known_inputs(x: Array) -> Array:
 
 @case(normal(3), exact="no")
 def scan_over_repeated_writes(x: Array) -> Array:
-    """Which of two writes to one place wins is up to the device."""
+    """Which of two writes to one element wins depends on the device."""
     written = jnp.zeros(3).at[jnp.array([0, 0, 1])].set(jnp.array([1.0, 0.0, 3.0]))
     return lax.scan(lambda i, e: (i + 1, x[i] * e), 0, written)[1]
 

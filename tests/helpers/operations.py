@@ -252,7 +252,7 @@ def scan_rows(rng: Rng, x: Aval) -> Operation:
 
 @unary
 def scan_swapping(rng: Rng, x: Aval) -> Operation:
-    """A carry of three arrays whose places rotate, one of them zero at the start."""
+    """A carry of three arrays that rotate, one of them zero at the start."""
     steps = int(rng.integers(1, 5))
 
     def run(y: Array) -> Array:

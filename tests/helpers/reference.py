@@ -1,4 +1,4 @@
-"""What dense JAX says about a function of the table: the referee of the sparse results."""
+"""Dense derivatives by JAX of a function of the table, to compare the sparse ones with."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ def flatten(
 ) -> tuple[Callable[[Array], Array], Inexact[Array, " n"]]:
     """The function of the selected inputs as one vector, and that vector at `args`.
 
-    Elements stand as in a detected pattern: selected arguments in the order of
+    Elements are ordered as in a detected pattern: selected arguments in the order of
     `argnums`, the leaves of each in order, each leaf in row-major order.
     """
     argnums = (case.argnums,) if isinstance(case.argnums, int) else case.argnums
@@ -82,7 +82,7 @@ def blocks(
 ) -> PyTree[np.ndarray]:
     """The matrix cut into blocks as `jax.jacfwd` or `jax.hessian` nests them.
 
-    `None` stands for the blocks of static leaves, which JAX itself refuses.
+    The blocks of static leaves, which JAX itself refuses, are `None`.
     """
     argnums = case.argnums
     selected = args[argnums] if isinstance(argnums, int) else [args[k] for k in argnums]

@@ -1,4 +1,4 @@
-"""Functions that write elements to places: scatters in all modes, segments, updates."""
+"""Functions that write elements at indices: scatters in all modes, segments, updates."""
 
 import jax
 import jax.numpy as jnp

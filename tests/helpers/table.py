@@ -84,7 +84,7 @@ def family(prefix: str) -> tuple[Register, Decorator]:
 
 
 def cases(**wanted: Any) -> list[Case]:
-    """The rows whose fields have the wanted values."""
+    """The rows whose fields have these values."""
     return [
         row
         for row in TABLE.values()
@@ -93,7 +93,7 @@ def cases(**wanted: Any) -> list[Case]:
 
 
 def normal(*shapes: int | Sequence[int]) -> Maker:
-    """One array of standard normal numbers per shape; an `int` stands for a vector."""
+    """One array of standard normal numbers per shape; an `int` means a vector."""
 
     def make(rng: np.random.Generator, dtype: np.dtype) -> tuple[Any, ...]:
         return tuple(np.asarray(rng.standard_normal(shape), dtype) for shape in shapes)

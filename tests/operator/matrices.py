@@ -107,7 +107,7 @@ def symmetric_operator(
 
 
 def dense(a: asdex.SparseJacobian) -> Num[np.ndarray, "*batch m n"]:
-    """The matrix entry by entry, without help of the operator."""
+    """The matrix entry by entry, without methods of the operator."""
     matrix = np.zeros((*a.data.shape[:-1], *a.sparsity.shape), a.data.dtype)
     matrix[..., a.sparsity.rows, a.sparsity.cols] = np.asarray(a.data)
     return matrix

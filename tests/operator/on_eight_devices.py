@@ -83,7 +83,7 @@ def products_over_points(
 def solves_over_points(
     mesh: Mesh, batch: SparseJacobian, b: Array, expected: np.ndarray
 ) -> None:
-    """In pure JAX, and on the host, to which each device sends what it has."""
+    """In pure JAX, and on the host, to which each device sends its part."""
     by_hand = partial(jax.shard_map, mesh=mesh, in_specs=P("points"), out_specs=P("points"))
     solution = np.linalg.solve(expected, np.asarray(b)[..., None])[..., 0]
     for solver in ("tridiagonal", "banded", "superlu"):

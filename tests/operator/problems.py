@@ -87,7 +87,7 @@ def problem(name: str) -> Problem:
 
 
 class Model(eqx.Module):
-    """A small network of local layers, with a field that is no array."""
+    """A small network of local layers, with a field that is not an array."""
 
     kernel: Array
     layers: list[eqx.nn.Linear]

@@ -1,4 +1,4 @@
-"""What operators can do, against NumPy on dense matrices.
+"""All operations of operators, compared with NumPy on dense matrices.
 
 A table of operations times a table of matrices. All operations on one matrix are one
 compiled program, because compiling is what takes the time.
@@ -27,7 +27,7 @@ from .matrices import (
 
 
 class Given(NamedTuple):
-    """What else the operations on a matrix of shape `(m, n)` take."""
+    """The other operands of operations on a matrix of shape `(m, n)`."""
 
     x: Any  # n
     u: Any  # m

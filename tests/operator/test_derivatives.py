@@ -32,7 +32,7 @@ def same(found: PyTree, expected: PyTree) -> None:
 
 
 def loss(a: SparseJacobian | Array, more: bool = False) -> Array:
-    """A number that depends on what a matrix can do, as an operator or dense."""
+    """A number computed by the operations of a matrix, an operator or dense."""
     m, n = a.shape[-2:]
     x, u = jnp.cos(jnp.arange(n) + 0.5), jnp.sin(jnp.arange(m) + 0.5)
     if isinstance(a, SparseJacobian):

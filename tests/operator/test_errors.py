@@ -15,7 +15,7 @@ from .matrices import PATTERNS, SYMMETRIC, numbers, operator, symmetric_operator
 
 pytestmark = pytest.mark.usefixtures("without_annotation_checks")
 
-# Of any type, because a type checker would complain of what is wrong.
+# Of any type, because a type checker would report what is wrong.
 SQUARE: Any = operator(PATTERNS["square"])
 WIDE: Any = operator(PATTERNS["wide"])
 TALL: Any = operator(PATTERNS["tall"])
@@ -382,7 +382,7 @@ def test_patterns_that_nearly_are_symmetric() -> None:
 
 
 def test_values_are_not_looked_at() -> None:
-    """`symmetric` is a promise; only the pattern can be held against it."""
+    """`symmetric` is a promise; only the pattern can be checked against it."""
     data = numbers((SYMMETRIC.nnz,))
     assert SparseJacobian(data, SYMMETRIC, symmetric=True).symmetric
 

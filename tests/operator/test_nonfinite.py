@@ -111,7 +111,7 @@ def sparse_matrix_product(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_derivatives_of_products(name: str) -> None:
-    """A padded slot has an entry's factors once more, and must not use them up."""
+    """A padded slot repeats an entry's factors, and must not add their product."""
     a = operator(PATTERNS[name])
     pattern, data = a.sparsity, np.asarray(a.data)
     xs, u = with_one_wrong(numbers((pattern.n,))), numbers((pattern.m,))

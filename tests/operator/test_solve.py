@@ -1,6 +1,6 @@
 """`A.solve`: pytrees, batches, several right-hand sides, and singular matrices.
 
-How the back ends solve is tested beside them.
+The back ends are tested in `tests/solve`.
 """
 
 from collections.abc import Callable

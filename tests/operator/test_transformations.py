@@ -199,7 +199,7 @@ def test_branches() -> None:
 
 
 def test_newton_in_a_while_loop() -> None:
-    """The operator of the last step is a carry, made anew in each."""
+    """The operator of the last step is a carry, replaced in each."""
     target = MODEL(X + 0.05)
 
     def unfinished(carry: Any) -> Array:
@@ -340,7 +340,7 @@ def test_export_of_other_nodes_is_refused() -> None:
 
 
 def test_structure_does_not_tell_which_function_it_was() -> None:
-    """But for the pattern and what is mapped: the model was an argument, too."""
+    """Except for the pattern and what is mapped: the model was an argument, too."""
     a = operator_of_model(MODEL, X)
     plain = SparseJacobian(a.data, asdex.SparsityPattern.from_dense(a.sparsity.todense()))
     assert jax.tree.structure(a) == jax.tree.structure(plain)

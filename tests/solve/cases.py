@@ -17,11 +17,11 @@ from asdex._linalg.solvers import SolverName, solve_flat
 HAS_KLU = find_spec("klujax") is not None
 
 GENERAL: tuple[SolverName, ...] = ("banded", "superlu", "klu")[: 2 + HAS_KLU]
-"""Solvers for all cases; some add those that treat any pattern alike, like `"dense"`."""
+"""Solvers for all cases; some add others that take any pattern, such as `"dense"`."""
 
 
 class Case(NamedTuple):
-    """A matrix by its pattern and values, and the solvers that suit it beside `GENERAL`."""
+    """A matrix by its pattern and values, and solvers that suit it besides `GENERAL`."""
 
     pattern: SparsityPattern
     data: np.ndarray
@@ -33,7 +33,7 @@ class Case(NamedTuple):
         return (*GENERAL, *self.special)
 
     def dense(self, data: np.ndarray | None = None) -> np.ndarray:
-        """The matrix as NumPy has it."""
+        """The matrix as a NumPy array."""
         data = self.data if data is None else np.asarray(data)
         return scatter(self.pattern, data)
 
@@ -48,7 +48,7 @@ CASES: dict[str, Case] = {}
 def case(*special: SolverName) -> Callable[[Callable[[], np.ndarray]], None]:
     """Add a matrix to the table, made of an array of zeros and ones or other numbers.
 
-    Ones stand for random values such that the matrix is well conditioned.
+    Ones become random values such that the matrix is well conditioned.
     """
 
     def register(make: Callable[[], np.ndarray]) -> None:
@@ -75,7 +75,7 @@ def scatter(pattern: SparsityPattern, data: np.ndarray) -> np.ndarray:
 
 
 def shuffled(mask: np.ndarray, seed: int = 0) -> np.ndarray:
-    """With rows and columns in orders of their own."""
+    """With rows and columns in random orders."""
     rng = np.random.default_rng(seed)
     return mask[rng.permutation(len(mask))][:, rng.permutation(len(mask))]
 
@@ -239,7 +239,7 @@ needs_klu = pytest.mark.skipif(not HAS_KLU, reason="klujax is not installed")
 def solver_for(
     a: Case, solver: SolverName
 ) -> Callable[[Array, Array], Inexact[Array, " n"]]:
-    """Solves with the pattern of a case, without telling whether it is singular."""
+    """Solves with the pattern of a case, without the flag for a singular matrix."""
     solve = partial(solve_flat, a.pattern, solver=solver)
     return lambda data, b: solve(data, b)[0]
 

@@ -146,7 +146,7 @@ def indefinite() -> np.ndarray:
         (dominant(by_rows=False), 1),
         (dominant(by_rows=True), 1),
         (definite(), 1),
-        # Without pivoting it would be wrong, as the residual tells.
+        # Without pivoting it would be wrong, as the residual shows.
         (indefinite(), 2),
         (GRID.dense(), 1),
     ],
@@ -194,7 +194,7 @@ def test_orders_keep_the_matrix():
 
 
 def test_large_arguments_do_not_block():
-    """A callback that waited for JAX could wait for ever."""
+    """A callback that waited for JAX might never return."""
     n = 200_000
     line = np.arange(n)
     pattern = SparsityPattern(

@@ -1,4 +1,4 @@
-"""Which solver is chosen, which refuse, and what planning finds."""
+"""Which solver is chosen, which refuse, and the facts of patterns that they use."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Singular matrices give NaN and say so; other matrices of a batch do not suffer."""
+"""Singular matrices give NaN and set the flag; the rest of a batch is not affected."""
 
 import jax
 import jax.numpy as jnp

@@ -106,8 +106,8 @@ def reference(case_name: str, transform_name: str) -> Any:
     return compute(jnp.asarray(a.data), jnp.asarray(a.rhs()))
 
 
-# One solver of each kind goes through all of them: those in pure JAX, with factors that
-# solves share and without, those on the host, and those of other packages.
+# All of them run for one solver of each kind: those in pure JAX, with factors that solves
+# share and without, those on the host, and those of other packages.
 THROUGH_ALL = ("tridiagonal", "block_diagonal", "superlu", "klu")
 
 PAIRS = [

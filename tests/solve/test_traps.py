@@ -1,4 +1,4 @@
-"""Matrices and machines on which solves once went wrong."""
+"""Matrices and machines on which solves failed or took too long."""
 
 import subprocess
 import sys

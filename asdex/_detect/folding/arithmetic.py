@@ -53,7 +53,7 @@ _EXACT: dict[Primitive, Callable[[Operand, Operand], Operand]] = {
 
 @fold(lax.add_p, lax.sub_p, lax.mul_p, lax.div_p, lax.rem_p)
 def _arithmetic(eqn: JaxprEqn, a: Bounds, b: Bounds) -> Bounds | None:
-    """Integers wrap round. But XLA takes a square, and a magnitude, to be positive, so
+    """Integers wrap around. But XLA assumes that a square, and a magnitude, is positive, so
     nothing is known of one that overflows."""
     primitive, dtype = eqn.primitive, operand_dtype(eqn)
     if primitive is lax.mul_p and (a.is_unknown or b.is_unknown):
@@ -94,7 +94,7 @@ def _remainder(a: Bounds, b: Bounds, dtype: Any) -> Bounds:
     within = (a_lo > -least) & (a_hi < least)
     lo = np.where(within, a_lo, np.where(a_lo < 0, np.maximum(a_lo, -most), 0))
     hi = np.where(within, a_hi, np.where(a_hi > 0, np.minimum(a_hi, most), 0))
-    # The magnitude of the most negative int64 is none.
+    # The magnitude of the most negative int64 is not an int64.
     lost = (b_lo == np.iinfo(np.int64).min) | (most < 0)
     return fitted(lo, hi, lost, dtype)
 

@@ -20,12 +20,12 @@ from jaxtyping import Bool, Shaped
 Atom: TypeAlias = Var | Literal
 if TYPE_CHECKING:
     Operand: TypeAlias = np.ndarray
-else:  # NumPy makes scalars of arrays without axes, which differ in nothing used here.
+else:  # NumPy makes scalars of arrays without axes, which can be used in the same way here.
     Operand: TypeAlias = Shaped[np.ndarray, "..."] | np.generic
 
 
 OVERFLOW = 2.0**62
-"""Where a result in int64 is at least so large, it may have wrapped round."""
+"""Where a result in int64 is at least so large, it may have wrapped around."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -194,7 +194,7 @@ def _logic(eqn: JaxprEqn, a: Bounds, b: Bounds) -> Bounds | None:
         known, value = a.known & b.known, a.lo ^ b.lo
         return between(value & known, value | ~known)
     (a_lo, a_hi), (b_lo, b_hi) = as_int64(a), as_int64(b)
-    if primitive is lax.and_p:  # Not above either operand that is not negative.
+    if primitive is lax.and_p:  # Not larger than an operand that is not negative.
         limit = np.minimum(
             np.where(a_lo >= 0, a_hi, _INT64_MAX), np.where(b_lo >= 0, b_hi, _INT64_MAX)
         )

@@ -138,7 +138,7 @@ def _is_complex(dtype: Any) -> bool:
 
 @fold(lax.argmax_p, lax.argmin_p)
 def _arg_extremum(eqn: JaxprEqn, x: Bounds) -> Bounds | None:
-    """The first and the last place where the extremum can be."""
+    """The first and the last position where the extremum can be."""
     dtype, (axis,) = dtype_of(eqn.invars[0]), eqn.params["axes"]
     index_dtype, length = dtype_of(eqn.outvars[0]), shape_of(eqn.invars[0])[axis]
     if not length or _is_complex(dtype):
@@ -156,7 +156,7 @@ def _arg_extremum(eqn: JaxprEqn, x: Bounds) -> Bounds | None:
 
 
 def _keys(x: Bounds, dtype: Any) -> tuple[Operand, Operand]:
-    """Bounds to order by; infinite ones for what may be no number."""
+    """Bounds to order by; infinite ones for what may be NaN."""
     if not is_inexact(dtype):
         return x.lo, x.hi
     x = as_floats(x, dtype)
@@ -198,7 +198,7 @@ def _sort(eqn: JaxprEqn, *operands: Bounds) -> list[Bounds | None]:
 
 
 def _order(lo: Operand, hi: Operand) -> tuple[Places, Places]:
-    """An increasing order along the last axis, and for each place the number of its
+    """An increasing order along the last axis, and for each position the number of its
     group: only within a group can the order be another one."""
     order = np.argsort(lo, axis=-1, kind="stable")
     lowest, highest = np.take_along_axis(lo, order, -1), np.take_along_axis(hi, order, -1)
@@ -207,7 +207,7 @@ def _order(lo: Operand, hi: Operand) -> tuple[Places, Places]:
 
 
 def _numbered(starts: Bool[np.ndarray, "*lanes rest"], order: Operand) -> Places:
-    """Numbers of groups, from the places, except the first, at which a group starts."""
+    """Numbers of groups, from the positions, except the first, at which a group starts."""
     groups = np.zeros(order.shape, np.int64)
     groups[..., 1:] = np.cumsum(starts, axis=-1)
     return groups
@@ -246,7 +246,7 @@ def _in_lanes(x: Bounds, axis: int) -> Bounds:
 
 
 def _is_uncertain(x: Bounds, dtype: Any) -> bool:
-    """Whether some key is not known, or is no number."""
+    """Whether some key is not known, or is NaN."""
     if not x.is_exact:
         return True
     return is_inexact(dtype) and bool(np.isnan(np.asarray(x.lo, np.float64)).any())
@@ -254,7 +254,7 @@ def _is_uncertain(x: Bounds, dtype: Any) -> bool:
 
 @fold(lax.top_k_p, lax.approx_top_k_p)
 def _top_k(eqn: JaxprEqn, x: Bounds) -> list[Bounds | None]:
-    """The largest elements in decreasing order, and their places."""
+    """The largest elements in decreasing order, and their positions."""
     dtype, index_dtype = dtype_of(eqn.invars[0]), dtype_of(eqn.outvars[1])
     shape = shape_of(eqn.invars[0])
     axis = eqn.params.get("axis", eqn.params.get("reduction_dimension", -1)) % len(shape)

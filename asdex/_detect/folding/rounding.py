@@ -254,7 +254,7 @@ def total(
     lo = add_up(*(operand.lo for operand in operands))
     hi = add_up(*(operand.hi for operand in operands))
     error = (ARITHMETIC + terms) * precision(dtype).eps * reach
-    if np.isinf(reach).any():  # Infinite terms of both signs add up to no number.
+    if np.isinf(reach).any():  # Infinite terms of both signs add up to NaN.
         falls = add_up(*(np.where(operand.lo == -np.inf, 1.0, 0.0) for operand in operands))
         rises = add_up(*(np.where(operand.hi == np.inf, 1.0, 0.0) for operand in operands))
         lo = np.where((falls > 0) & (rises > 0), np.nan, lo)

@@ -15,7 +15,7 @@ FOLDS: dict[Primitive, Fold] = {}
 
 
 def fold(*primitives: Primitive) -> Callable[[Fold], Fold]:
-    """Enter a function into the table."""
+    """Add a function to the table."""
 
     def decorate(function: Fold) -> Fold:
         FOLDS.update(dict.fromkeys(primitives, function))

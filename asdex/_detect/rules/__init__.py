@@ -1,4 +1,4 @@
-"""The rules, one file per family of primitives. Importing this fills the table."""
+"""The rules, one file per family of primitives. Importing this registers them."""
 
 from . import (
     control as control,

@@ -20,7 +20,7 @@ from ..value import Scope, Value, shape_of
 
 
 def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[Value]:
-    """The outputs of a program that brings its constants along."""
+    """The outputs of a program that holds its constants."""
     consts = [
         Value(var.aval, None, constant(value))
         for var, value in zip(program.jaxpr.constvars, program.consts, strict=True)
@@ -104,7 +104,7 @@ def _transposed(
     eqn: JaxprEqn, residuals: Sequence[Value], tangents: Sequence[Value]
 ) -> tuple[ClosedJaxpr, list[Var]]:
     """The program from residuals and cotangents to the cotangents of the tangents; and
-    the outputs that have a cotangent, which an integer has not."""
+    the outputs that have a cotangent; integers have none."""
     outputs = [var for var in eqn.outvars if _is_inexact(var)]
     selected = [k for k, var in enumerate(eqn.outvars) if _is_inexact(var)]
 
@@ -134,8 +134,8 @@ def _transposed(
 
 
 def _at_hand(value: Value) -> Any:
-    """The constant that a value is, an array as JAX's own, which can be indexed by a
-    traced number. `None` if it is no constant."""
+    """The constant that a value is, as an array of JAX, which can be indexed by a traced
+    number. `None` if it is not a constant."""
     constant = value.known.constant
     if not isinstance(constant, np.ndarray) or constant.dtype == jax.dtypes.float0:
         return constant

@@ -1,6 +1,6 @@
-"""Primitives without a rule, and why each can do without.
+"""Primitives without a rule, and why each needs none.
 
-A test holds this list and the table of rules against all primitives of JAX.
+A test compares this list and the registry of rules with all primitives of JAX.
 """
 
 from jax import lax

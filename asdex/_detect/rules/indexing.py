@@ -1,6 +1,6 @@
 """Reads and writes at indices: exact where the indices are known.
 
-An index of which only a narrow range is known reads, or writes, at each place of the range;
+An index of which only a narrow range is known reads, or writes, at each one in the range;
 one of a wider range anywhere in the range that all indices of its component have in common;
 the other axes stay exact.
 """
@@ -21,7 +21,7 @@ from ..registry import register
 from ..value import Scope, Value, output_shape
 
 _MAX_POSITIONS = 10_000_000
-"""Ranges of indices are not tried place by place if that makes more positions."""
+"""Ranges of indices are not tried index by index if that makes more positions."""
 
 
 class _Starts(NamedTuple):
@@ -163,7 +163,7 @@ def gather(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence
     linear=(0, 2),
 )
 def scatter(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
-    """The operand, and the updates at their target positions; the overwritten is gone."""
+    """The operand, and the updates at their target positions, without what they replace."""
     operand, indices, updates = operands
     shape = operand.shape
     old = operand.dependence or nothing(shape, scope.n)

@@ -92,7 +92,7 @@ def _through_image(
     eqn: JaxprEqn, image: Value, kernel: Shape, weights: Bounds | None
 ) -> Dependence:
     """With axes in the order (batch, features, space): output `(b, o, s)` depends on the
-    features of its group, at the place that each element of the window covers."""
+    features of its group, at the position that each element of the window covers."""
     assert image.dependence is not None
     numbers = eqn.params["dimension_numbers"]
     groups = eqn.params["feature_group_count"]

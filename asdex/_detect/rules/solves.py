@@ -35,7 +35,7 @@ def triangular_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> 
     assert dependence is not None
     axis = len(dependence.shape) - (2 if params["left_side"] else 1)
     later, earlier = np.tril_indices(dependence.shape[axis])
-    # Transposing the matrix turns the order round, and so does solving from the right.
+    # Transposing the matrix reverses the order, and so does solving from the right.
     forward = params["lower"] ^ bool(params["transpose_a"]) ^ (not params["left_side"])
     if not forward:
         later, earlier = earlier, later

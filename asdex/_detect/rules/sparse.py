@@ -1,4 +1,4 @@
-"""JAX's own sparse matrices, whose primitives go by name: to import them takes long."""
+"""JAX's own sparse matrices, whose primitives are keyed by name: importing them is slow."""
 
 from collections.abc import Sequence
 from math import prod

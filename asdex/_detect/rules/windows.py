@@ -34,7 +34,7 @@ def reduce_window(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dep
 def select_and_scatter_add(
     eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
 ) -> Dependence:
-    """Each window adds an element to one of its places, not known which."""
+    """Each window adds an element at one of its positions, not known which."""
     del scope
     source = operands[0].dependence
     assert source is not None
@@ -46,7 +46,7 @@ def select_and_scatter_add(
 
 
 def _views(eqn: JaxprEqn, image: Shape, out: Shape) -> list[Int[np.ndarray, "*out"]]:
-    """The positions in the image that each place of the window covers."""
+    """The positions in the image that each element of the window covers."""
     params = eqn.params
     size = params["window_dimensions"]
     ones = (1,) * len(size)

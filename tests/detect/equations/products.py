@@ -142,7 +142,7 @@ def bcoo_dot_general(rng: Rng) -> Equation:
 
 
 def _sparse(rng: Rng) -> tuple[tuple[int, int], Operand, Operand]:
-    """A shape, elements and different places for them, padding among these."""
+    """A shape, elements and different positions for them, padding among these."""
     m, n, nse = rng.integers(1, 4, 3).tolist()
 
     def draw(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:

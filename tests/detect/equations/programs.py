@@ -106,7 +106,7 @@ def cond(rng: Rng) -> Equation:
 
 @equation(p.custom_lin_p)
 def custom_vjp_tangent(rng: Rng) -> Equation:
-    """A tangent that only exists transposed; it is known what it would be."""
+    """A tangent that only exists transposed; the test knows its values."""
     order = rng.permutation(3)
 
     @jax.custom_vjp
@@ -225,6 +225,6 @@ def reshard(rng: Rng) -> Equation:
 
 @equation("select_if_vmap")
 def select_if_vmap(rng: Rng) -> Equation:
-    """Without `vmap` the first array is returned, which the rule does not know."""
+    """Without `vmap` the first array is returned, which the rule does not use."""
     shape = some_shape(rng)
     return Equation(select_if_vmap_p.bind, [booleans(), real(*shape), real(*shape)], "no")

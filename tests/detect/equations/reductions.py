@@ -116,7 +116,7 @@ def approx_top_k(rng: Rng) -> Equation:
 
 
 def _window(rng: Rng, image: tuple[int, ...], dilated: bool) -> dict[str, Any]:
-    """Parameters of a window on an image, with at least one output place."""
+    """Parameters of a window on an image, with at least one output element."""
     while True:
         rank = len(image)
         window = {
