@@ -1,4 +1,4 @@
-"""The vectors that an operator maps: pytrees, and flat arrays that stand for them."""
+"""The vectors that an operator maps: pytrees, and flat arrays that hold their numbers."""
 
 import dataclasses
 import math
@@ -83,7 +83,7 @@ class Space:
     def ravel(
         self, name: str, tree: PyTree, batch: Sequence[int], dtype: Any
     ) -> Num[Array, "... size"]:
-        """The flat vector that a pytree stands for, given as argument `name`.
+        """The numbers of a pytree as a flat vector; `name` is that of the argument.
 
         Its leaves have the shapes of the space, all of them behind the axes of `batch` or
         none. Raises `ValueError` if they have not. The vector has `dtype`, that of an
@@ -120,7 +120,7 @@ class Space:
         return jnp.concatenate(pieces, -1) if pieces else jnp.zeros((*batch, 0), dtype)
 
     def unravel(self, vector: Num[Array, "*batch size"]) -> PyTree:
-        """The pytree that a flat vector stands for.
+        """The pytree whose numbers a flat vector holds.
 
         Its leaves have the dtypes of the space if they can hold the numbers of `vector`.
         """

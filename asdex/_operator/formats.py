@@ -1,7 +1,7 @@
 """Formats of a matrix: from the values of its entries to BCOO, dense, SciPy and so on.
 
 A matrix between pytrees is made of blocks, one for each leaf of the output and leaf of the
-input. What a format needs beside the values is worked out once for each block.
+input. What a format needs in addition to the values is computed once for each block.
 """
 
 import itertools

@@ -183,7 +183,7 @@ class SparseJacobian(eqx.Module):
         """The product with another operator, a flat vector or a dense matrix.
 
         Vectors have shape `(n,)`, matrices `(*batch, n, k)`, as `A.todense() @ other`
-        takes them. The pattern of the product of two operators is worked out while
+        takes them. The pattern of the product of two operators is computed while
         tracing. Raises `ValueError` if the sizes, or the structures in between, differ.
         """
         if isinstance(other, SparseJacobian):
@@ -374,7 +374,7 @@ class SparseJacobian(eqx.Module):
         **Arguments:**
 
         - `rows`, `cols`: static integers, each at most once, in any order; or a mask of
-            booleans. `None` stands for all.
+            booleans. `None` means all.
 
         **Raises:** `ValueError` if an index is out of range or occurs twice.
         """
@@ -462,7 +462,7 @@ class SparseJacobian(eqx.Module):
         return conversion(self.data, self.domain, self.codomain)
 
     def bsr(self, block_shape: tuple[int, int]) -> formats.BlockSparse:
-        """Dense blocks of equal shape, and where they stand (BSR).
+        """Dense blocks of equal shape, and where they are (BSR).
 
         Blocks with an entry are stored whole. Raises `ValueError` unless `block_shape`
         divides the shape.

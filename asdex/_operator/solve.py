@@ -18,7 +18,7 @@ def solve(
     `b`, by the implicit function theorem: a derivative is one more solve. Works under
     `jax.jit` and `jax.vmap`, also over the values of `A`; solve with the transpose by
     `A.T`. What depends on the pattern alone, as an order of elimination with little
-    fill, is worked out while tracing; calls outside of `jit` are compiled for each
+    fill, is computed while tracing; calls outside of `jit` are compiled for each
     pattern.
 
     **Arguments:**

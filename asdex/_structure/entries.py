@@ -7,7 +7,7 @@ from jaxtyping import Int32
 def merge_duplicates(
     rows: Int32[np.ndarray, " entries"], cols: Int32[np.ndarray, " entries"], n: int
 ) -> tuple[Int32[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"], bool]:
-    """The entries without repetitions, and whether they stand in row-major order."""
+    """The entries without repetitions, and whether they are in row-major order."""
     ascending = (rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))
     if ascending.all():
         return rows, cols, True

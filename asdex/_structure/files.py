@@ -1,7 +1,7 @@
 """Files: arrays and a JSON header in an `.npz` archive, without pickle.
 
 This module knows the container and how input structures are written down; what goes into
-a file is said beside the classes that are saved. The header holds the kind of object, the
+a file is documented by the classes that are saved. The header holds the kind of object, the
 version of the format, and a checksum of everything in the file, so that a file which was
 cut short, altered or made by something else is refused with a `ValueError`.
 """
@@ -48,7 +48,7 @@ def write_file(
 ) -> None:
     """Write `fields`, which JSON can hold, and `arrays` as an object of the given kind.
 
-    The file is written beside its place and then moved there, so that an interrupted
+    The file is written under another name and then moved into place, so that an interrupted
     call leaves an older file as it was. Raises `OSError` if it cannot be written.
     """
     content = pack(kind, fields, arrays)
@@ -110,15 +110,15 @@ def take_header(path: FilePath, kind: str, arrays: dict[str, np.ndarray]) -> dic
     if header.get("version") != _VERSION:
         raise ValueError(
             f"{path} has version {header.get('version')} of the file format, and this "
-            f"asdex reads version {_VERSION}. Update asdex, or make the file anew."
+            f"asdex reads version {_VERSION}. Update asdex, or write the file again."
         )
     if header.get("kind") != kind:
         raise ValueError(f"{path} holds a {header.get('kind')}. Expected a {kind}.")
     check_present(path, header.get("arrays", ()), arrays)
     if header.pop("checksum", None) != _checksum(header, arrays):
         raise ValueError(
-            f"{path} is damaged: its contents do not match their checksum. Make the file "
-            "anew."
+            f"{path} is damaged: its contents do not match their checksum. Write the file "
+            "again."
         )
     return header
 
@@ -128,7 +128,7 @@ def check_present(
 ) -> None:
     """Raise `ValueError` unless all of the named arrays are there."""
     if lacking := [name for name in names if name not in arrays]:
-        raise ValueError(f"{path} lacks {', '.join(lacking)}. Make the file anew.")
+        raise ValueError(f"{path} lacks {', '.join(lacking)}. Write the file again.")
 
 
 @contextmanager

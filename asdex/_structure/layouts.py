@@ -1,4 +1,4 @@
-"""Static index maps of a pattern: what consumers of values need to know beside them.
+"""Static index maps of a pattern: what consumers of values need in addition to them.
 
 All of them are NumPy arrays of int32. A matrix in another layout is then `data[map]`,
 inside or outside of `jax.jit`.
@@ -16,7 +16,7 @@ class CompressedStructure(NamedTuple):
     """The structure of compressed sparse rows (CSR) or columns (CSC).
 
     Line `i`, a row of CSR or a column of CSC, has the entries
-    `indptr[i]:indptr[i + 1]`; they stand in columns (rows) `indices`, in ascending order,
+    `indptr[i]:indptr[i + 1]`; they are in columns (rows) `indices`, in ascending order,
     and have the values `data[permutation]`.
     """
 

@@ -34,16 +34,16 @@ class SparsityPattern(eqx.Module):
     """The structure of a sparse matrix of shape `(m, n)`, without its values.
 
     An immutable pytree without leaves: equal patterns hash and compare equal, so they
-    can be closed over or passed through `jax.jit` without compiling anew, and no
+    can be closed over or passed through `jax.jit` without compiling again, and no
     transformation ever touches an index. Entries keep the order they are given in;
-    detection gives them in row-major order. An entry that occurs more than once is kept
-    where it stands first.
+    detection gives them in row-major order. Of an entry that occurs more than once the
+    first is kept.
 
-    Beside the entries a pattern remembers where it came from: `input_avals`, one pytree
-    of `jax.ShapeDtypeStruct` per positional argument of the function (a static argument
-    stands as its value), which of them were differentiated (`argnums`), and the shapes
+    In addition to the entries a pattern remembers where it came from: `input_avals`, one
+    pytree of `jax.ShapeDtypeStruct` per positional argument of the function (for a static
+    argument, its value), which of them were differentiated (`argnums`), and the shapes
     of the function's output leaves (`output_shapes`). `knows_dtypes` tells whether the
-    avals were given, so that a call with another dtype is held against the pattern.
+    avals were given, so that a call with another dtype is checked against the pattern.
 
     **Arguments:**
 
@@ -262,7 +262,7 @@ class SparsityPattern(eqx.Module):
 
     @property
     def is_sorted(self) -> bool:
-        """Whether the entries stand in row-major order."""
+        """Whether the entries are in row-major order."""
         return self._is_sorted.value
 
     @property

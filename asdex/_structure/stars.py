@@ -12,8 +12,8 @@ STAR_SET_ARRAYS = ("star", "hub", "edge_lo", "edge_hi", "edge_pos")
 class StarSet(eqx.Module):
     """The two-colored stars into which a star coloring splits the edges of a graph.
 
-    In a star coloring any two colors induce a forest of stars. The nonzero that an edge
-    stands for is read from the compressed matrix at the color of its star's *hub* and
+    In a star coloring any two colors induce a forest of stars. The nonzero of an edge
+    is read from the compressed matrix at the color of its star's *hub* and
     the row of the other endpoint. (Gebremedhin, Tarafdar, Manne, Pothen, "New Acyclic
     and Star Coloring Algorithms with Application to Computing Hessians", SIAM J. Sci.
     Comput. 29(3), 2007, section 4.)
