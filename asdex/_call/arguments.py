@@ -141,7 +141,7 @@ def as_inputs(bound: Bound, argnums: int | Sequence[int]) -> Inputs:
     """The structure of bound samples, with the arguments to differentiate.
 
     **Raises:** `TypeError` if `argnums` are not integers; `ValueError` if they are out
-    of range, repeated, or select no array.
+    of range or repeated, or if they select no array.
     """
     avals = bound.arguments
     inputs = Inputs(avals, _check_argnums(argnums, len(avals)))
@@ -283,8 +283,8 @@ def _name(bound: Bound, k: int) -> str:
 
 
 def _check_static(name: Callable[[], str], leaf: Any, expected: Any) -> None:
-    """Refuse what is of another kind; whether the pattern holds for another value, the
-    trace shows."""
+    """Refuse what is of another kind; whether the pattern holds for another value is
+    decided by the trace."""
     if is_array(leaf) or type(leaf) is not type(expected):
         raise TypeError(
             f"Argument {name()} was {expected!r} in the samples and is static, because the "
@@ -311,7 +311,7 @@ def _check_array(
         )
     if is_selected:
         return  # `check_differentiable` applies JAX's own rules.
-    # Complex numbers may stand for no real sample: `imag` is known to be zero there.
+    # Complex numbers may not replace a real sample: its `imag` is known to be zero.
     same_kind = any(
         jnp.issubdtype(actual.dtype, kind) and jnp.issubdtype(aval.dtype, kind)
         for kind in (jnp.floating, jnp.integer)
@@ -348,8 +348,8 @@ def _bind(
 ) -> Bound:
     """Order the arguments by the signature of `f`.
 
-    Parameters that were not passed stand with their defaults where others follow, up to
-    `count` arguments, and after `*args`, so that the number of arguments tells which
+    Parameters that were not passed have their defaults where others follow, up to
+    `count` arguments, and after `*args`, so that the number of arguments determines which
     parameters they belong to.
     """
     signature = signature or find_signature(f)

@@ -2,7 +2,7 @@
 
 A call outside of `jit` traces the user's function and looks for what was compiled for an
 equal trace. Two traces are equal if their equations, literals, types and parameters are,
-and so are those of the programs within. The values of the outermost constants are no part
+and so are those of the programs within. The values of the outermost constants are not part
 of it, because they are arguments of what is compiled.
 
 What is not certain to be equal counts as different.
@@ -28,9 +28,9 @@ from .._base.compat import is_numpy_operation, with_constants
 class Content(NamedTuple):
     """The content of a program.
 
-    - `pattern`: what decides about the pattern of its derivatives, besides constants.
-    - `callbacks`: the Python functions that it calls when it runs, of which detection knows
-        nothing.
+    - `pattern`: what decides about the pattern of its derivatives, except constants.
+    - `callbacks`: the Python functions that it calls when it runs, which detection does
+        not follow.
     - `consts`: constants of programs within it, as they are; NumPy arrays among them may
         change in place.
     """
@@ -43,8 +43,8 @@ class Content(NamedTuple):
 def content_of(jaxpr: Jaxpr, order: int) -> Content | None:
     """The content of a program that is differentiated `order` times.
 
-    `None` if it holds an object of which it is not certain what it does: such a program
-    equals no other.
+    `None` if it holds an object whose behavior is not certain: such a program equals no
+    other.
 
     Cost: a pass over the equations, and a trace of each custom derivative rule. Programs
     within that JAX has kept, such as those of jitted functions, are passed once.
@@ -58,14 +58,14 @@ def content_of(jaxpr: Jaxpr, order: int) -> Content | None:
 
 
 class _Found(NamedTuple):
-    """What is found in a program besides its pattern."""
+    """What is found in a program in addition to its pattern."""
 
     callbacks: list[Hashable]
     consts: list[Any]
 
 
 class _Incomparable(Exception):
-    """An object was met of which it is not certain what it does."""
+    """An object was found whose behavior is not certain."""
 
 
 _CALLED_LATER = {
@@ -73,7 +73,7 @@ _CALLED_LATER = {
     "debug_print": "in_tree",
 }
 """Primitives with a parameter that is a function, or belongs to one, which is called when
-the program runs: it sees what is there at that time."""
+the program runs, with the state of that time."""
 
 _REMATERIALIZED = ("remat2", "checkpoint")
 """Primitives with a policy, which decides what is stored and changes no value."""
@@ -157,7 +157,7 @@ def _rule(eqn: JaxprEqn, jaxpr: Jaxpr) -> Any:
     try:
         return jax.make_jaxpr(derivative)(list(map(_type, inputs)), vectors)
     except Exception:
-        # A rule may refuse tangents that it never gets when the function is differentiated.
+        # A rule may refuse tangents that do not occur when the function is differentiated.
         raise _Incomparable from None
 
 

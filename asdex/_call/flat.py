@@ -1,8 +1,8 @@
 """From the user's function and arguments to one flat vector in, one flat vector out.
 
-With `arguments` this is the only file that knows `argnums`, keyword and static
-arguments, auxiliary output and pytrees. Samples and calls both become a `FlatCall`, and
-nothing past it sees more than a vector.
+With `arguments` this is the only file that deals with `argnums`, keyword and static
+arguments, auxiliary output and pytrees. Samples and calls both become a `FlatCall`, whose
+input and output are vectors.
 """
 
 import dataclasses
@@ -65,7 +65,7 @@ class FlatCall(NamedTuple):
     It returns the leaves of the output, followed by the arrays of the auxiliary output, and
     their structure. `active` are the selected leaves that can be differentiated; `pack`
     writes all the selected leaves, `values`, as one vector. `others` are leaves of
-    arguments that are not selected, and selected leaves of integers, whose place in the
+    arguments that are not selected, and selected leaves of integers, whose part of the
     vector is filled with zeros that nothing depends on. For samples, all of them are
     `jax.ShapeDtypeStruct`s.
     """
@@ -99,7 +99,7 @@ def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> Fla
         squeezed.
 
     **Raises:** once `fun` is traced, `TypeError` if the output is no pair in spite of
-    `has_aux` or holds what is no array; `ValueError` if it is no scalar where it must be.
+    `has_aux` or a leaf is not an array; `ValueError` if it must be a scalar and is not.
     """
     leaves, treedef = jax.tree.flatten(bound.arguments)
     selected = inputs.selected

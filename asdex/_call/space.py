@@ -21,8 +21,8 @@ from .flat import cast, common_dtype
 class Space:
     """Structure, shapes and dtypes of the pytrees that an operator takes or returns.
 
-    A leaf of integers is one that nothing can be differentiated by: it is ignored in a
-    vector that comes, and zeros of dtype `float0` in one that goes, as in JAX.
+    Nothing can be differentiated by a leaf of integers: it is ignored in an input vector,
+    and zeros of dtype `float0` in an output vector, as in JAX.
     """
 
     treedef: Any
@@ -86,8 +86,8 @@ class Space:
         """The numbers of a pytree as a flat vector; `name` is that of the argument.
 
         Its leaves have the shapes of the space, all of them behind the axes of `batch` or
-        none. Raises `ValueError` if they have not. The vector has `dtype`, that of an
-        operator, unless a leaf asks for more.
+        none; otherwise a `ValueError` is raised. The vector has `dtype`, that of an
+        operator, unless a leaf needs a wider one.
         """
         leaves, treedef = jax.tree.flatten(tree)
         if treedef != self.treedef:

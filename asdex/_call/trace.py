@@ -71,7 +71,7 @@ class Trace:
         return self.program.run(self.consts, x, others)
 
     def content(self, order: int) -> Content | None:
-        """What two traces are compared by besides their constants; see `content_of`."""
+        """What two traces are compared by, without their constants; see `content_of`."""
         if (content := content_of(self.program.jaxpr, order)) is None:
             return None
         inputs, structure = self.program.inputs, self.program.structure
@@ -80,7 +80,7 @@ class Trace:
 
 
 def trace(call: FlatCall) -> Trace:
-    """Trace a call once, with nothing known of its arguments but their types.
+    """Trace a call once, with arguments of which only the types are known.
 
     **Raises:** what the function raises, with a note on errors of tracing.
     """

@@ -1,4 +1,4 @@
-"""The one engine behind every verb: from a program and a coloring to a derivative."""
+"""Evaluation of derivatives: from a program of the function and a coloring to a matrix."""
 
 import functools
 import itertools
@@ -86,7 +86,7 @@ class Evaluation(NamedTuple):
         _check_options(coloring, order, options)
         pattern = coloring.sparsity
         chunk_size = resolve_chunk_size(options.chunk_size, coloring)
-        # A pattern made by hand need not know the shapes of the output.
+        # A pattern made by hand need not hold the shapes of the output.
         conversion_for = functools.lru_cache(maxsize=2)(
             functools.partial(_conversion, pattern, options.output_format)
         )
@@ -96,7 +96,7 @@ class Evaluation(NamedTuple):
         return cls(coloring, order, options, inputs, chunk_size, reading, conversion_for)
 
     def with_value(self) -> "Evaluation":
-        """The same that computes the value of the function, too."""
+        """The same, but the value of the function is computed, too."""
         return self._replace(options=self.options._replace(with_value=True))
 
     def on_device(
@@ -165,7 +165,7 @@ class Evaluation(NamedTuple):
 
     def _convert(self, operator: SparseJacobian) -> Any:
         """The operator in the format, each block of the dtype of its leaf of the output, or
-        in reverse mode of the input, as JAX has it."""
+        in reverse mode of the input, as in JAX."""
         domain, codomain = operator.domain, operator.codomain
         conversion = self.conversion_for(codomain.shapes)
         if conversion is None:

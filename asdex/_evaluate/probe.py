@@ -40,13 +40,13 @@ def with_check(
 
 
 class Tolerance(NamedTuple):
-    """How far numbers may be off; see `check_jacobian_correctness`."""
+    """The tolerances of the comparison; see `check_jacobian_correctness`."""
 
     rtol: float | None
     atol: float | None
 
     def allowed(self, scale: Num[Array, "..."]) -> Num[Array, "..."]:
-        """How far numbers of these magnitudes may be off."""
+        """The error allowed for numbers of these magnitudes."""
         rtol = self.rtol
         if rtol is None:
             rtol = float(jnp.finfo(scale.dtype).eps) ** (2 / 3)

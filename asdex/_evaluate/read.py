@@ -1,6 +1,6 @@
 """Reading the values of the sparse matrix out of the compressed one.
 
-In general this is one gather. Where neighboring rows look alike, as in a stencil, the
+In general this is one gather. Where neighboring rows are alike, as in a stencil, the
 entries are read from few shifted windows of the rows of the compressed matrix. To choose
 between windows can cost a fraction of a gather: XLA vectorizes it, and fuses it with the
 computation of the compressed matrix without computing anything twice.
@@ -22,13 +22,13 @@ _MIN_ENTRIES = 4096
 """A gather of fewer entries takes about a microsecond."""
 
 _MAX_RUNS = 8
-"""Rows of a stencil differ in length near a boundary, at few places."""
+"""Rows of a stencil differ in length near a boundary only."""
 
 _MAX_WINDOWS = 64
 """Bounds the size of the program that XLA has to compile."""
 
 _MAX_CHOICE = 8
-"""Windows per entry above which a gather is the cheaper way."""
+"""Windows per entry above which a gather is cheaper."""
 
 
 class Window(NamedTuple):
@@ -203,7 +203,7 @@ def _read_side(rows: Rows, chunk_size: int, side: ChunkedSide) -> Num[Array, " p
 def _runs(
     positions: Integer[np.ndarray, " nnz"], rows: Int32[np.ndarray, " nnz"], dim: int
 ) -> tuple[Run, ...]:
-    """The runs of the rows, none if a gather is the better way."""
+    """The runs of the rows, none if a gather is better."""
     is_first = np.append(True, rows[1:] != rows[:-1])[: rows.size]
     starts = np.flatnonzero(is_first)
     row, length = rows[starts], np.diff(starts, append=rows.size)

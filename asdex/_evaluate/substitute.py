@@ -15,7 +15,7 @@ from jaxtyping import Array, Int32, Integer, Num
 from .._structure.recovery import Substitution
 
 _UNROLLED = 8
-"""Levels that get code of their own. The first are by far the largest in most graphs,
+"""Levels that are written out. The first are by far the largest in most graphs,
 whereas a path has as many levels as a quarter of its vertices, of two edges each."""
 
 

@@ -25,7 +25,7 @@ from .._structure.layouts import compress_lines, csr_structure
 from .._structure.pattern import SparsityPattern
 
 _MAX_FILL = 16
-"""Elements per entry of a dense matrix above which a scatter is the faster way to it."""
+"""Elements per entry of a dense matrix above which a scatter is faster."""
 
 SCIPY_FORMATS: dict[str, OutputFormat] = {
     "csr": "scipy_csr",
@@ -124,8 +124,8 @@ def plan_conversion(
 ) -> Conversion:
     """The conversion of matrices between pytrees with leaves of these shapes.
 
-    What the values do not enter is computed here, once. Cost: O(nnz log nnz), for a single
-    block only what its format takes.
+    What does not depend on the values is computed here, once. Cost: O(nnz log nnz), for a
+    single block only that of its format.
 
     **Raises:** `ValueError` if the format cannot hold the blocks.
     """
@@ -271,7 +271,7 @@ def to_banded(
 def _placed(
     data: Data, places: Int64[np.ndarray, " nnz"], size: int
 ) -> Num[Array, "*batch size"]:
-    """A vector with the values at these places, and zeros elsewhere."""
+    """A vector with the values at these positions, and zeros elsewhere."""
     source = np.full(size, -1, np.int32)
     source[places] = np.arange(places.size)
     return spread(data, source)
@@ -393,7 +393,7 @@ def _compressed_assembler(
 
 
 def _to_host(data: Num[Array, " nnz"]) -> Num[np.ndarray, " nnz"]:
-    """A NumPy copy of the values that its owner may write to."""
+    """A writable NumPy copy of the values."""
     try:
         return np.array(data)
     except jax.errors.TracerArrayConversionError:

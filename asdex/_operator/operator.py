@@ -61,7 +61,7 @@ class SparseJacobian(eqx.Module):
     codomain: Space = eqx.field(static=True)
     symmetric: bool = eqx.field(static=True)
 
-    # NumPy leaves `array @ operator` to the operator.
+    # So that NumPy leaves `array @ operator` to the operator.
     __array_ufunc__ = None
 
     def __init__(
@@ -126,7 +126,7 @@ class SparseJacobian(eqx.Module):
 
     @property
     def values(self) -> Num[Array, "*batch nnz"]:
-        """`data`: for consumers of values that know the structure already."""
+        """`data`: for consumers of values that have the structure already."""
         return self.data
 
     @property

@@ -29,8 +29,8 @@ class Side(NamedTuple):
 
     - `kind`: which of them.
     - `colors`: from 0 on, in the numbering of this side; -1 is neutral.
-    - `first_color`: what color 0 of this side is called in the whole coloring.
-    - `seeded`, `along`: where each entry is among the colored rows or columns, and where
+    - `first_color`: the number in the whole coloring of color 0 of this side.
+    - `seeded`, `along`: the position of each entry among the colored rows or columns, and
         in their sum, which has length `dim`.
     """
 
@@ -57,7 +57,7 @@ class ColoredPattern(eqx.Module):
     The compressed matrix `B` has shape `(num_colors, dim)`: its row `c` is the sum of
     the columns of color `c` (`dim` is `m`), or of the rows of color `c` in mode
     `"rev"` (`dim` is `n`). Each entry of the pattern is alone in some element of `B`, or,
-    with a symmetric coloring, the entry mirrored to it is; where is computed once, here.
+    with a symmetric coloring, its mirror is; in which one is computed once, here.
 
     The mode determines two things: which `sides` have colors, and how automatic
     differentiation composes their products.
@@ -70,7 +70,7 @@ class ColoredPattern(eqx.Module):
     - `colors`: integers of shape `(m,)` in mode `"rev"` and `(n,)` in every other;
         -1 is neutral: that row or column is not part of any sum.
     - `num_colors`: number of rows of `B`.
-    - `symmetric`: whether entries `(i, j)` and `(j, i)` are read from one place.
+    - `symmetric`: whether entries `(i, j)` and `(j, i)` are read from one element.
     - `mode`: the AD mode that computes `B`.
     - `star_set`: the stars of a symmetric coloring, from `color_symmetric`.
     - `found_by`: the algorithm that the coloring comes from, if known.
@@ -321,7 +321,7 @@ def _positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:
     """Compute `ColoredPattern.positions`, or raise `InvalidColoringError`.
 
     On each side, entry `(i, j)` is added to one element of `B`. It is read from the first
-    of them that nothing else is added to; in a symmetric coloring, from that of
+    of them to which no other entry is added; in a symmetric coloring, from that of
     `(spoke, hub)`.
     """
     sides = coloring.sides
@@ -370,7 +370,7 @@ def _why_lost(coloring: ColoredPattern, k: np.integer) -> str:
 def _positions_for_substitution(
     coloring: ColoredPattern, substitution: Substitution
 ) -> Integer[np.ndarray, " nnz"]:
-    """Each entry is added where it is read; the substitution has to tell them apart."""
+    """Each entry is added where it is read; the substitution has to separate them."""
     pattern, (side,) = coloring.sparsity, coloring.sides
     # By columns in every mode, as the substitution counts: the matrix is symmetric.
     color, positions = _elements(coloring, side, pattern.cols, pattern.rows)
@@ -411,7 +411,7 @@ def _elements(
     along: Int32[np.ndarray, " nnz"],
 ) -> tuple[Int32[np.ndarray, " nnz"], Integer[np.ndarray, " nnz"]]:
     """Colors of these rows or columns, and the element of the raveled compressed matrix at
-    `along` in their sum, which means nothing where the color is neutral."""
+    `along` in their sum, undefined where the color is neutral."""
     small = coloring.num_colors * coloring.dim <= np.iinfo(np.int32).max
     dtype = np.int32 if small else np.int64
     color = side.colors[vertices]

@@ -79,8 +79,8 @@ def pack(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
 def read_arrays(path: FilePath) -> dict[str, np.ndarray]:
     """The arrays in an `.npz` archive, the header among them.
 
-    Raises `ValueError` if the file is no such archive or holds pickled objects; `OSError`
-    if it cannot be read.
+    Raises `ValueError` if the file is not such an archive or holds pickled objects;
+    `OSError` if it cannot be read.
     """
     return unpack(path, Path(path).read_bytes())
 
@@ -169,7 +169,7 @@ def encode_structure(tree: PyTree) -> Any:
 
 
 def decode_structure(code: Any) -> PyTree:
-    """The pytree that `encode_structure` wrote down.
+    """The pytree that `encode_structure` encoded.
 
     Raises `ValueError` if the code is not one of its results, or if the class of a named
     tuple has not been imported: reading a file never imports anything.

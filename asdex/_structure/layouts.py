@@ -57,7 +57,7 @@ def transpose_map(pattern: SparsityPattern) -> Int32[np.ndarray, " nnz"]:
 
 
 def lower_triangle(pattern: SparsityPattern) -> TriangleStructure:
-    """The lower triangle, as optimizers like IPOPT want a symmetric matrix.
+    """The lower triangle, as optimizers like IPOPT take a symmetric matrix.
 
     **Raises:** `ValueError` if the pattern is not symmetric, naming an entry without its
     mirror.
@@ -93,7 +93,7 @@ def compress_lines(
     *,
     in_order: bool = False,
 ) -> CompressedStructure:
-    """CSR of `count` lines from the line of each entry and its place in there."""
+    """CSR of `count` rows from the row and column of each entry; CSC from the opposite."""
     if in_order:
         order, indices = np.arange(major.size, dtype=np.int32), minor
     else:
@@ -109,7 +109,7 @@ def find_entries(
     rows: Integer[np.ndarray, " queries"],
     cols: Integer[np.ndarray, " queries"],
 ) -> Int32[np.ndarray, " queries"]:
-    """Which entry of the pattern each `(rows[k], cols[k])` is, -1 if it is none.
+    """Which entry of the pattern each `(rows[k], cols[k])` is, -1 if it is not one.
 
     Cost: a search for each query, and a sort unless the entries are in row-major order.
     """

@@ -272,7 +272,7 @@ class SparsityPattern(eqx.Module):
 
     @property
     def entries_only(self) -> "SparsityPattern":
-        """The pattern without what it remembers about where it came from."""
+        """The pattern without the types of the function it came from."""
         is_bare = self.output_shapes == ((self.m,),) and not (
             self.knows_dtypes or self.is_local
         )
@@ -367,7 +367,7 @@ class SparsityPattern(eqx.Module):
 def pattern_record(
     pattern: SparsityPattern,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Fields and arrays that say all about a pattern, for a file."""
+    """Fields and arrays that determine a pattern, for a file."""
     fields = {
         "shape": pattern.shape,
         "inputs": encode_structure(pattern.input_avals if pattern.knows_dtypes else ()),

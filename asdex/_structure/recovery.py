@@ -17,7 +17,7 @@ class Substitution(eqx.Module):
     """How the entries of a symmetric matrix follow from the compressed one.
 
     Unknowns are the pairs of entries `(i, j)` and `(j, i)`, in the order of their levels.
-    Each is read at one node of a tree and then known at another one: it is what is read
+    Each is read at one node of a tree and then known at another one: it is the number read
     less all that is known at the node it is read at. An immutable pytree without leaves.
 
     **Arguments:**

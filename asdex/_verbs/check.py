@@ -51,11 +51,11 @@ def check_jacobian_correctness(
         than one.
     - `coloring`: what `jacobian_from_coloring` would be called with.
     - `method`: `"matvec"` compares products with random vectors, which finds any missing
-        entry for the price of few passes; `"dense"` compares all entries, for the price of
-        the dense Jacobian.
+        entry at the cost of few passes; `"dense"` compares all entries, at the cost of the
+        dense Jacobian.
     - `num_probes`, `seed`: number of random vectors, and what they are drawn from.
-    - `rtol`, `atol`: how far a number may be off, relative to the terms it is a sum of,
-        and absolutely. By default `eps ** (2 / 3)` of the dtype, and that times the
+    - `rtol`, `atol`: the error allowed for a number, relative to the terms it is a sum of,
+        and absolute. By default `eps ** (2 / 3)` of the dtype, and that times the
         largest number.
 
     **Raises:** `VerificationError` naming the first wrong entries and, if the pattern
@@ -176,8 +176,8 @@ def _wrong_by_probe(
     """One wrong entry for each of the first elements of the product that are wrong.
 
     The seed is found by bisection: of two halves of the probe, one makes the greater part
-    of the difference. If the pattern lacks entries, it is one of those, not one whose
-    value they spoil.
+    of the difference. If the pattern lacks entries, it is one of those, not one that has
+    a wrong value because of them.
     """
 
     def compare_within(seeds: Integer[np.ndarray, " within"]) -> Product:
@@ -227,7 +227,7 @@ def _message(
 def _suspicion(
     wrong: list[tuple[int, int]], call: FlatCall, coloring: ColoredPattern
 ) -> str:
-    """What detection has to say of the first entry that the pattern lacks, in a line."""
+    """Why the pattern lacks the first of these entries, in a line."""
     pattern, side = coloring.sparsity, coloring.sides[0]
     lacking = [entry for entry in wrong if not side.has(*entry)]
     if not lacking:

@@ -41,14 +41,14 @@ def jacobian_sparsity(
 
     `f` is traced, not evaluated; the pattern holds for all arguments that have the
     shapes, and the static values, of the samples. It may hold entries that are always
-    zero, but lacks none that is not.
+    zero, but lacks none that can be nonzero.
 
     **Arguments:**
 
     - `f`: a function of arrays and pytrees that returns an array or a pytree of arrays.
     - `*args`, `**kwargs`: sample arguments of `f`: arrays, `jax.ShapeDtypeStruct`, Python
         numbers, and pytrees of them, of which only shapes and dtypes are used. bool, int,
-        str, None and other objects that are no arrays are static: the pattern holds for
+        str, None and other objects that are not arrays are static: the pattern holds for
         their values. In place of all samples, `input_shape=` gives the shape (an int or
         a tuple) of a single array.
     - `argnums`: which arguments to differentiate with respect to, an int or a sequence;
@@ -56,8 +56,8 @@ def jacobian_sparsity(
     - `has_aux`: whether `f` returns a pair `(output, aux)`; `aux` is ignored.
     - `local`: use the values of the samples too. The pattern is tighter, but holds at
         these values only (`pattern.is_local`): do not use it anywhere else.
-    - `max_nnz`: give up rather than follow a pattern, also of an intermediate array, with
-        more entries.
+    - `max_nnz`: raise an error rather than follow a pattern, also of an intermediate
+        array, with more entries.
 
     **Returns:** a pattern of shape `(m, n)` with `m` elements in the output of `f` and
     `n` in the selected arguments, raveled and joined in the order of their leaves.

@@ -43,8 +43,8 @@ class Compiled:
 
     def __post_init__(self) -> None:
         def run(*args: Any) -> Any:
-            # The program of the last call: where JAX traces this again, what an older one
-            # holds may have changed in place.
+            # The program of the last call: where JAX traces this again, objects that an older
+            # one holds may have changed in place.
             return self.evaluation.on_device(self.program, *args)
 
         self.run = jax.jit(run)
@@ -76,7 +76,7 @@ class CompiledPrograms:
         return not self._kept
 
     def admit(self, trace: Trace, check: Callable[[], None]) -> Compiled | None:
-        """The compiled derivative for a trace, `None` if it does not pay to compile one.
+        """The compiled derivative for a trace, `None` if it is not worth compiling.
 
         Calls `check`, which raises an error where the pattern lacks an entry, unless the
         pattern has been checked for an equal program with the same constants.
@@ -121,7 +121,7 @@ def _as_constant(const: Any) -> jax.Array:
     if isinstance(const, jax.Array):
         return const
     with jax.ensure_compile_time_eval():
-        return jnp.array(np.asarray(const))  # A copy, whatever happens to the original.
+        return jnp.array(np.asarray(const))  # A copy: the original may change in place.
 
 
 def _are_equal(kept: Sequence[jax.Array], consts: Sequence[Any]) -> bool:

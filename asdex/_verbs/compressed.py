@@ -1,4 +1,4 @@
-"""The verbs that stop at the compressed matrix, for those who decompress on their own."""
+"""The verbs that stop at the compressed matrix, for callers that decompress it later."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

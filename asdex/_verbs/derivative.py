@@ -71,7 +71,7 @@ class Derivative:
         `detected_on` is the trace of the function that the pattern was detected on. Without
         it the pattern is trusted at the first call.
 
-        **Raises:** what `Evaluation.plan` raises; `TypeError` if `function` is no function.
+        **Raises:** what `Evaluation.plan` raises; `TypeError` if it is not callable.
         """
         if not callable(function):
             raise TypeError(f"f must be callable. Got {function!r}.")
@@ -82,13 +82,13 @@ class Derivative:
         return cls(function, evaluation, find_signature(function), programs)
 
     def with_value(self) -> "Derivative":
-        """The same that returns the value of the function, too."""
+        """The same, but returning the value of the function, too."""
         evaluation = self.evaluation.with_value()
         programs = self._programs.of(evaluation)
         return dataclasses.replace(self, evaluation=evaluation, _programs=programs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The derivative at these arguments, as the verb says that returned this."""
+        """The derivative at these arguments, as described by the verb that made this."""
         evaluation, options, order = self.evaluation, self.options, self.order
         inputs = evaluation.inputs
         bound = bind_call(self.function, inputs, args, kwargs, self._signature)
@@ -146,7 +146,7 @@ class Derivative:
 
     @property
     def options(self) -> Options:
-        """What was chosen about the evaluation."""
+        """The options of the evaluation."""
         return self.evaluation.options
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Derivative":

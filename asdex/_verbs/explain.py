@@ -14,7 +14,7 @@ from .sparsity import detect_sparsity
 
 
 class SparsityStep(eqx.Module):
-    """One equation of the linearized function, and what it does to the pattern."""
+    """One equation of the linearized function, and what it adds to the pattern."""
 
     primitive: str = eqx.field(static=True)
     line: str = eqx.field(static=True)
@@ -100,7 +100,7 @@ def explain_sparsity(
     Detects like `jacobian_sparsity` (like `hessian_sparsity` with `hessian=True`) and
     keeps all steps: how much dependence each line of `f` adds, where a primitive without
     a rule was taken to be dense, which rows and columns are the densest, and, by
-    `report.chain(i, j)`, on which way input `j` reaches output `i`. Arguments and errors
+    `report.chain(i, j)`, the steps from input `j` to output `i`. Arguments and errors
     are those of `jacobian_sparsity`.
 
     Cost: that of detection, and the memory of all intermediate patterns at once.
