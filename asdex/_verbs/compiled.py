@@ -43,8 +43,8 @@ class Compiled:
 
     def __post_init__(self) -> None:
         def run(*args: Any) -> Any:
-            # The program of the last call: where JAX traces this again, objects that an older
-            # one holds may have changed in place.
+            # The program of the last call: where JAX traces this again, objects in an older
+            # one may have changed in place.
             return self.evaluation.on_device(self.program, *args)
 
         self.run = jax.jit(run)
