@@ -105,7 +105,7 @@ def select_n(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependen
         return combine(sources, lambda *rows: select(least, *rows), shape)
     return union(
         [
-            source.where((least <= number) & (number <= most))
+            source.where(np.asarray((least <= number) & (number <= most)))
             for number, source in enumerate(sources)
         ]
     )
