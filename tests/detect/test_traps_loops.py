@@ -246,3 +246,31 @@ class TestLoops:
             return lax.while_loop(lambda c: (c[0] < 3) & (c[1][0] < 5), body, (1, x))[1]
 
         check_jacobian(f, 3, FULL)
+
+    @pytest.mark.parametrize("stops", [[0, 2], [2, 2], [0, 0]])
+    def test_while_of_a_batch(self, stops: list[int]) -> None:
+        """The counter of an element stops with it, and so does what is written there."""
+
+        def f(x, stop):
+            def body(carry):
+                k, y = carry
+                return k + 1, y.at[k + 1].set(y[k])
+
+            init = jnp.zeros((), int), x
+            return lax.while_loop(lambda c: c[0] < stop, body, init)[1]
+
+        expected = {0: DIAGONAL, 2: "x.. x.. x.."}
+        first, second = (expected[stop].split() for stop in stops)
+        rows = [f"{row}..." for row in first] + [f"...{row}" for row in second]
+        ends = np.array(stops)
+        check_jacobian(
+            lambda x: jax.vmap(f)(x.reshape(2, 3), ends).ravel(), 6, " ".join(rows)
+        )
+
+    def test_counters_of_a_batch(self) -> None:
+        """Indices counted by a loop over a batch of constants, in floating point."""
+
+        def count(stop):
+            return lax.while_loop(lambda k: k < stop, lambda k: k + 0.5, 0.0).astype(int)
+
+        check_jacobian(lambda x: x[jax.vmap(count)(np.array([2.0, 0.0]))], 3, "..x x..")

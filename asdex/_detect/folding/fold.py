@@ -11,6 +11,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Primitive
 from jax.extend.core import primitives as p
 
 from ..._base.compat import CALLS, called_program, scan_lengths, with_constants
+from ..batched import has_predicate_per_element, with_scalar_predicate
 from ..moves import move_for
 from .bounds import (
     Atom,
@@ -263,6 +264,8 @@ def _stacked(parts: Sequence[Found], dtype: Any) -> Found:
 
 def _fold_while(eqn: JaxprEqn, operands: Sequence[Found], budget: _Budget) -> list[Found]:
     """The carry after the last step, if it is known which one that is."""
+    if has_predicate_per_element(eqn):
+        return _fold_program(with_scalar_predicate(eqn), operands, budget)
     num_cond, num_body = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
     cond_consts, consts = operands[:num_cond], operands[num_cond : num_cond + num_body]
     carry = list(operands[num_cond + num_body :])

@@ -18,6 +18,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from scipy.sparse import csr_array
 
 from ..._base.compat import scan_lengths
+from ..batched import has_predicate_per_element, with_scalar_predicate
 from ..compose import as_own_inputs, compose, joined, split
 from ..dependence import Dependence, combine, from_matrix, nothing, stack, union
 from ..interpret import conservative
@@ -244,6 +245,8 @@ def _slices(operand: Value, aval: Any, steps: int) -> list[Value]:
 @register(p.while_p)
 def while_loop(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """A loop that ends when a predicate says so. JAX cannot run it in reverse mode."""
+    if has_predicate_per_element(eqn):
+        return call(with_scalar_predicate(eqn), operands, scope)
     try:
         # How many steps there are is not known yet, so they may be too many for a mask.
         inner = replace(scope, follow_masks=False)
