@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 import asdex
-from asdex._evaluate import read as reading
-from asdex._evaluate.read import Reading, plan_chunked_reading, plan_reading, read
+from asdex._evaluate import read as read_module
+from asdex._evaluate.read import DecompressionPlan, plan_chunks, plan_decompression, read
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex._base.errors.DenseColoringWarning")
 
 
 @pytest.fixture(autouse=True)
 def windows_for_few_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_MIN_ENTRIES", 1)
-    monkeypatch.setattr(reading, "_interleaves_well", lambda length: True)
+    monkeypatch.setattr(read_module, "_MIN_ENTRIES", 1)
+    monkeypatch.setattr(read_module, "_interleaves_well", lambda length: True)
 
 
 def banded(n: int, *offsets: int) -> np.ndarray:
@@ -57,29 +57,29 @@ def colorings(matrix: np.ndarray) -> list[asdex.ColoredPattern]:
     return found
 
 
-def check(coloring: asdex.ColoredPattern) -> Reading:
-    reading = plan_reading(coloring)
+def check(coloring: asdex.ColoredPattern) -> DecompressionPlan:
+    plan = plan_decompression(coloring)
     shape = (coloring.num_colors, coloring.dim)
     compressed = jnp.arange(1.0, 1 + shape[0] * shape[1]).reshape(shape)
-    expected = np.asarray(compressed).reshape(-1)[reading.positions]
+    expected = np.asarray(compressed).reshape(-1)[plan.positions]
 
     @jax.jit
     def alone_and_in_a_batch(compressed: jax.Array) -> tuple[jax.Array, jax.Array]:
-        batch = jax.vmap(lambda compressed: read(compressed, reading))(compressed[None])
-        return read(compressed, reading), batch
+        batch = jax.vmap(lambda compressed: read(compressed, plan))(compressed[None])
+        return read(compressed, plan), batch
 
     one, batch = alone_and_in_a_batch(compressed)
     np.testing.assert_array_equal(one, expected)
     np.testing.assert_array_equal(batch[0], expected)
-    return reading
+    return plan
 
 
 @pytest.mark.parametrize("name", STENCILS)
 def test_stencils_are_read_by_windows(name: str) -> None:
     for coloring in colorings(STENCILS[name]):
-        reading = check(coloring)
-        assert reading.runs
-        assert sum(run.rows * len(run.slots) for run in reading.runs) == (
+        plan = check(coloring)
+        assert plan.runs
+        assert sum(run.rows * len(run.slots) for run in plan.runs) == (
             coloring.sparsity.nnz
         )
 
@@ -103,22 +103,22 @@ def test_matrices_that_need_wide_positions() -> None:
     coloring = colorings(OTHERS["random"])[0]
     compressed = jnp.arange(1.0 * coloring.num_colors * coloring.dim)
     compressed = compressed.reshape(coloring.num_colors, coloring.dim)
-    wide = Reading(coloring.positions.astype(np.int64), ())
+    wide = DecompressionPlan(coloring.positions.astype(np.int64), ())
     with jax.enable_x64(False):
         np.testing.assert_array_equal(read(compressed, wide), coloring.positions)
     tall = asdex.SparsityPattern.from_coo([2**30, 2**30, 2**30], [0, 1, 2], (2**30 + 1, 3))
     coloring = asdex.ColoredPattern(tall, np.arange(3), 3, False, "fwd")
     assert coloring.positions.dtype == np.int64
-    assert plan_chunked_reading(coloring, 1).sides[0].positions.dtype == np.int32
+    assert plan_chunks(coloring, 1).sides[0].positions.dtype == np.int32
     with pytest.raises(ValueError, match=r"chunk_size=2 makes chunks of .* Use at most 1"):
-        plan_chunked_reading(coloring, 2)
+        plan_chunks(coloring, 2)
 
 
 @pytest.mark.parametrize("transform", [jax.jacfwd, jax.jacrev])
 def test_derivatives(transform: Callable[..., Callable[..., jax.Array]]) -> None:
     coloring = asdex.jacobian_coloring_from_sparsity(STENCILS["tridiagonal"])
-    reading = plan_reading(coloring)
+    plan = plan_decompression(coloring)
     compressed = jnp.ones((coloring.num_colors, coloring.dim))
-    found = transform(lambda c: read(c, reading))(compressed)
+    found = transform(lambda c: read(c, plan))(compressed)
     expected = transform(lambda c: c.reshape(-1)[coloring.positions])(compressed)
     np.testing.assert_array_equal(found, expected)

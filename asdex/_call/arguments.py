@@ -23,7 +23,7 @@ from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, PyTree
 from .._structure.pattern import SparsityPattern
 
 
-class Slot(NamedTuple):
+class Parameter(NamedTuple):
     """The parameter that an argument was bound to."""
 
     kind: Any
@@ -34,7 +34,7 @@ class Bound(NamedTuple):
     """Arguments in the order of the signature, and how to call the function with them."""
 
     arguments: tuple[Any, ...]
-    slots: tuple[Slot, ...]
+    parameters: tuple[Parameter, ...]
     call: Callable[[Sequence[Any]], Any]
 
 
@@ -173,7 +173,7 @@ def bind_call(
     bound = _bind(f, args, kwargs, count, signature)
     surplus = bound.arguments[count:]
     if len(bound.arguments) < count or (surplus and len(args) > count):
-        names = ", ".join(slot.name for slot in bound.slots)
+        names = ", ".join(parameter.name for parameter in bound.parameters)
         raise TypeError(
             f"Expected {count} positional argument(s), as in the samples. Got "
             f"{len(bound.arguments)}: {names}. Pass a sample for every argument that a "
@@ -183,7 +183,7 @@ def bind_call(
         call = bound.call
         bound = Bound(
             bound.arguments[:count],
-            bound.slots[:count],
+            bound.parameters[:count],
             lambda arguments: call((*arguments, *surplus)),
         )
     _check_leaves(bound, inputs)
@@ -279,7 +279,7 @@ def _check_leaves(bound: Bound, inputs: Inputs) -> None:
 def _name(bound: Bound, k: int) -> str:
     """How leaf `k` of the arguments is reached."""
     path, _ = jax.tree_util.tree_leaves_with_path(bound.arguments)[k]
-    return bound.slots[path[0].idx].name + jax.tree_util.keystr(path[1:])
+    return bound.parameters[path[0].idx].name + jax.tree_util.keystr(path[1:])
 
 
 def _check_static(name: Callable[[], str], leaf: Any, expected: Any) -> None:
@@ -353,7 +353,7 @@ def _bind(
     parameters they belong to.
     """
     signature = signature or find_signature(f)
-    parameters = signature.parameters.values()
+    declared = signature.parameters.values()
     try:
         given = signature.bind(*args, **kwargs).arguments
     except TypeError as error:
@@ -362,26 +362,26 @@ def _bind(
             f"{expected}the function cannot be called with these arguments: {error}."
         ) from None
 
-    last = max((k for k, p in enumerate(parameters) if p.name in given), default=-1)
-    open_ended = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    slots: list[Slot] = []
+    last = max((k for k, p in enumerate(declared) if p.name in given), default=-1)
+    open_ended = any(p.kind is p.VAR_POSITIONAL for p in declared)
+    parameters: list[Parameter] = []
     arguments: list[Any] = []
-    for k, parameter in enumerate(parameters):
+    for k, parameter in enumerate(declared):
         kind, name = parameter.kind, parameter.name
         if kind is parameter.VAR_POSITIONAL:
             rest = given.get(name, ())
-            slots += [Slot(kind, f"{name}[{i}]") for i in range(len(rest))]
+            parameters += [Parameter(kind, f"{name}[{i}]") for i in range(len(rest))]
             arguments += rest
         elif name in given or (
             parameter.default is not parameter.empty
             and (k < last or open_ended or len(arguments) < count)
         ):
-            slots.append(Slot(kind, name))
+            parameters.append(Parameter(kind, name))
             arguments.append(given.get(name, parameter.default))
 
     def call(arguments: Sequence[Any]) -> Any:
         positional, named = [], {}
-        for (kind, name), argument in zip(slots, arguments, strict=True):
+        for (kind, name), argument in zip(parameters, arguments, strict=True):
             if kind is inspect.Parameter.VAR_KEYWORD:
                 named.update(argument)
             elif kind is inspect.Parameter.KEYWORD_ONLY:
@@ -390,7 +390,7 @@ def _bind(
                 positional.append(argument)
         return f(*positional, **named)
 
-    return Bound(tuple(arguments), tuple(slots), call)
+    return Bound(tuple(arguments), tuple(parameters), call)
 
 
 def _sample_of_shape(

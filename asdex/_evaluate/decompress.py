@@ -9,7 +9,7 @@ from .._operator import SparseJacobian
 from .._operator.formats import plan_conversion
 from .._structure.coloring import ColoredPattern
 from .compress import joined
-from .read import Reading, read
+from .read import DecompressionPlan, read
 from .substitute import substitute
 
 
@@ -32,7 +32,7 @@ def decompress_data(
     **Raises:** `ValueError` if `compressed` has another shape.
     """
     _check_shapes(compressed, coloring)
-    values = read(joined(compressed), Reading(coloring.positions, ()))
+    values = read(joined(compressed), DecompressionPlan(coloring.positions, ()))
     if coloring.substitution is not None:
         values = substitute(values, coloring.substitution)
     return values

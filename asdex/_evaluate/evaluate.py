@@ -37,10 +37,10 @@ from .compress import (
 from .decompress import decompress_data
 from .probe import with_check
 from .read import (
-    ChunkedReading,
-    Reading,
-    plan_chunked_reading,
-    plan_reading,
+    ChunkedPlan,
+    DecompressionPlan,
+    plan_chunks,
+    plan_decompression,
     read,
     read_in_chunks,
 )
@@ -74,7 +74,7 @@ class Evaluation(NamedTuple):
     options: Options
     inputs: Inputs
     chunk_size: int | None
-    reading: Reading | ChunkedReading | None
+    decompression: DecompressionPlan | ChunkedPlan | None
     conversion_for: Callable[[Shapes], Conversion | None]
 
     @classmethod
@@ -91,9 +91,9 @@ class Evaluation(NamedTuple):
             functools.partial(_conversion, pattern, options.output_format)
         )
         conversion_for(pattern.output_shapes if order == 1 else tuple(pattern.leaf_shapes))
-        reading = _plan_reading(coloring, options.output_format, chunk_size)
+        plan = _plan_decompression(coloring, options.output_format, chunk_size)
         inputs = Inputs.of(pattern)
-        return cls(coloring, order, options, inputs, chunk_size, reading, conversion_for)
+        return cls(coloring, order, options, inputs, chunk_size, plan, conversion_for)
 
     def with_value(self) -> "Evaluation":
         """The same, but the value of the function is computed, too."""
@@ -120,18 +120,20 @@ class Evaluation(NamedTuple):
         x = pack(values)
         maps, arrays = linearize(fun, x, mode, holomorphic=options.holomorphic)
         sides = rows_of(maps, coloring)
-        if self.reading is None:
+        if self.decompression is None:
             result: Any = compress(sides, self.chunk_size)
-        elif isinstance(self.reading, Reading):
-            result = read(joined(compress(sides, None)), self.reading)
+        elif isinstance(self.decompression, DecompressionPlan):
+            result = read(joined(compress(sides, None)), self.decompression)
         else:
-            result = read_in_chunks(sides, self.reading)
-        if self.reading is not None and coloring.substitution is not None:
+            result = read_in_chunks(sides, self.decompression)
+        if self.decompression is not None and coloring.substitution is not None:
             result = substitute(result, coloring.substitution)
         if options.checked:
-            entries = decompress_data(result, coloring) if self.reading is None else result
+            entries = (
+                decompress_data(result, coloring) if self.decompression is None else result
+            )
             result = with_check(result, entries, maps[0], coloring)
-        if self.reading is not None:
+        if self.decompression is not None:
             symmetric = coloring.symmetric
             result = SparseJacobian(result, coloring.sparsity, domain, codomain, symmetric)
             on_host = options.output_format in HOST_FORMATS
@@ -190,15 +192,15 @@ def _conversion(
     return plan_conversion(pattern, row_shapes, pattern.leaf_shapes, output_format)
 
 
-def _plan_reading(
+def _plan_decompression(
     coloring: ColoredPattern, output_format: OutputFormat | None, chunk_size: int | None
-) -> Reading | ChunkedReading | None:
+) -> DecompressionPlan | ChunkedPlan | None:
     """How the values are read, `None` for the compressed matrix itself."""
     if output_format is None:
         return None
     if chunk_size is None:
-        return plan_reading(coloring)
-    return plan_chunked_reading(coloring, chunk_size)
+        return plan_decompression(coloring)
+    return plan_chunks(coloring, chunk_size)
 
 
 def _check_options(coloring: ColoredPattern, order: int, options: Options) -> None:

@@ -52,29 +52,33 @@ class Run(NamedTuple):
     slots: tuple[Slot, ...]
 
 
-class Reading(NamedTuple):
+class DecompressionPlan(NamedTuple):
     """How to read the values: by the runs if there are any, otherwise by the positions."""
 
     positions: Integer[np.ndarray, " nnz"]
     runs: tuple[Run, ...]
 
 
-def plan_reading(coloring: ColoredPattern) -> Reading:
+def plan_decompression(coloring: ColoredPattern) -> DecompressionPlan:
     """Plan to read the entries in the order of the pattern.
 
     Cost: O(nnz) for each window of a slot.
     """
     positions = coloring.positions
-    return Reading(positions, _runs(positions, coloring.sparsity.rows, coloring.dim))
+    return DecompressionPlan(
+        positions, _runs(positions, coloring.sparsity.rows, coloring.dim)
+    )
 
 
-def read(compressed: Num[Array, "colors dim"], reading: Reading) -> Num[Array, " nnz"]:
+def read(
+    compressed: Num[Array, "colors dim"], plan: DecompressionPlan
+) -> Num[Array, " nnz"]:
     """The values of the entries."""
-    if not reading.runs:
-        return _gather(compressed, reading.positions)
+    if not plan.runs:
+        return _gather(compressed, plan.positions)
     pieces = [
         jnp.stack([_choose(compressed, slot, run.rows) for slot in run.slots], axis=-1)
-        for run in reading.runs
+        for run in plan.runs
     ]
     return jnp.concatenate([piece.reshape(-1) for piece in pieces])
 
@@ -126,7 +130,7 @@ class ChunkedSide(NamedTuple):
     longest: int
 
 
-class ChunkedReading(NamedTuple):
+class ChunkedPlan(NamedTuple):
     """How to read the values chunk by chunk, so that the whole matrix never exists.
 
     Element `places[k]` of what the sides give, one after the other, is entry `k`.
@@ -137,7 +141,7 @@ class ChunkedReading(NamedTuple):
     places: Int32[np.ndarray, " nnz"]
 
 
-def plan_chunked_reading(coloring: ColoredPattern, chunk_size: int) -> ChunkedReading:
+def plan_chunks(coloring: ColoredPattern, chunk_size: int) -> ChunkedPlan:
     """Plan to read the entries chunk by chunk, at most `chunk_size` colors at a time.
 
     Cost: a sort of the entries.
@@ -163,17 +167,17 @@ def plan_chunked_reading(coloring: ColoredPattern, chunk_size: int) -> ChunkedRe
         sides.append(ChunkedSide(padded, bounds[:-1].astype(np.int32), longest))
         places[here[by_chunk]] = np.arange(count, count + here.size, dtype=np.int32)
         count += padded.size
-    return ChunkedReading(chunk_size, tuple(sides), places)
+    return ChunkedPlan(chunk_size, tuple(sides), places)
 
 
-def read_in_chunks(sides: Sequence[Rows], reading: ChunkedReading) -> Num[Array, " nnz"]:
+def read_in_chunks(sides: Sequence[Rows], plan: ChunkedPlan) -> Num[Array, " nnz"]:
     """The values of the entries, read from rows that are computed chunk by chunk."""
     values = [
-        _read_side(rows, reading.chunk_size, side)
-        for rows, side in zip(sides, reading.sides, strict=True)
+        _read_side(rows, plan.chunk_size, side)
+        for rows, side in zip(sides, plan.sides, strict=True)
     ]
     found = jnp.concatenate(values)
-    return found.at[reading.places].get(mode="promise_in_bounds", unique_indices=True)
+    return found.at[plan.places].get(mode="promise_in_bounds", unique_indices=True)
 
 
 def _read_side(rows: Rows, chunk_size: int, side: ChunkedSide) -> Num[Array, " padded"]:

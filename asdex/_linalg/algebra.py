@@ -18,7 +18,7 @@ from jaxtyping import Array, Inexact, Int32, Num
 from .._base.index import IndexArray
 from .._structure.layouts import find_entries
 from .._structure.pattern import SparsityPattern
-from .multiply import group_sums, multiply, multiply_transposed, sum_lines
+from .multiply import group_sums, multiply, multiply_transposed, sum_by_index
 from .plans import (
     Map,
     Part,
@@ -172,14 +172,14 @@ def diagonal(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch diagona
 @compiled
 def row_sums(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch m"]:
     """The sum of each row."""
-    sums = partial(sum_lines, pattern.rows, pattern.m)
+    sums = partial(sum_by_index, pattern.rows, pattern.m)
     return jnp.vectorize(sums, signature="(k)->(m)")(data)
 
 
 @compiled
 def column_sums(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch n"]:
     """The sum of each column."""
-    sums = partial(sum_lines, pattern.cols, pattern.n)
+    sums = partial(sum_by_index, pattern.cols, pattern.n)
     return jnp.vectorize(sums, signature="(k)->(n)")(data)
 
 
@@ -208,14 +208,15 @@ def take(values: Num[Array, "*batch size"], places: Any) -> Num[Array, "*batch p
     return values.at[..., places].get(mode="promise_in_bounds")
 
 
-def scale_lines(
+def scale_by_index(
     data: Num[Array, "*#batch nnz"],
-    factors: Num[Array, "*#batch lines"],
-    lines: Int32[np.ndarray, " nnz"],
+    factors: Num[Array, "*#batch factors"],
+    index: Int32[np.ndarray, " nnz"],
 ) -> Num[Array, "... nnz"]:
-    """The values times the factor of the row, or of the column, that each is in."""
+    """The values times the factor at the index of each, such as its row or column."""
+
     data, factors = promoted(data, factors)
-    return data * take(factors, lines)
+    return data * take(factors, index)
 
 
 def spread(values: Num[Array, "*batch size"], places: Map) -> Num[Array, "*batch places"]:

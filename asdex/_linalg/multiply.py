@@ -49,17 +49,14 @@ def multiply_transposed(
     return _sum_products(pattern.cols, pattern.rows, pattern.n, data, u)
 
 
-def sum_lines(
-    lines: Int32[np.ndarray, " nnz"], count: int, values: Num[Array, " nnz"]
+def sum_by_index(
+    index: Int32[np.ndarray, " nnz"], count: int, values: Num[Array, " nnz"]
 ) -> Num[Array, " count"]:
-    """The sum of the values in each of `count` rows, from the row of each value.
-
-    Also the sum of each column, from the column of each value.
-    """
-    order = _order(lines)
+    """The sums of the values with equal index, such as those of one row or column."""
+    order = _order(index)
     take = _taking(values)
     return group_sums(
-        np.bincount(lines, minlength=count),
+        np.bincount(index, minlength=count),
         take if order is None else lambda sel: take(order[sel]),
         values.dtype,
     )

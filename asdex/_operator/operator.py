@@ -309,14 +309,14 @@ class SparseJacobian(eqx.Module):
     def scale_rows(self, factors: PyTree) -> "SparseJacobian":
         """`diag(factors) A`, for a pytree like `out_structure`."""
         vector = self.codomain.ravel("factors", factors, self.batch_shape, self.dtype)
-        data = algebra.scale_lines(self.data, vector, self.sparsity.rows)
+        data = algebra.scale_by_index(self.data, vector, self.sparsity.rows)
         return replace(self, data=data, symmetric=False)
 
     @compiled
     def scale_cols(self, factors: PyTree) -> "SparseJacobian":
         """`A diag(factors)`, for a pytree like `in_structure`."""
         vector = self.domain.ravel("factors", factors, self.batch_shape, self.dtype)
-        data = algebra.scale_lines(self.data, vector, self.sparsity.cols)
+        data = algebra.scale_by_index(self.data, vector, self.sparsity.cols)
         return replace(self, data=data, symmetric=False)
 
     def shift(self, alpha: ArrayLike) -> "SparseJacobian":

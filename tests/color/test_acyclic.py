@@ -9,7 +9,7 @@ from jaxtyping import Bool
 import asdex
 from asdex import InvalidColoringError, SparsityPattern
 
-from . import patterns, referees
+from . import definitions, patterns
 
 
 @given(patterns.symmetric_matrices)
@@ -18,14 +18,14 @@ def test_any_pattern(dense: Bool[np.ndarray, "n n"]):
     colors, num_colors = asdex.color_acyclic(pattern)
     assert num_colors == colors.max() + 1
     if pattern.nnz:
-        assert referees.is_acyclic_coloring(dense, colors.tolist())
+        assert definitions.is_acyclic_coloring(dense, colors.tolist())
         asdex.check_coloring_acyclic(pattern, colors)
 
 
 @given(patterns.symmetric_matrices, st.lists(st.integers(0, 3), min_size=7, max_size=7))
-def test_referee(dense: Bool[np.ndarray, "n n"], colors: list[int]):
+def test_check(dense: Bool[np.ndarray, "n n"], colors: list[int]):
     pattern, colors = SparsityPattern.from_dense(dense), colors[: len(dense)]
-    if referees.is_acyclic_coloring(dense, colors):
+    if definitions.is_acyclic_coloring(dense, colors):
         asdex.check_coloring_acyclic(pattern, colors)
     else:
         with pytest.raises(InvalidColoringError, match=r"Entry \(\d, \d\)"):

@@ -59,7 +59,7 @@ some_colors = st.lists(st.integers(-1, 4), min_size=9, max_size=9)
 
 
 @given(patterns.matrices, some_colors, some_colors)
-def test_referee(dense: Bool[np.ndarray, "m n"], columns: list[int], rows: list[int]):
+def test_check(dense: Bool[np.ndarray, "m n"], columns: list[int], rows: list[int]):
     m, n = dense.shape
     pattern = SparsityPattern.from_dense(dense)
     if can_be_recovered(dense, columns[:n], rows[:m]):

@@ -57,8 +57,8 @@ HESSIAN = asdex.hessian_coloring_from_sparsity
 MODES = ("fwd", "rev", "bidirectional")
 
 
-def referee(coloring: ColoredPattern) -> None:
-    """Whether the definition of its kind holds."""
+def check_definition(coloring: ColoredPattern) -> None:
+    """Raise unless the definition of its kind holds."""
     pattern, colors = coloring.sparsity, coloring.colors
     if coloring.mode == "bidirectional":
         sides = np.split(colors, [pattern.n])
@@ -76,7 +76,7 @@ def referee(coloring: ColoredPattern) -> None:
 def check(coloring: ColoredPattern) -> None:
     """Check it against the definition, and recover a matrix by it."""
     pattern = coloring.sparsity
-    referee(coloring)
+    check_definition(coloring)
     rng = np.random.default_rng(0)
     matrix = np.zeros(pattern.shape)
     matrix[pattern.rows, pattern.cols] = rng.normal(size=pattern.nnz)
@@ -107,7 +107,7 @@ def test_lifted_jacobian_coloring(
     vjps = blocks.num_colors - blocks.num_jvps
     assert lifted.num_colors == c * blocks.num_jvps + r * vjps
     assert lifted.lower_bound <= lifted.num_colors
-    referee(lifted)
+    check_definition(lifted)
 
 
 @given(
@@ -129,7 +129,7 @@ def test_lifted_hessian_coloring(
     lifted = asdex.lift_coloring(blocks, (size, size))
     assert lifted.num_colors == size * blocks.num_colors
     assert lifted.lower_bound <= lifted.num_colors
-    referee(lifted)
+    check_definition(lifted)
 
 
 LIFTED = {

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 import asdex
 from asdex import InvalidColoringError, SparsityPattern
 
-from . import patterns, referees
+from . import definitions, patterns
 
 colors_of = st.lists(st.integers(0, 4), min_size=9, max_size=9)
 
@@ -30,10 +30,10 @@ def test_columns_and_rows(dense: Bool[np.ndarray, "m n"], colors: list[int]):
     m, n = pattern.shape
     assert accepts(
         asdex.check_coloring_cols, pattern, colors[:n]
-    ) == referees.is_column_coloring(dense, colors[:n])
+    ) == definitions.is_column_coloring(dense, colors[:n])
     assert accepts(
         asdex.check_coloring_rows, pattern, colors[:m]
-    ) == referees.is_column_coloring(dense.T, colors[:m])
+    ) == definitions.is_column_coloring(dense.T, colors[:m])
 
 
 @given(patterns.symmetric_matrices, colors_of)
@@ -42,7 +42,7 @@ def test_symmetric(dense: Bool[np.ndarray, "m n"], colors: list[int]):
     colors = colors[: pattern.n]
     assert accepts(
         asdex.check_coloring_symmetric, pattern, colors
-    ) == referees.is_star_coloring(dense, colors)
+    ) == definitions.is_star_coloring(dense, colors)
 
 
 def test_conflicts_are_named():

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 import asdex
 from asdex import SparsityPattern
 
-from . import patterns, referees
+from . import definitions, patterns
 
 
 @given(patterns.matrices)
@@ -18,12 +18,12 @@ def test_columns_and_rows_of_any_pattern(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
 
     colors, num_colors = asdex.color_cols(pattern)
-    assert referees.is_column_coloring(dense, colors.tolist())
+    assert definitions.is_column_coloring(dense, colors.tolist())
     assert num_colors == colors.max() + 1
     asdex.check_coloring_cols(pattern, colors)
 
     colors, num_colors = asdex.color_rows(pattern)
-    assert referees.is_column_coloring(dense.T, colors.tolist())
+    assert definitions.is_column_coloring(dense.T, colors.tolist())
     assert num_colors == colors.max() + 1
     asdex.check_coloring_rows(pattern, colors)
 

@@ -9,14 +9,14 @@ from jaxtyping import Bool
 import asdex
 from asdex import ColoredPattern, InvalidColoringError, SparsityPattern
 
-from . import patterns, referees
+from . import definitions, patterns
 
 
 @given(patterns.symmetric_matrices)
 def test_random_patterns(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     colors, num_colors, star_set = asdex.color_symmetric(pattern)
-    assert referees.is_star_coloring(dense, colors.tolist())
+    assert definitions.is_star_coloring(dense, colors.tolist())
     assert num_colors == colors.max() + 1
     asdex.check_coloring_symmetric(pattern, colors)
     # The star set must give where each entry is read: checked at construction.
@@ -63,7 +63,7 @@ def test_forced_colors_of_a_star_coloring_come_back(dense: Bool[np.ndarray, "m n
 def test_forced_colors_are_checked(dense: Bool[np.ndarray, "m n"], colors: list[int]):
     pattern = SparsityPattern.from_dense(dense)
     colors = colors[: pattern.n]
-    if referees.is_star_coloring(dense, colors):
+    if definitions.is_star_coloring(dense, colors):
         forced, num_colors, _ = asdex.color_symmetric(pattern, forced_colors=colors)
         assert pattern.nnz == 0 or forced.tolist() == colors
         assert pattern.nnz == 0 or num_colors == max(colors) + 1
@@ -119,7 +119,7 @@ def test_known_numbers_of_colors(name: str):
 def test_never_below_the_star_chromatic_number(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     if pattern.nnz:
-        fewest = referees.star_chromatic_number(dense)
+        fewest = definitions.star_chromatic_number(dense)
         assert asdex.color_symmetric(pattern)[1] >= fewest
 
 
