@@ -2,20 +2,20 @@
 
     loops            algorithms written one element at a time, compiled by XLA
     graph            patterns as graphs: neighbor lists
-    order            in which order a greedy coloring visits the vertices
-    bounds           how few colors there can be
+    check            the definitions as code, to check colorings
+    orders           in which order a greedy coloring visits the vertices
+    bounds           lower bounds on the number of colors
     greedy           columns or rows
     star             symmetric matrices, read directly
     acyclic          symmetric matrices, by substitution; substitution plans it
     bidirectional    columns and rows together
-    lattice          stencils, by a formula; lattice_table does what a formula cannot
+    lattice          stencils, by a formula; lattice_table by a table of colors
     problem          the kinds of coloring behind one interface
     blocks           dense blocks, colored as one
     portfolio        algorithms that search for few colors
     color            which side, which algorithm, warnings
-    check            the definitions as code, to check colorings
 
-Each needs those above it only, apart from the checks, which need the graphs.
+Each file imports only from those above it.
 """
 
 from .acyclic import color_acyclic as color_acyclic

@@ -39,7 +39,7 @@ def color_acyclic(
     **Raises:** `ValueError` if the pattern is not square or not symmetric.
 
     Cost: O(sum of the squared degrees), nearly. Where that would take seconds, vertices of
-    the largest degrees get a color of their own each and count no more.
+    the largest degrees get a color of their own each and are left out.
     """
     pattern = as_pattern(sparsity)
     graph = adjacency(pattern)
@@ -87,7 +87,7 @@ def _acyclic_coloring(
 
     The edges of a two-colored tree form a set, kept as a tree of its own in `parent`.
     Marks are those of `star._star_coloring`: indexed by color plus one, or by the set of
-    a tree; they hold a place in the list of `v` if `v` set them.
+    a tree; they hold a position in the list of `v` if `v` set them.
     """
 
     def find(parent, e):
@@ -116,7 +116,7 @@ def _acyclic_coloring(
         start, stop = read(starts, v), read(starts, v + 1)
 
         def around(body, state):
-            """Call `body(e, f, state)` for the places of each neighbor w of v that has a
+            """Call `body(e, f, state)` for the positions of each neighbor w of v that has a
             color, and of each neighbor x of w."""
 
             def at_neighbor(e, state):
@@ -141,7 +141,7 @@ def _acyclic_coloring(
                 place = read(visited, tree)
                 is_first = (place < start) | (stop <= place)
                 visited = write(visited, tree, jnp.where(is_first, e, place))
-                # A tree that two neighbors of v are in would be closed to a cycle.
+                # If two neighbors of v were in one tree, v would close a cycle.
                 closes = read(visited, tree) != e
                 return write(forbidden, jnp.where(closes, c, 0), v), visited, parent
 

@@ -37,8 +37,9 @@ def color_bidirectional(
     as hubs and become neutral (Montoison, Dalle, Gebremedhin, "Revisiting Sparse Matrix
     Coloring and Bicoloring", arXiv:2505.07308, 2025).
 
-    A greedy coloring is misled by few dense rows or columns, so it is tried with and
-    without colors of their own for them; and columns only and rows only are tried too.
+    A greedy coloring needs many colors if there are a few dense rows or columns, so it is
+    tried with and without colors of their own for them; and columns only and rows only are
+    tried, too.
 
     **Returns:** colors of the columns and of the rows, -1 where neutral, numbered from
     0 on either side, with the smallest total number found.
@@ -97,7 +98,7 @@ class TwoSided(NamedTuple):
 
 
 def _cost(sides: SideColors) -> tuple[int, int]:
-    """What is to be small: the number of colors on both sides, then that of the rows."""
+    """What is minimized: the number of colors on both sides, then that of the rows."""
     num_jvps, num_vjps = (int(colors.max(initial=-1)) + 1 for colors in sides)
     return num_jvps + num_vjps, num_vjps
 

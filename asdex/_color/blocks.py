@@ -3,8 +3,8 @@
 Where all columns of a block occur in the same rows, and all rows in the same columns, a
 coloring of the blocks gives one of the entries: column `j` of block column `J` gets the
 color `c * color(J) + j`, with `c` columns in a block. Two columns then share a color only
-if they are at the same place in blocks that do, so what holds for the blocks holds for
-them.
+if they are at the same position in blocks of one color, so the coloring is valid if that
+of the blocks is.
 """
 
 import math
@@ -155,13 +155,13 @@ def _rows_agree(
 def _at_each_place(
     colors: Int32[np.ndarray, " blocks"], size: int
 ) -> Int32[np.ndarray, " vertices"]:
-    """The colors of the vertices in blocks of some size; neutral ones stay so."""
+    """The colors of the vertices in blocks of some size; neutral ones remain neutral."""
     fine = colors[:, None] * np.int32(size) + np.arange(size, dtype=np.int32)
     return np.where(colors[:, None] < 0, np.int32(-1), fine).reshape(-1)
 
 
 def _lower_bound(coloring: ColoredPattern, pattern: SparsityPattern) -> int:
-    """That of the pattern, or of the blocks: vertices at one place form their graph."""
+    """That of the pattern, or of the blocks: vertices at one position form their graph."""
     side, *others = coloring.sides
     if others:
         return max(coloring.lower_bound, fewest_passes(pattern))
@@ -169,7 +169,7 @@ def _lower_bound(coloring: ColoredPattern, pattern: SparsityPattern) -> int:
         graph = (column_graph if side.kind == "column" else row_graph)(pattern)
         return max(coloring.lower_bound, fewest_colors(graph))
     num_diagonal = int((pattern.rows == pattern.cols).sum())
-    if num_diagonal < pattern.n:  # A vertex may be neutral, against the other bound.
+    if num_diagonal < pattern.n:  # The other bound excludes neutral vertices.
         return coloring.lower_bound
     num_edges = (pattern.nnz - num_diagonal) // 2
     return max(coloring.lower_bound, fewest_acyclic_colors(pattern.n, num_edges))
@@ -178,8 +178,8 @@ def _lower_bound(coloring: ColoredPattern, pattern: SparsityPattern) -> int:
 def _lift_stars(
     stars: StarSet, diagonal: Int32[np.ndarray, " diagonal"], size: int
 ) -> StarSet:
-    """A star for each star of the blocks, place of its hub and place of its spokes, and one
-    of a single edge for each two places in one block."""
+    """A star for each star of the blocks, position of its hub and position of its spokes,
+    and one of a single edge for each two positions in one block."""
     is_open = stars.hub < 0
     center = np.where(is_open, -stars.hub - 1, stars.hub).astype(np.int64)
     star = stars.star[stars.edge_pos].astype(np.int64)

@@ -8,7 +8,7 @@ from .graph import Adjacency, Bipartite
 
 
 def fewest_colors(graph: Bipartite) -> int:
-    """The vertices on one net all differ, so the longest net is a bound."""
+    """The vertices on one net have different colors, so the longest net is a bound."""
     return int(graph.vertices.sizes.max(initial=0))
 
 

@@ -101,7 +101,7 @@ def check_coloring_acyclic(
     _refuse(pattern, adjacent, "its row and its column share a color")
 
     # A vertex is in one graph for each color around it, so that the graphs of all
-    # pairs of colors are one. A part of it is a tree if it has less edges than nodes.
+    # pairs of colors are one. A part of it is a tree if it has fewer edges than nodes.
     k = np.int64(1) + colors.max(initial=0)
     lo, hi = graph.lo * k + colors[graph.hi], graph.hi * k + colors[graph.lo]
     nodes, ends = np.unique(np.concatenate([lo, hi]), return_inverse=True)
@@ -125,7 +125,7 @@ def check_coloring_bidirectional(
     in its column among the rows of its color.
 
     Columns and rows of the neutral color -1 are in no sum. Colors of columns and of rows
-    have nothing to do with each other.
+    are independent of each other.
 
     **Raises:** `InvalidColoringError`, naming two entries in conflict or one that is in
     no sum; `ValueError` unless there is one color per column and one per row.

@@ -87,7 +87,7 @@ def hessian_coloring_from_sparsity(
     - `postprocess`: only with `symmetric`; see `color_symmetric`.
     - `algorithm`: how to search, such as `Greedy(SmallestLast())`; `"auto"` is
         `Portfolio()`.
-    - `decompression`: `"direct"` reads each entry in one place; `"substitution"` computes
+    - `decompression`: `"direct"` reads each entry from one place; `"substitution"` computes
         some as differences of others, which takes fewer colors, but rounding errors add
         up; see `color_acyclic`. It needs `symmetric`, without `postprocess`.
 
@@ -170,9 +170,9 @@ def _color_stars(
 def _color_cheapest(
     pattern: SparsityPattern, modes: Sequence[ColoringMode], algorithm: AbstractAlgorithm
 ) -> ColoredPattern:
-    """Color for each mode that may take the fewest passes; on a tie the first one wins.
+    """Color for each mode that may take the fewest passes; on a tie the first is taken.
 
-    The entries of one row need different colors in the columns, and the other way round.
+    The entries of one row need different colors in the columns, and vice versa.
     A side whose bound is not below the colors of the other need not be colored. Both sides
     are colored together only where that is likely to halve even the lower of the bounds.
     """

@@ -93,9 +93,9 @@ def dense_nets(graph: Bipartite) -> Bool[np.ndarray, " nets"]:
     """Whether a net is too long to be walked for each of its vertices.
 
     That would cost the square of its length; the alternatives are to keep a set of its
-    colors, one bit per color, or to overlook it. The bounds keep the sets of all dense
-    nets within 64 bytes per entry, and the walk along any other net no longer than a
-    look at 16 times as many bits.
+    colors, one bit per color, or to ignore it. The bounds keep the sets of all dense nets
+    within 64 bytes per entry, and the walk along any other net no longer than a scan of 16
+    times as many bits.
     """
     sizes = graph.vertices.sizes
     longest, count = int(sizes.max(initial=0)), graph.nets.sizes.size
@@ -172,9 +172,10 @@ def high_degree_vertices(
 ) -> Int32[np.ndarray, " p"]:
     """The `p` vertices of largest degree, where `p` plus the next degree is smallest.
 
-    A greedy star coloring is misled by vertices of large degree: once two neighbors of one
-    share a color, the colors of all others are forbidden to the next. With colors of their
-    own for `p` of them, the rest needs few colors more than its largest degree.
+    A greedy star coloring needs many colors around vertices of large degree: once two
+    neighbors of one share a color, the colors of all others are forbidden to the next. With
+    colors of their own for `p` of them, the rest needs few colors more than its largest
+    degree.
     """
     order = np.argsort(degrees, kind="stable").astype(np.int32)
     larger = np.arange(order.size)[::-1]
@@ -186,7 +187,7 @@ def costly_vertices(graph: Adjacency) -> Int32[np.ndarray, " costly"]:
     """The vertices whose neighbors are too many to be walked for each of them.
 
     There are none unless a walk around all vertices takes about a second. A vertex of a
-    color of its own is in no path or cycle of two colors but as the center of stars, and
+    color of its own is in no path or cycle of two colors except as the center of stars, and
     can be left out when the others are colored.
     """
     sizes = graph.neighbors.sizes

@@ -37,7 +37,7 @@ def color_cols(
     **Returns:** colors of shape `(n,)` and their number; a pattern without entries has
     0 colors, all of them -1.
 
-    Cost: O(sum of the squared row sizes); a row so dense that this would hurt costs
+    Cost: O(sum of the squared row sizes); a row too dense for that costs
     O(size * colors / 32).
     """
     graph = column_graph(as_pattern(sparsity))
@@ -64,7 +64,7 @@ def color_in_order(graph: Bipartite, visits: Permutation) -> tuple[Colors, int]:
     count = nets.sizes.size
     if not nets.items.size:
         return np.full(count, -1, np.int32), 0
-    if vertices.sizes.max() == count:  # On one net all vertices meet.
+    if vertices.sizes.max() == count:  # One net holds all vertices.
         colors = np.empty(count, np.int32)
         colors[visits] = np.arange(count, dtype=np.int32)
         return colors, count

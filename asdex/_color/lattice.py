@@ -152,7 +152,7 @@ def _differences(
 ) -> Int64[np.ndarray, "differences axes"] | None:
     """All differences of two points on a common net, one of each pair `d` and `-d`.
 
-    A point is coded as one integer, with room for a sign on each axis, so that equal
+    A point is coded as one integer, with space for a sign on each axis, so that equal
     differences are equal differences of codes. None if there are too many.
     """
     radices = 2 * grid.sides - 1

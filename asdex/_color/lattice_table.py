@@ -19,8 +19,8 @@ from jaxtyping import Bool, Int64
 _LONGEST_PERIOD = 100
 _MOST_DIRECTIONS = 64
 _MOST_CELLS = 250_000
-"""Limits of the search. A move looks at the colors and the neighbors of all vertices, for
-each direction; vertices are places times the period."""
+"""Limits of the search. A move reads the colors and the neighbors of all vertices, for each
+direction; vertices are places times the period."""
 
 _MOVES_PER_VERTEX = 4
 """A search that succeeds at all needs two or three."""
@@ -123,7 +123,7 @@ def _color(
     count, size, _ = graphs.shape
     random, each = np.random.default_rng(0), np.arange(count)
     colors = random.integers(0, num_colors, (count, size))
-    # How many neighbors of each color a vertex has, and when it may take that color again.
+    # The number of neighbors of each color, and when a vertex may take that color again.
     around = np.zeros((count, size + 1, num_colors), np.int64)
     np.add.at(around, (each[:, None, None], graphs, colors[..., None]), 1)
     free_at = np.zeros((count, size, num_colors), np.int64)

@@ -1,6 +1,6 @@
 """Sequential algorithms as compiled loops.
 
-Coloring is sequential by nature: each vertex looks at the colors given before. The
+Coloring is sequential by nature: the color of a vertex depends on those given before. The
 algorithms of this folder are therefore written one element at a time, as nested loops
 over neighbor lists, and compiled by XLA.
 
@@ -42,8 +42,8 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     It returns NumPy arrays, also when called while JAX traces something else. Arrays are
     padded to the next power of two, so that patterns of similar size share one
-    compilation: a kernel must learn all sizes from its integer arguments, and the arrays
-    that it returns are padded likewise.
+    compilation: a kernel gets all sizes as integer arguments, and the arrays that it
+    returns are padded, too.
     """
     called = jax.jit(kernel)
 
@@ -92,7 +92,7 @@ def full(size: int, value: int) -> Int32[Array, " size"]:
 
 
 def words_for(num_colors: Index) -> Index:
-    """Length of a set that has room for `num_colors` colors, and for one more."""
+    """Length of a set that can hold `num_colors` colors, and one more."""
     return 2 + num_colors // 32
 
 

@@ -1,6 +1,6 @@
 """Orders in which greedy colorings visit the vertices.
 
-An order is a value, such as `SmallestLast()`. All of them look at a bipartite graph,
+An order is a value, such as `SmallestLast()`. All of them are defined on a bipartite graph,
 where two vertices on one net are neighbors, counted once for each net they share: the
 number without repetitions costs as much as a coloring. For a symmetric pattern the nets
 are its edges, and nothing is counted twice.
@@ -89,7 +89,7 @@ def _degrees(graph: Bipartite) -> Int64[np.ndarray, " vertices"]:
 
 
 def _without_dense_nets(graph: Bipartite) -> Bipartite:
-    """An order may overlook dense nets: they change the keys of nearly all vertices."""
+    """An order may ignore dense nets: they change the keys of nearly all vertices."""
     return without_nets(graph, dense_nets(graph))
 
 
@@ -168,7 +168,7 @@ def _take_largest(
             u = read(vertices, f)
             key = read(keys, u)
 
-            # What a taken vertex would move is moved nowhere. (All that is read comes
+            # A taken vertex moves no other vertex. (All that is read comes
             # out of one loop, so that the compiler cannot read again after a write.)
             def look_around(_, state):
                 moved = key + step

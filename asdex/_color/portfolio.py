@@ -60,7 +60,7 @@ class Lattice(AbstractAlgorithm):
 
 
 class Portfolio(AbstractAlgorithm):
-    """Try what is likely to help, and stop at the lower bound.
+    """Try several algorithms, and stop at the lower bound.
 
     In turn: largest first; a lattice coloring or, if there is none, the other orders; and,
     while the budget lasts, greedy colorings that visit the classes of the best one in new

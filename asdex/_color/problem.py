@@ -38,7 +38,7 @@ class Candidate(NamedTuple):
 
 
 class Problem(ABC):
-    """Some vertices to be colored; it does not say by which algorithm.
+    """Some vertices to be colored, by any algorithm.
 
     - `pattern`: the pattern whose columns, rows, or both are the vertices.
     - `graph`: vertices on a common net are neighbors, for the purpose of orders.
@@ -120,7 +120,7 @@ class Bidirectional(Problem):
 
 
 class Star(Problem):
-    """Color a symmetric pattern so that two colors meet in stars only.
+    """Color a symmetric pattern so that any two colors induce stars only.
 
     With `postprocess`, vertices from which no entry is read become neutral at the end.
     """
@@ -142,8 +142,8 @@ class Star(Problem):
         return Candidate(colors, int(colors.max(initial=-1)) + 1, stars)
 
     def color_lattice(self, below: int) -> Candidate | None:
-        # Where all neighbors of a vertex differ, from it and each other, no path of
-        # four vertices has two colors.
+        # Where a vertex and all of its neighbors have different colors, no path of four
+        # vertices has two colors.
         graph, shapes = self.adjacency.closed, self.pattern.leaf_shapes
         if (found := _color_lattice(graph, shapes, below)) is None:
             return None
@@ -155,14 +155,14 @@ class Star(Problem):
         pattern = self.pattern
         assert found.stars is not None
         colors, count, stars = finish(pattern, found.colors, found.stars, self.postprocess)
-        # Without its diagonal entry a vertex may be neutral, against the bound.
+        # The bound does not hold where a vertex without diagonal entry may be neutral.
         is_full = (pattern.rows == pattern.cols).sum() == pattern.n
         bound = self.lower_bound if is_full else min(1, pattern.nnz)
         return ColoredPattern(pattern, colors, count, True, mode, stars, found_by, bound)
 
 
 class Acyclic(Problem):
-    """Color a symmetric pattern so that two colors meet in trees only."""
+    """Color a symmetric pattern so that any two colors induce trees only."""
 
     def __init__(self, pattern: SparsityPattern):
         self.pattern, self.adjacency = pattern, adjacency(pattern)

@@ -28,8 +28,8 @@ def color_symmetric(
     postprocess: bool = False,
     forced_colors: Integer[np.ndarray, " n"] | Sequence[int] | None = None,
 ) -> tuple[Int32[np.ndarray, " n"], int, StarSet]:
-    """Star coloring of a symmetric pattern: neighbors differ, and so does something on
-    every path of four vertices, which then has at least three colors.
+    """Star coloring of a symmetric pattern: neighbors have different colors, and every
+    path of four vertices has at least three.
 
     Each entry, or the one mirrored to it, is then alone in its row among the columns
     of its color, so one Hessian-vector product per color gives the whole matrix. Vertices
@@ -52,7 +52,7 @@ def color_symmetric(
     conflict, if `forced_colors` is not a star coloring.
 
     Cost: O(sum of the squared degrees). Where that would take seconds, vertices of the
-    largest degrees get a color of their own each and count no more.
+    largest degrees get a color of their own each and are left out.
     """
     pattern = as_pattern(sparsity)
     graph = adjacency(pattern)
@@ -148,9 +148,9 @@ def _star_coloring(
     Vertices are colored in `order`, each by one of `lowest_color + k * stride`;
     `forced_colors` other than -1 are taken as they are, and must be right.
 
-    Marks are indexed by color plus one, so that vertices without color, -1, mark what is
-    never asked for. They hold the vertex, or the place in its list, that set them last,
-    and need no clearing.
+    Marks are indexed by color plus one, so that vertices without color, -1, set one that is
+    never read. They hold the vertex, or the position in its list, that set them last, and
+    need no clearing.
     """
 
     def visit(t, state):
@@ -159,7 +159,7 @@ def _star_coloring(
         start, stop = read(starts, v), read(starts, v + 1)
 
         def place(mark):
-            """Where in its list `v` met a color first, if it is `v` that set the mark."""
+            """Position in the list of `v` of the first neighbor that set this mark."""
             return jnp.where(mark < 0, -1 - mark, mark)
 
         def look_at_neighbor(e, state):

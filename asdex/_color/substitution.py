@@ -14,12 +14,13 @@ from .loops import compiled, for_range, full, read, while_loop, write
 def plan_substitution(
     sparsity: SparsityPattern, colors: Int32[np.ndarray, " n"]
 ) -> Substitution:
-    """Cut the two-colored trees down, from their leaves to the last edge.
+    """Remove the edges of the two-colored trees, from the leaves on.
 
     A vertex `v` is in one tree for each color `c` around it. It is a node there, and
     the element `(c, v)` of the compressed matrix is the sum of the entries at the edges of
-    that node. At a leaf this is one entry. Once it is known the edge can be cut off, until
+    that node. At a leaf this is one entry. Once it is known the edge can be removed, until
     the next node is a leaf.
+
 
     **Raises:** `InvalidColoringError` if two colors induce a cycle.
     """
@@ -77,7 +78,7 @@ def _cut_trees(
     num_edges: Int32[Array, ""],
     num_nodes: Int32[Array, ""],
 ) -> tuple[Int32[Array, " edges_and_one"], Int32[Array, " edges_and_one"]]:
-    """The leaf that each edge is cut off at, -1 if at none, and its level.
+    """The leaf at which each edge is removed, -1 if at none, and its level.
 
     The edges left at a node are kept as the exclusive or of their numbers: when one is
     left, that is its number.

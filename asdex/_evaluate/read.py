@@ -88,7 +88,7 @@ def _gather(
 ) -> Num[Array, " nnz"]:
     if positions.dtype == np.int32:
         return compressed.reshape(-1).at[positions].get(mode="promise_in_bounds")
-    # JAX would cut 64-bit positions down to 32 bits, unless told otherwise.
+    # JAX would truncate 64-bit positions to 32 bits, unless x64 is enabled.
     colors, along = np.divmod(positions, max(1, compressed.shape[1]))
     index = colors.astype(np.int32), along.astype(np.int32)
     return compressed.at[index].get(mode="promise_in_bounds")
@@ -133,7 +133,7 @@ class ChunkedSide(NamedTuple):
 class ChunkedPlan(NamedTuple):
     """How to read the values chunk by chunk, so that the whole matrix never exists.
 
-    Element `places[k]` of what the sides give, one after the other, is entry `k`.
+    Element `places[k]` of the values of all sides, one after the other, is entry `k`.
     """
 
     chunk_size: int

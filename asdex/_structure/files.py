@@ -1,6 +1,6 @@
 """Files: arrays and a JSON header in an `.npz` archive, without pickle.
 
-This module knows the container and how input structures are written down; what goes into
+This module defines the container and the encoding of input structures; what goes into
 a file is documented by the classes that are saved. The header holds the kind of object, the
 version of the format, and a checksum of everything in the file, so that a file which was
 cut short, altered or made by something else is refused with a `ValueError`.

@@ -39,7 +39,7 @@ class SparsityPattern(eqx.Module):
     detection gives them in row-major order. Of an entry that occurs more than once the
     first is kept.
 
-    In addition to the entries a pattern remembers where it came from: `input_avals`, one
+    In addition to the entries a pattern holds the types of its function: `input_avals`, one
     pytree of `jax.ShapeDtypeStruct` per positional argument of the function (for a static
     argument, its value), which of them were differentiated (`argnums`), and the shapes
     of the function's output leaves (`output_shapes`). `knows_dtypes` tells whether the
@@ -200,7 +200,7 @@ class SparsityPattern(eqx.Module):
         """The pattern in which each entry is a dense block of shape `block_shape`.
 
         The Kronecker product with a matrix of ones: entry `(i, j)` becomes the entries
-        `(r i + k, c j + l)` of a block of shape `(r, c)`. If the pattern knows its inputs,
+        `(r i + k, c j + l)` of a block of shape `(r, c)`. If the inputs are known,
         the selected arrays get a trailing axis of size `c`, and the outputs one of size
         `r`. `lift_coloring` does the same to a coloring.
 

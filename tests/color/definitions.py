@@ -1,6 +1,6 @@
 """Definitions of valid colorings for small dense matrices, as plain loops.
 
-Slower and more obvious still than the public `check_coloring_*`, which they judge too.
+Slower and more obvious still than the public `check_coloring_*`, which are tested by them.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Families of patterns with known coloring numbers, and random ones.
 
-All without diagonal unless they say otherwise.
+All without diagonal unless their docstring says otherwise.
 """
 
 import math

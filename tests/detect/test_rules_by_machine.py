@@ -2,7 +2,7 @@
 
 The table in `equations` makes random equations of each primitive. Each is interpreted with
 some operands as inputs, the others known or not, and evaluated: an output depends on an
-input element if it changes, at some point, when only that element is drawn anew.
+input element if it changes, at some point, when only that element is drawn again.
 """
 
 from collections.abc import Iterator, Sequence

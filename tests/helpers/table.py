@@ -1,7 +1,7 @@
 """The table of functions on which detection and differentiation are checked.
 
 A row states facts about one function: how to make arguments for it, whether its
-detected pattern must be exact, which AD modes JAX can use on it. The functions stand in
+detected pattern must be exact, which AD modes JAX can use on it. The functions are in
 one file per family; importing `tests.helpers` fills the table.
 """
 

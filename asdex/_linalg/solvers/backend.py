@@ -90,12 +90,12 @@ def nan_where(singular: Bool[Array, ""], x: Inexact[Array, " n"]) -> Solution:
 def pad_values(
     data: Inexact[Array, " nnz"], *extra: float
 ) -> Inexact[Array, " padded_nnz"]:
-    """`data` with numbers behind that places without an entry take their value from."""
+    """`data`, followed by the values of positions without an entry."""
     return jnp.concatenate([data, jnp.asarray(extra, data.dtype)])
 
 
 def take(values: Inexact[Array, " size"], places: np.ndarray) -> Inexact[Array, "..."]:
-    """`values[places]` for static places, which need not be checked at run time."""
+    """`values[places]` for static indices, which need not be checked at run time."""
     return values.at[places].get(mode="promise_in_bounds")
 
 

@@ -33,7 +33,7 @@ def plan_banded(facts: Facts) -> Backend:
 
 @dataclass(frozen=True, eq=False)
 class _Banded:
-    """Solves by `gbtrf` and `gbtrs`. `places` says where each entry goes in memory."""
+    """Solves by `gbtrf` and `gbtrs`. `places` are the positions of entries in memory."""
 
     band: Band
     places: Int64[np.ndarray, " nnz"]

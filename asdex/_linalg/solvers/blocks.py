@@ -48,11 +48,11 @@ def plan_block_diagonal(facts: Facts) -> Backend:
 class DenseBlocks:
     """Dense blocks, side by side in groups of equal size.
 
-    `sources[g][i, j, k]` says which entry of the matrix is element `(i, j)` of the block
-    `k` of group `g`, where `nnz` means zero and `nnz + 1` one, on the diagonal of
-    blocks that were filled up to the size of the group. The rows and columns of all
-    groups, one after another, are slots: `row_slot` and `col_slot` say where those of the
-    matrix went, `rows` and `cols` what came there, `n` for nothing.
+    `sources[g][i, j, k]` is the entry of the matrix at element `(i, j)` of block `k` of
+    group `g`, where `nnz` means zero and `nnz + 1` one, on the diagonal of blocks that were
+    padded to the size of the group. The rows and columns of all groups, one after another,
+    are slots: `row_slot` and `col_slot` are the slots of those of the matrix, `rows` and
+    `cols` the inverse, with `n` for padding.
     """
 
     sources: tuple[Int32[np.ndarray, "_ _ _"], ...]

@@ -41,7 +41,7 @@ def plan_diagonal(facts: Facts) -> Backend:
 
 @dataclass(frozen=True, eq=False)
 class Diagonal:
-    """Solves by dividing. `source` says which entry is in each row."""
+    """Solves by dividing. `source` is the entry in each row."""
 
     source: Int32[np.ndarray, " n"]
 
@@ -85,8 +85,8 @@ def plan_tridiagonal(facts: Facts) -> Backend:
 class Tridiagonal:
     """Solves by `gtsv`.
 
-    `source` says which entry is in each row below, on and above the diagonal, where `nnz`
-    means zero and `nnz + 1` one.
+    `source` is the entry of each row below, on and above the diagonal, where `nnz` means
+    zero and `nnz + 1` one.
     """
 
     source: Int32[np.ndarray, "3 size"]

@@ -93,7 +93,7 @@ class Components(NamedTuple):
 
 
 def match_rows(pattern: SparsityPattern) -> Int32[np.ndarray, " n"] | None:
-    """A row for each column such that they meet in an entry, all rows different.
+    """A row for each column such that they share an entry, all rows different.
 
     `None` if there is no such choice: all matrices of this pattern are singular. Cost:
     O(nnz) if the diagonal is full, otherwise a maximum flow by Dinic's algorithm, which is

@@ -148,8 +148,8 @@ def _place_to_col(lu: Any) -> Int32[np.ndarray, " n"]:
 class _DiagonalOrder(NamedTuple):
     """An order for matrices whose pivots may be taken from the diagonal.
 
-    `diagonal` says where among the permuted values the diagonal is, `mirror` where the
-    value at the mirrored place is, if the pattern is symmetric.
+    `diagonal` gives the positions of the diagonal among the permuted values, `mirror` that
+    of the mirrored entry of each, if the pattern is symmetric.
     """
 
     permuted: Permuted

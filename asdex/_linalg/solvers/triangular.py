@@ -38,7 +38,7 @@ def plan_triangular(facts: Facts) -> Backend:
 class _Triangle:
     """Solves in an order in which the matrix is upper triangular.
 
-    `diagonal` says where the diagonal is among its permuted values.
+    `diagonal` gives the positions of the diagonal among its permuted values.
     """
 
     permuted: Permuted
