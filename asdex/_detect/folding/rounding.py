@@ -95,9 +95,13 @@ def rounded(
         below, above = np.where(np.isinf(lo), lo, below), np.where(np.isinf(hi), hi, above)
         lost = np.isnan(below) | np.isnan(above)
         below, above = np.where(lost, np.nan, below), np.where(lost, np.nan, above)
-    # A denormal result may be flushed to zero; a large one overflow.
-    below = _replaced(below, (below > 0) & (below < limits.tiny), 0.0)
-    above = _replaced(above, (above < 0) & (above > -limits.tiny), 0.0)
+    # A denormal result has few bits, or none where it is flushed to zero.
+    tiny = limits.tiny
+    below = _replaced(below, (below > 0) & (below < tiny), 0.0)
+    below = _replaced(below, (below < 0) & (below > -tiny), -tiny)
+    above = _replaced(above, (above < 0) & (above > -tiny), 0.0)
+    above = _replaced(above, (above > 0) & (above < tiny), tiny)
+    # A large one may overflow.
     below = _replaced(below, below < -limits.largest, -np.inf)
     below = _replaced(below, below > limits.largest, limits.largest)
     above = _replaced(above, above > limits.largest, np.inf)
