@@ -226,7 +226,7 @@ def test_altered_contents_do_not_match_the_checksum(tmp_path):
         ({"header": np.frombuffer(b"{}", np.uint8)}, "not written by asdex"),
         ({"header": np.frombuffer(b"[1]", np.uint8)}, "not written by asdex"),
         ({"header": np.frombuffer(b"\xff{", np.uint8)}, "do not fit together"),
-        ({"header": np.array({"a": 1}, object)}, "damaged or is no file of asdex"),
+        ({"header": np.array({"a": 1}, object)}, "damaged or not a file of asdex"),
     ],
 )
 def test_foreign_archives_are_refused(contents, message, tmp_path):

@@ -187,7 +187,7 @@ def shifted(x: Array) -> Array:
 
 @pytest.mark.parametrize("method", ["matvec", "dense"])
 def test_pattern_that_is_not_of_the_function(method: Any) -> None:
-    """One entry is left out, and spoils another of the same color."""
+    """One entry is left out, which makes another of the same color wrong."""
     dense = np.eye(6) + np.roll(np.eye(6), -1, axis=1)
     dense[2, 1] = 0
     coloring = asdex.jacobian_coloring_from_sparsity(dense)

@@ -163,7 +163,7 @@ def bind_call(
 ) -> Bound:
     """The arguments of a call of `f`, checked against the samples.
 
-    `signature` is that of `f`, if it is at hand: to find it takes longer than the rest.
+    `signature` is that of `f`, if available: to find it takes longer than the rest.
     Keyword arguments without a sample are passed to `f` as they are.
 
     **Raises:** `TypeError` if the number of arguments, a static type or the kind of a

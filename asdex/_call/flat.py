@@ -98,7 +98,7 @@ def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> Fla
     - `scalar`: whether its output must be a single number; shapes like `(1,)` are
         squeezed.
 
-    **Raises:** once `fun` is traced, `TypeError` if the output is no pair in spite of
+    **Raises:** once `fun` is traced, `TypeError` if the output is not a pair in spite of
     `has_aux` or a leaf is not an array; `ValueError` if it must be a scalar and is not.
     """
     leaves, treedef = jax.tree.flatten(bound.arguments)

@@ -54,7 +54,7 @@ class Lattice(AbstractAlgorithm):
         if found is None:
             raise ValueError(
                 "No lattice coloring was found: the pattern is not that of a stencil on "
-                "arrays of the shapes it knows. Use algorithm='auto' instead."
+                "arrays of the shapes of the pattern. Use algorithm='auto' instead."
             )
         return found, "Lattice"
 

@@ -440,7 +440,7 @@ class SparseJacobian(eqx.Module):
         """The matrix as a sparse array of SciPy, a copy.
 
         **Raises:** `jax.errors.ConcretizationTypeError` inside of `jax.jit` and other
-        transformations, where there are no numbers yet; `ValueError` for a batch or an
+        transformations, where values are not known; `ValueError` for a batch or an
         unknown format.
         """
         self._check_single("A SciPy array holds one matrix")

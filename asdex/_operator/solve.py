@@ -36,7 +36,7 @@ def solve(
         NVIDIA GPUs.
     - `throw`: what happens if the matrix is singular. By default an error is raised
         outside of `jax.jit` and other transformations, and the result is NaN inside, where
-        there is no number to look at. True raises an error in either case, inside of `jit`
+        values are not known. True raises an error in either case, inside of `jit`
         at run time as `equinox.error_if` does; false gives NaN in either case.
 
     **Returns:** a pytree like `a.in_structure`, or a matrix like `b`.

@@ -30,7 +30,7 @@ FilePath = str | os.PathLike[str]
 _VERSION = 1
 _PLAIN = (bool, int, float, str, type(None))
 
-# What `zipfile` and NumPy's reader raise on bytes that are no archive of arrays.
+# What `zipfile` and NumPy's reader raise on bytes that are not an archive of arrays.
 _MALFORMED = (
     EOFError,
     KeyError,
@@ -95,7 +95,7 @@ def unpack(path: FilePath, data: bytes) -> dict[str, np.ndarray]:
         raise ValueError("it holds more than arrays")
     except _MALFORMED as error:
         raise ValueError(
-            f"{path} is damaged or is no file of asdex: {error or 'it ends too early'}."
+            f"{path} is damaged or not a file of asdex: {error or 'it ends too early'}."
         ) from error
 
 

@@ -42,7 +42,7 @@ class SparsityPattern(eqx.Module):
     In addition to the entries a pattern holds the types of its function: `input_avals`, one
     pytree of `jax.ShapeDtypeStruct` per positional argument of the function (for a static
     argument, its value), which of them were differentiated (`argnums`), and the shapes
-    of the function's output leaves (`output_shapes`). `knows_dtypes` tells whether the
+    of the function's output leaves (`output_shapes`). `knows_dtypes` is whether the
     avals were given, so that a call with another dtype is checked against the pattern.
 
     **Arguments:**

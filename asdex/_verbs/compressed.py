@@ -33,7 +33,7 @@ def compressed_jacobian(
     size of the output; in mode `"rev"` row `c` is the sum of the rows of color `c` and
     `dim` is `n`, the size of the selected arguments. `decompress` and `decompress_data`
     take it from there. See `jacobian` for the arguments and errors; the mode is
-    `"bidirectional"`, which makes a pair of matrices, only if that is asked for.
+    `"bidirectional"`, which makes a pair of matrices, only if that is given.
 
     **Returns:** a function that returns `B`, a `jax.Array`, or with `has_aux` a pair
     `(B, aux)`.

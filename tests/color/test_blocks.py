@@ -173,7 +173,7 @@ def test_blocks_are_found(
         np.testing.assert_array_equal(blocks.todense(), dense)
     else:
         assert blocks is pattern
-    # With one entry less these are no blocks any more.
+    # With one entry less these are not blocks any more.
     for k in range(pattern.nnz) if r * c > 1 and max(r, c) == r * c else ():
         keep = np.arange(pattern.nnz) != k
         less = SparsityPattern(

@@ -58,7 +58,8 @@ def test_verbs_choose_modes(n: int):
     found = jax.jit(asdex.jacobian(arrow, x))(x).todense()
     np.testing.assert_allclose(found, jax.jit(jax.jacobian(arrow))(x), rtol=1e-6)
     compressed = asdex.compressed_jacobian(arrow, x)(x)
-    assert isinstance(compressed, jax.Array)  # One matrix, unless two are asked for.
+    assert isinstance(compressed, jax.Array)  # One matrix, unless the mode makes two.
+
     assert compressed.shape == (n, n)
     pair = asdex.compressed_jacobian(arrow, x, mode="bidirectional")(x)
     assert [len(pair[0]), len(pair[1])] == [2, 1]

@@ -31,7 +31,7 @@ PUBLIC = {
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_primitive_has_one_home(name: str) -> None:
     primitive = PUBLIC[name]
-    assert isinstance(primitive, Primitive), f"{name} is no primitive"
+    assert isinstance(primitive, Primitive), f"{name} is not a primitive"
     homes = [home for home, table in HOMES.items() if _lists(table, primitive)]
     assert homes, f"{name} ({primitive}) has no rule and is not declared"
     assert len(homes) == 1, f"{name} ({primitive}) is in {homes}"

@@ -151,7 +151,7 @@ class Program(NamedTuple):
 
 
 def random_program(random: np.random.Generator) -> Program:
-    """Three constants, and up to ten steps, each applied to values at hand."""
+    """Three constants, and up to ten steps, each applied to values so far."""
     dtype = FLOATS[random.choice(4, p=[0.3, 0.4, 0.15, 0.15])]
     integer = INTEGERS[random.integers(len(INTEGERS))]
     constants = [

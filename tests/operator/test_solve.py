@@ -84,7 +84,7 @@ def test_batches(name: str) -> None:
 
 
 def test_a_batch_as_large_as_the_matrix() -> None:
-    """Shapes tell vectors from columns even if all numbers are equal."""
+    """Shapes distinguish vectors from columns even if all numbers are equal."""
     a = regular("strictly upper", (4,))
     b = numbers((4, 4))
     close(a.solve(b), np.linalg.solve(dense(a), b[..., None])[..., 0])

@@ -1,7 +1,7 @@
 # pyright: strict
 """What a user of asdex might write who checks types as strictly as pyright can.
 
-`assert_type` says what a type checker knows of a result. What depends on the arguments of
+`assert_type` states the inferred type of a result. What depends on the arguments of
 a verb is `Any`, as it is for `jax.jacobian`; an annotation makes it precise. The functions
 take their arrays from `test_downstream`, which runs them.
 """

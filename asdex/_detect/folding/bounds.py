@@ -38,7 +38,7 @@ class Bounds:
     Bounds of floating-point numbers are float64, or of the dtype of the array itself as
     long as nothing was computed with it. The terms that were added up to an element may be
     added in another order, together with what is added later: their magnitudes add up to
-    `reach` (`None`: the element is no sum), and, if the array is exact, all of them are
+    `reach` (`None`: the element is not a sum), and, if the array is exact, all of them are
     multiples of the power of two `unit` (`None`: that of the elements).
     """
 

@@ -111,7 +111,7 @@ def _transposed(
     constants = [_at_hand(residual) for residual in residuals]
 
     def transpose(residual_values: list[Any], cotangents: list[Any]) -> Any:
-        # A constant must stay one: `bwd` may ask for its value.
+        # A constant must remain one: `bwd` may use its value.
         residual_values = [
             traced if constant is None else constant
             for traced, constant in zip(residual_values, constants, strict=True)

@@ -26,7 +26,7 @@ def plan_klu(facts: Facts) -> Backend:
 
     KLU computes in double precision, whatever the dtype, and analyses the pattern again in
     each call. klujax ends the program with JAX's own error when a matrix is singular, so
-    there is no flag to see, and one singular matrix spoils its batch. Raises
+    there is no flag to return, and one singular matrix fails its batch. Raises
     `ImportError` if klujax is missing.
     """
     return Klu(_import_klujax(), facts.pattern.rows, facts.pattern.cols)
