@@ -40,7 +40,6 @@ def jacobian(
     - `checkpoint`: whether to compute the intermediate results of `f` again in each block
         instead of keeping them.
 
-
     **Returns:** the Jacobian, of shape `(*f(x).shape, n)` with `n` the number of elements
     of `x`, and the function that maps a flat vector of length `n` to a pytree like `x`.
 

@@ -36,7 +36,6 @@ class IndexArray:
     def __init__(self, array: Integer[np.ndarray, "..."]):
         if type(array.base) is not bytes or not array.flags.c_contiguous:
             # An array that owns its memory can be made writable again, one of bytes cannot.
-
             array = np.ndarray(array.shape, array.dtype, array.tobytes())
         self.array = array
         self._hash: int | None = None

@@ -21,7 +21,6 @@ def plan_substitution(
     that node. At a leaf this is one entry. Once it is known the edge can be removed, until
     the next node is a leaf.
 
-
     **Raises:** `InvalidColoringError` if two colors induce a cycle.
     """
     graph = adjacency(sparsity)

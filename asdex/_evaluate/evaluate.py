@@ -109,7 +109,6 @@ class Evaluation(NamedTuple):
         """All that JAX can compile: the compressed matrix, or an operator, in the format
         of the options unless that is one of the host; the leaves of the output, if the
         value is returned; and the arrays of the auxiliary output, if there is one."""
-
         options, coloring, mode = self.options, self.coloring, self.coloring.mode
         domain, codomain = self._spaces(program)
         self.conversion_for(codomain.shapes)  # Raises an error if the sizes do not fit.

@@ -214,7 +214,6 @@ def scale_by_index(
     index: Int32[np.ndarray, " nnz"],
 ) -> Num[Array, "... nnz"]:
     """The values times the factor at the index of each, such as its row or column."""
-
     data, factors = promoted(data, factors)
     return data * take(factors, index)
 

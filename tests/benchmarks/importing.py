@@ -1,6 +1,5 @@
 """How long `import asdex` takes, on top of JAX and Equinox. The limit is 0.3 s.
 
-
 Each measurement is one fresh process; the first fills the caches of files.
 """
 

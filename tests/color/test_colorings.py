@@ -59,7 +59,6 @@ def test_verbs_choose_modes(n: int):
     np.testing.assert_allclose(found, jax.jit(jax.jacobian(arrow))(x), rtol=1e-6)
     compressed = asdex.compressed_jacobian(arrow, x)(x)
     assert isinstance(compressed, jax.Array)  # One matrix, unless the mode makes two.
-
     assert compressed.shape == (n, n)
     pair = asdex.compressed_jacobian(arrow, x, mode="bidirectional")(x)
     assert [len(pair[0]), len(pair[1])] == [2, 1]

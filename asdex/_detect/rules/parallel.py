@@ -45,6 +45,5 @@ def pass_through(
     eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
 ) -> list[Dependence]:
     """Each output is the operand at the same position."""
-
     del eqn
     return [op.dependence or nothing(op.shape, scope.n) for op in operands]
