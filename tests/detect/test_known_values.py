@@ -187,3 +187,10 @@ def test_updates_in_a_range() -> None:
 def test_branches_in_a_range() -> None:
     branches = [lambda x: x[0], lambda x: x[1], lambda x: x[2], lambda x: x[3]]
     check_jacobian(lambda x: lax.switch(whole(x) % 2, branches, x)[None], 4, "xx..")
+
+
+def test_a_maximum_in_a_batch() -> None:
+    """JAX gives the axes of batched reductions as integers of NumPy."""
+    rows = jnp.array([[0.1, 0.2], [0.3, 0.7]])
+    keep = jax.vmap(lambda row: jnp.where(jnp.max(row) > 0.5, 1.0, 0.0))
+    check_jacobian(lambda x: x * keep(rows), 2, ".. .x")

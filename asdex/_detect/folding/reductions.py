@@ -1,7 +1,7 @@
 """Bounds of reductions, cumulative operations, orders and matrix products."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -125,7 +125,7 @@ def _along(eqn: JaxprEqn, function: np.ufunc) -> Callable[[Operand], Operand]:
     return run
 
 
-def _has_lanes(x: Bounds, axes: Sequence[int]) -> bool:
+def _has_lanes(x: Bounds, axes: Sequence[SupportsIndex]) -> bool:
     return all(np.shape(x.lo)[axis] for axis in axes)
 
 
