@@ -271,6 +271,7 @@ class TestLoops:
         """Indices counted by a loop over a batch of constants, in floating point."""
 
         def count(stop):
-            return lax.while_loop(lambda k: k < stop, lambda k: k + 0.5, 0.0).astype(int)
+            start = jnp.zeros(())
+            return lax.while_loop(lambda k: k < stop, lambda k: k + 0.5, start).astype(int)
 
         check_jacobian(lambda x: x[jax.vmap(count)(np.array([2.0, 0.0]))], 3, "..x x..")
