@@ -147,14 +147,6 @@ def _(s: int, primals: Any, tangents: Any) -> Any:
     return jnp.sin(x), jnp.where(jnp.arange(SIZE) < s % 5, t[::-1] * x, t).astype(x.dtype)
 
 
-@jax.custom_vjp
-def _custom_vjp(x: Any) -> Any:
-    return x * x[0]
-
-
-_custom_vjp.defvjp(lambda x: (_custom_vjp(x), x), lambda x, t: (t[::-1] * x,))
-
-
 def _tiny(s: int, k: Any) -> Any:
     """Constants near the smallest numbers."""
     small = jnp.asarray((1e-38, 1e-44, 1e-310, 1e-200, 1e-8)[s % 5], k.dtype)
