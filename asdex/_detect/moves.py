@@ -80,7 +80,8 @@ def _stack(eqn: JaxprEqn, *xs: Operand) -> Operand:
 
 
 def _unstack(eqn: JaxprEqn, x: Operand) -> list[Operand]:
-    return list(np.moveaxis(x, eqn.params["axis"], 0))
+    # NumPy makes scalars of arrays without axes.
+    return [np.asarray(part) for part in np.moveaxis(x, eqn.params["axis"], 0)]
 
 
 def _tile(eqn: JaxprEqn, x: Operand) -> Operand:
