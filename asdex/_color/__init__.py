@@ -2,7 +2,6 @@
 
     loops            algorithms written one element at a time, compiled by XLA
     graph            patterns as graphs: neighbor lists
-    check            the definitions as code, to check colorings
     orders           in which order a greedy coloring visits the vertices
     bounds           lower bounds on the number of colors
     greedy           columns or rows
@@ -13,6 +12,7 @@
     problem          the kinds of coloring behind one interface
     blocks           dense blocks, colored as one
     portfolio        algorithms that search for few colors
+    check            the definitions as code, to check given colorings
     color            which side, which algorithm, warnings
 
 Each file imports only from those above it.
@@ -28,6 +28,7 @@ from .check import check_coloring_rows as check_coloring_rows
 from .check import check_coloring_symmetric as check_coloring_symmetric
 from .color import Decompression as Decompression
 from .color import color_jacobian as color_jacobian
+from .color import color_symmetric as color_symmetric
 from .color import hessian_coloring_from_sparsity as hessian_coloring_from_sparsity
 from .color import jacobian_coloring_from_sparsity as jacobian_coloring_from_sparsity
 from .greedy import color_cols as color_cols
@@ -43,4 +44,3 @@ from .portfolio import Greedy as Greedy
 from .portfolio import Lattice as Lattice
 from .portfolio import Portfolio as Portfolio
 from .portfolio import as_algorithm as as_algorithm
-from .star import color_symmetric as color_symmetric

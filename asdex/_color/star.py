@@ -1,70 +1,14 @@
 """Star coloring of symmetric patterns."""
 
-from collections.abc import Sequence
-
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32, Integer, Shaped
+from jaxtyping import Array, Int32
 
-from .._base.sparse import BCOO
 from .._structure.pattern import SparsityPattern
 from .._structure.stars import StarSet
-from .check import check_coloring_symmetric
-from .graph import (
-    Adjacency,
-    adjacency,
-    as_pattern,
-    costly_vertices,
-    without_vertices,
-)
+from .graph import Adjacency, costly_vertices, without_vertices
 from .loops import compiled, for_range, full, read, while_loop, write
-from .orders import AbstractOrder, LargestFirst, Permutation
-
-
-def color_symmetric(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
-    *,
-    order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
-    postprocess: bool = False,
-    forced_colors: Integer[np.ndarray, " n"] | Sequence[int] | None = None,
-) -> tuple[Int32[np.ndarray, " n"], int, StarSet]:
-    """Star coloring of a symmetric pattern: neighbors have different colors, and every
-    path of four vertices has at least three.
-
-    Each entry, or the one mirrored to it, is then alone in its row among the columns
-    of its color, so one Hessian-vector product per color gives the whole matrix. Vertices
-    are visited largest first, each takes the smallest color allowed (Gebremedhin,
-    Tarafdar, Manne, Pothen, "New Acyclic and Star Coloring Algorithms with Application
-    to Computing Hessians", SIAM J. Sci. Comput. 29(3), 2007, Algorithm 4.1).
-
-    **Arguments:**
-
-    - `sparsity`: a square pattern with an entry `(j, i)` for each entry `(i, j)`.
-    - `postprocess`: give the neutral color -1 to all vertices of colors from which no
-        entry is read, and number the others again: fewer products.
-    - `forced_colors`: colors to use instead of choosing some.
-
-    **Returns:** colors of shape `(n,)`, their number, and the two-colored stars that say
-    where each entry is read. A pattern without entries has 0 colors, all of them -1.
-
-    **Raises:** `ValueError` if the pattern is not square or not symmetric, or if
-    `forced_colors` has the wrong length; `InvalidColoringError`, naming two entries in
-    conflict, if `forced_colors` is not a star coloring.
-
-    Cost: O(sum of the squared degrees). Where that would take seconds, vertices of the
-    largest degrees get a color of their own each and are left out.
-    """
-    pattern = as_pattern(sparsity)
-    graph = adjacency(pattern)
-    if forced_colors is not None:
-        forced_colors = np.asarray(forced_colors, np.int32)
-        check_coloring_symmetric(pattern, forced_colors)
-        if not pattern.nnz:
-            forced_colors = None
-        elif forced_colors.min() < 0:
-            raise ValueError("forced_colors must not hold the neutral color -1.")
-    visits = order.arrange(graph.incidence)
-    return finish(pattern, *color_stars(graph, visits, forced_colors), postprocess)
+from .orders import Permutation
 
 
 def finish(
