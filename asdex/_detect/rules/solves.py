@@ -55,13 +55,15 @@ def tridiagonal_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) ->
 @register(p.linear_solve_p)
 def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """The solution of `A x = b`, where a program gives the product with `A`. How the
-    system is solved does not matter."""
-    count = eqn.params["const_lengths"].matvec
-    sides = operands[-len(eqn.outvars) :]
-    if any(operand.dependence is not None for operand in operands[: -len(sides)]):
+    system is solved does not matter, nor what the solver returns in addition to `x`."""
+    lengths, product = eqn.params["const_lengths"], eqn.params["jaxprs"].matvec
+    first = sum(lengths)
+    consts, sides = operands[:first], operands[first:]
+    if any(const.dependence is not None for const in consts):
         return conservative(eqn, operands, scope)
-    product, unknowns = eqn.params["jaxprs"].matvec, [side.aval for side in sides]
-    return solve_in_blocks(product, operands[:count], unknowns, sides, scope)
+    unknowns = [side.aval for side in sides]
+    solved = solve_in_blocks(product, consts[: lengths.matvec], unknowns, sides, scope)
+    return [*solved, *(Value(var.aval) for var in eqn.outvars[len(sides) :])]
 
 
 def solve_in_blocks(
