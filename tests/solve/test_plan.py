@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import structural_rank
 
 from asdex import SparsityPattern
 from asdex._linalg.solvers import SOLVERS, SolverName, matching, solve_flat
@@ -166,6 +168,26 @@ def test_each_fact_of_a_pattern_is_computed_once(
         monkeypatch.setattr(matching, fact, partial(counted, fact, compute))
     plan(SparsityPattern.from_dense(CHOICES[name][0]), "auto")
     assert counts["match_rows"] == max(counts.values()) == 1
+
+
+@given(st.builds(sparse_mask, st.integers(1, 25), st.floats(0, 2), st.integers(0, 10**6)))
+def test_patterns_without_matching_are_found(mask: np.ndarray):
+    mask = mask.copy()
+    np.fill_diagonal(mask, np.arange(len(mask)) % 3 > 0)
+    row_of_col = match_rows(SparsityPattern.from_dense(mask))
+    assert (row_of_col is None) == (structural_rank(csr_array(mask)) < len(mask))
+    if row_of_col is not None:
+        assert mask[row_of_col, np.arange(len(mask))].all()
+
+
+def test_a_renumbered_triangle_is_matched_by_its_single_entries(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(matching, "_match_by_flow", None)
+    mask = np.tril(np.random.default_rng(0).random((300, 300)) < 0.05) | np.eye(
+        300, dtype=bool
+    )
+    assert match_rows(SparsityPattern.from_dense(shuffled(mask, 1))) is not None
 
 
 def test_a_pattern_without_matching_in_a_full_looking_matrix():
