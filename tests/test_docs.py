@@ -29,8 +29,10 @@ def as_a_reader(monkeypatch, tmp_path):
     """JAX's default settings, a folder of one's own, and figures that open no window."""
     monkeypatch.chdir(tmp_path)
     matplotlib.use("Agg")
-    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+    jax.config.update("jax_enable_x64", False)  # A page may change it, as users do.
+    with jax.numpy_dtype_promotion("standard"):
         yield
+    jax.config.update("jax_enable_x64", True)
     plt.close("all")
 
 

@@ -29,6 +29,9 @@ from .._structure.pattern import SparsityPattern
 from . import formats
 
 NormOrder = Literal["fro", 1, "inf"]
+_MOST_ELEMENTS = 2**24
+"""Of the dense matrix that NumPy gets unasked."""
+
 Indices = Integer[np.ndarray, " _"] | Bool[np.ndarray, " _"] | Sequence[int]
 
 
@@ -436,16 +439,51 @@ class SparseJacobian(eqx.Module):
         """The matrix of shape `(*batch, m, n)` as `BCSR`."""
         return formats.to_bcsr(self.sparsity, self.data)
 
-    def to_scipy(self, format: Literal["csr", "csc", "coo"] = "csr") -> Any:
-        """The matrix as a sparse array of SciPy, a copy.
+    def to_scipy(self, format: Literal["csr", "csc", "coo", "operator"] = "csr") -> Any:
+        """The matrix between flat vectors as a sparse array of SciPy, a copy; with
+        `"operator"`, as a `scipy.sparse.linalg.LinearOperator` that holds one.
 
         **Raises:** `jax.errors.ConcretizationTypeError` inside of `jax.jit` and other
         transformations, where values are not known; `ValueError` for a batch or an
         unknown format.
         """
         self._check_single("A SciPy array holds one matrix")
-        check_choice("format", format, list(formats.SCIPY_FORMATS))
+        check_choice("format", format, [*formats.SCIPY_FORMATS, "operator"])
+        if format == "operator":
+            from scipy.sparse.linalg import aslinearoperator
+
+            return aslinearoperator(self.to_scipy("csr"))
         return self.flat._convert(formats.SCIPY_FORMATS[format])
+
+    def matvec(self, x: Num[ArrayLike, "..."]) -> Num[np.ndarray, "..."]:
+        """`A x` in NumPy, as SciPy's iterative solvers call it: for a vector of shape
+        `(n,)` or `(n, 1)`, an array of `m` numbers in the same form that may be changed.
+
+        So an operator is accepted in place of a `LinearOperator`. `to_scipy("operator")`
+        makes a real one, which also computes faster where JAX would run on a CPU.
+        """
+        self._check_single("SciPy's solvers take one matrix")
+        return np.array(self @ x)
+
+    def rmatvec(self, u: Num[ArrayLike, "..."]) -> Num[np.ndarray, "..."]:
+        """`A^H u`, with conjugation, which SciPy expects; see `matvec`."""
+        return self.H.matvec(u)
+
+    def __array__(
+        self, dtype: Any = None, copy: bool | None = None
+    ) -> Num[np.ndarray, "*batch m n"]:
+        """The dense matrix, where NumPy wants an array.
+
+        **Raises:** `ValueError` if it has more than 2^24 elements, or for `copy=False`.
+        """
+        elements = math.prod((*self.batch_shape, *self.shape))
+        if copy is False or elements > _MOST_ELEMENTS:
+            raise ValueError(
+                f"NumPy needs this operator as a dense array of {elements:,} elements, "
+                f"a copy, of which it has {self.nnz:,} entries. Pass A.to_scipy() where "
+                "a sparse array of SciPy will do, or np.asarray(A.todense())."
+            )
+        return np.array(self.todense(), dtype)
 
     def blocks(self) -> PyTree:
         """A `BCOO` for each leaf of the output and of the input, nested as by `jacobian`.

@@ -58,7 +58,7 @@ def jacobian(
         `numpy.ndarray`, `"scipy_coo"`, `"scipy_csr"` and `"scipy_csc"` for SciPy's sparse
         arrays. Entries of the pattern are stored also where they are zero. `"bcsr"` needs
         flat arrays, SciPy's formats one flat input and one flat output. The last four
-        cannot be made under `jit`.
+        cannot be made under `jit`; they are what SciPy's solvers take, not `"bcoo"`.
     - `chunk_size`: how many colors to process at a time; all by default. Memory grows with
         the chunk, not with the number of colors. `"auto"` takes as many as fit into 1 GiB.
     - `checkpoint`: whether to keep nothing of `f` between its forward and its reverse pass

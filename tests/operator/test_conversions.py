@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.sparse
+import scipy.sparse.linalg
 
 import asdex
 from asdex import SparseJacobian, SparsityPattern
@@ -106,6 +107,50 @@ def test_scipy(name: str, format: Any) -> None:
 
 def test_scipy_is_csr_by_default() -> None:
     assert isinstance(operator(PATTERNS["wide"]).to_scipy(), scipy.sparse.csr_array)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+def test_linear_operators_of_scipy(dtype: Any) -> None:
+    a = operator(PATTERNS["shuffled, wide"], (), dtype)
+    m, n = a.shape
+    real = a.to_scipy("operator")
+    assert isinstance(real, scipy.sparse.linalg.LinearOperator)
+    for made in (real, scipy.sparse.linalg.aslinearoperator(a)):
+        assert (made.shape, made.dtype) == (a.shape, dtype)
+        for shape in [(), (1,)]:
+            x, u = numbers((n, *shape), dtype), numbers((m, *shape), dtype)
+            y, v = made.matvec(x), made.rmatvec(u)
+            np.testing.assert_allclose(y, dense(a) @ x, rtol=1e-5)
+            np.testing.assert_allclose(v, dense(a).conj().T @ u, rtol=1e-5)
+            y[:] = 0  # It may be changed.
+        x, u = numbers((n, 3), dtype), numbers((m, 3), dtype)
+        np.testing.assert_allclose(made.matmat(x), dense(a) @ x, rtol=1e-5)
+        np.testing.assert_allclose(made.rmatmat(u), dense(a).conj().T @ u, rtol=1e-5)
+
+
+def test_solvers_of_scipy() -> None:
+    a = symmetric_operator().gram().shift(1.0)
+    b = numbers((6,))
+    for given in (a, a.to_scipy("operator"), a.to_scipy()):
+        x, info = scipy.sparse.linalg.cg(given, b, rtol=1e-12)
+        assert info == 0
+        np.testing.assert_allclose(dense(a) @ x, b, rtol=1e-9)
+        (largest,) = scipy.sparse.linalg.eigsh(given, 1, return_eigenvectors=False)
+        np.testing.assert_allclose(largest, np.linalg.eigvalsh(dense(a))[-1])
+
+
+def test_arrays_of_numpy() -> None:
+    for batch in [(), (2,)]:
+        a = operator(PATTERNS["shuffled"], batch)
+        np.testing.assert_array_equal(np.asarray(a), dense(a))
+        assert np.asarray(a, np.float32).dtype == np.float32
+        np.array(a)[:] = 0
+        np.testing.assert_array_equal(a.todense(), dense(a))
+    left = operator(
+        PATTERNS["wide"]
+    ).to_scipy()  # SciPy makes arrays of what it multiplies.
+    a = operator(PATTERNS["tall"])
+    np.testing.assert_allclose(left @ a, left.toarray() @ dense(a))
 
 
 # -- Blocks and bands --------------------------------------------------------------------

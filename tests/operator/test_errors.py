@@ -23,6 +23,7 @@ BATCH: Any = operator(PATTERNS["wide"], (3,))
 UPPER: Any = operator(PATTERNS["strictly upper"])
 ARRAY: Any = np.eye(3)
 COLORING: Any = asdex.jacobian_coloring_from_sparsity(SQUARE.sparsity)
+HUGE: Any = SparseJacobian(np.ones(1), SparsityPattern([0], [0], (10_000, 10_000)))
 DICT: Any = SparseJacobian(
     SQUARE.data, SQUARE.sparsity, {"a": jnp.ones(2), "b": jnp.ones(4)}, (jnp.ones((2, 3)),)
 )
@@ -123,12 +124,6 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         lambda: WIDE @ TALL.to_bcoo(),
         TypeError,
         ["A @ x takes an operator or an array", "Got BCOO"],
-    ),
-    (
-        "matrix of another library @",
-        lambda: TALL.to_scipy() @ WIDE,
-        TypeError,
-        ["x @ A takes an operator or an array", "Got csr_array"],
     ),
     (
         "@ operator",
@@ -278,6 +273,25 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         lambda: BATCH.to_scipy(),
         ValueError,
         ["one matrix", "batch of shape (3,)", "jax.tree.map"],
+    ),
+    (
+        "linear operator of a batch",
+        lambda: BATCH.to_scipy("operator"),
+        ValueError,
+        ["one matrix", "batch of shape (3,)"],
+    ),
+    ("matvec of a batch", lambda: BATCH.matvec(np.ones(9)), ValueError, ["one matrix"]),
+    (
+        "too large an array of NumPy",
+        lambda: np.asarray(HUGE),
+        ValueError,
+        ["dense array of 100,000,000 elements", "it has 1 entries", "A.to_scipy()"],
+    ),
+    (
+        "array of NumPy that is no copy",
+        lambda: np.asarray(SQUARE, copy=False),
+        ValueError,
+        ["36 elements", "a copy", "todense"],
     ),
     ("blocks of a batch", lambda: BATCH.blocks(), ValueError, ["(3,)", "jax.vmap"]),
     (
