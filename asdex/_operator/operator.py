@@ -113,6 +113,11 @@ class SparseJacobian(eqx.Module):
         return self.sparsity.shape
 
     @property
+    def ndim(self) -> int:
+        """2, the length of `shape`."""
+        return 2
+
+    @property
     def batch_shape(self) -> tuple[int, ...]:
         """Leading axes of `data`; `()` for a single matrix."""
         return self.data.shape[:-1]

@@ -266,7 +266,7 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         "unknown format",
         lambda: WIDE.to_scipy("lil"),
         ValueError,
-        ["Unknown format 'lil'", "'csr', 'csc' or 'coo'"],
+        ["Unknown format 'lil'", "'csr', 'csc', 'coo' or 'operator'"],
     ),
     (
         "SciPy of a batch",
