@@ -6,7 +6,7 @@ neither. Modules keep them in the wrappers of this file.
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -91,27 +91,6 @@ class Derived(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Derived({type(self.value).__name__})"
-
-
-class Deferred(Derived[T]):
-    """A `Derived` that is computed on first use and kept, like a hash."""
-
-    __slots__ = ("_work_out",)
-
-    def __init__(self, work_out: Callable[[], T]):
-        self._work_out = work_out
-
-    def __getattr__(self, name: str) -> T:
-        if name != "value":
-            raise AttributeError(name)
-        self.value = self._work_out()
-        return self.value
-
-    def __reduce__(self) -> tuple[type, tuple[Callable[[], T]]]:
-        return Deferred, (self._work_out,)
-
-    def __repr__(self) -> str:
-        return "Deferred()"
 
 
 def as_indices(

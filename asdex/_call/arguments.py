@@ -7,20 +7,18 @@ pattern depends on, or *static* (bool, int, str, enums, callables and all else):
 pass another value of the same type, and the pattern is then checked.
 """
 
-import dataclasses
 import inspect
-import operator
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 
-from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, PyTree
-from .._structure.pattern import SparsityPattern
+from .._base.types import BIDIRECTIONAL, HESSIAN_MODES
+from .._structure.inputs import Argnums, Inputs, is_aval
+from .space import is_inexact
 
 
 class Parameter(NamedTuple):
@@ -36,69 +34,6 @@ class Bound(NamedTuple):
     arguments: tuple[Any, ...]
     parameters: tuple[Parameter, ...]
     call: Callable[[Sequence[Any]], Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Inputs:
-    """Structure of the arguments of a function, and which of them are differentiated."""
-
-    avals: tuple[PyTree, ...]
-    argnums: int | tuple[int, ...]
-
-    @classmethod
-    def of(cls, pattern: SparsityPattern) -> "Inputs":
-        """The inputs that the pattern was detected with."""
-        return cls(pattern.input_avals, pattern.argnums)
-
-    @property
-    def trees(self) -> tuple[PyTree, ...]:
-        """The selected arguments, in the order of `argnums`."""
-        argnums = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
-        return tuple(self.avals[argnum] for argnum in argnums)
-
-    @cached_property
-    def leaves(self) -> list[Any]:
-        """The leaves of all arguments."""
-        return jax.tree.leaves(self.avals)
-
-    @cached_property
-    def treedef(self) -> Any:
-        """The structure of all arguments."""
-        return jax.tree.structure(self.avals)
-
-    @cached_property
-    def selected(self) -> list[int]:
-        """Positions of the differentiated arrays among the leaves, in order of columns."""
-        argnums = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
-        leaves = [jax.tree.leaves(aval) for aval in self.avals]
-        first = np.cumsum([0, *map(len, leaves)])
-        return [
-            int(first[argnum]) + k
-            for argnum in argnums
-            for k, leaf in enumerate(leaves[argnum])
-            if is_aval(leaf)
-        ]
-
-    @property
-    def example(self) -> PyTree:
-        """The differentiated arrays as a derivative mirrors them; see `unflatten`."""
-        return self.unflatten([a for a in jax.tree.leaves(self.trees) if is_aval(a)])
-
-    @property
-    def has_integers(self) -> bool:
-        """Whether some differentiated array does not hold floating point numbers."""
-        return not all(is_inexact(self.leaves[k].dtype) for k in self.selected)
-
-    def unflatten(self, blocks: Sequence[Any]) -> PyTree:
-        """Nest one block for each differentiated array as JAX nests a derivative.
-
-        Static leaves of the selected arguments get `None`.
-        """
-        remaining = iter(blocks)
-        nested = jax.tree.map(
-            lambda leaf: next(remaining) if is_aval(leaf) else None, self.trees
-        )
-        return nested[0] if isinstance(self.argnums, int) else nested
 
 
 def bind_samples(
@@ -137,14 +72,12 @@ def bind_values(
     return bound
 
 
-def as_inputs(bound: Bound, argnums: int | Sequence[int]) -> Inputs:
-    """The structure of bound samples, with the arguments to differentiate.
+def as_inputs(bound: Bound, argnums: Argnums) -> Inputs:
+    """The types of bound samples, with the arguments to differentiate.
 
-    **Raises:** `TypeError` if `argnums` are not integers; `ValueError` if they are out
-    of range or repeated, or if they select no array.
+    **Raises:** what `Inputs.of` raises; `ValueError` if `argnums` select no array.
     """
-    avals = bound.arguments
-    inputs = Inputs(avals, _check_argnums(argnums, len(avals)))
+    inputs = Inputs.of(bound.arguments, argnums)
     if not inputs.selected:
         raise ValueError(
             f"argnums={argnums} selects no array to differentiate with respect to, only "
@@ -169,7 +102,7 @@ def bind_call(
     **Raises:** `TypeError` if the number of arguments, a static type or the kind of a
     dtype differs from the samples; `ValueError` if a shape or the pytree structure does.
     """
-    count = len(inputs.avals)
+    count = inputs.count
     bound = _bind(f, args, kwargs, count, signature)
     surplus = bound.arguments[count:]
     if len(bound.arguments) < count or (surplus and len(args) > count):
@@ -241,14 +174,6 @@ def is_array(leaf: Any) -> bool:
     return isinstance(leaf, (float, complex)) or (
         hasattr(leaf, "shape") and hasattr(leaf, "dtype")
     )
-
-
-def is_aval(leaf: Any) -> bool:
-    return isinstance(leaf, jax.ShapeDtypeStruct)
-
-
-def is_inexact(dtype: Any) -> bool:
-    return jnp.issubdtype(dtype, jnp.inexact)
 
 
 def _as_aval(leaf: Any) -> Any:
@@ -403,26 +328,3 @@ def _sample_of_shape(
         )
     shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
     return (jax.ShapeDtypeStruct(shape, jnp.result_type(float)),), kwargs
-
-
-def _check_argnums(argnums: int | Sequence[int], count: int) -> int | tuple[int, ...]:
-    """`argnums` as nonnegative integers; an int stays one, a sequence becomes a tuple."""
-
-    def resolve(argnum: Any) -> int:
-        if isinstance(argnum, bool) or not hasattr(argnum, "__index__"):
-            raise TypeError(
-                f"argnums must be an int or a sequence of ints. Got {argnums!r}."
-            )
-        if not -count <= (index := operator.index(argnum)) < count:
-            raise ValueError(
-                f"argnums={argnums} is out of range: the function is called with {count} "
-                f"argument(s), numbered 0 to {count - 1} in the order of its signature."
-            )
-        return index % count
-
-    if not isinstance(argnums, Sequence):
-        return resolve(argnums)
-    indices = tuple(map(resolve, argnums))
-    if len(set(indices)) < len(indices):
-        raise ValueError(f"argnums={argnums} names an argument more than once.")
-    return indices

@@ -5,86 +5,44 @@ arguments, auxiliary output and pytrees. Samples and calls both become a `FlatCa
 input and output are vectors.
 """
 
-import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact
+from jaxtyping import Array
 
 from .._base.types import PyTree
-from .arguments import Bound, Inputs, is_aval, is_inexact
+from .._structure.inputs import Inputs, is_aval
+from .arguments import Bound
+from .space import Space, is_inexact
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Structure:
+class Output(NamedTuple):
     """What is static about the output of a function."""
 
-    treedef: Any
-    shapes: tuple[tuple[int, ...], ...]
-    dtypes: tuple[Any, ...]
+    space: Space
     aux_treedef: Any  # Of the JAX arrays in the auxiliary output.
     aux: PyTree  # The auxiliary output with `None` in their places.
-
-
-class FlatInputs(NamedTuple):
-    """Shapes and dtypes of the selected leaves, which one vector `x` holds."""
-
-    shapes: tuple[tuple[int, ...], ...]
-    dtypes: tuple[Any, ...]
-
-    @property
-    def x(self) -> jax.ShapeDtypeStruct:
-        """Shape and dtype of the vector."""
-        size = sum(map(math.prod, self.shapes))
-        return jax.ShapeDtypeStruct((size,), common_dtype(self.dtypes))
-
-    @property
-    def active(self) -> list[jax.ShapeDtypeStruct]:
-        """The leaves that `unpack` returns: all but those of integers."""
-        pairs = zip(self.shapes, self.dtypes, strict=True)
-        return [jax.ShapeDtypeStruct(*pair) for pair in pairs if is_inexact(pair[1])]
-
-    def unpack(self, x: Inexact[Array, " n"]) -> list[Array]:
-        """The leaves of which `x` was packed, all but those of integers."""
-        sizes = tuple(map(math.prod, self.shapes))
-        pieces = [x] if len(sizes) == 1 else jax.lax.split(x, sizes)
-        return [
-            cast(_reshape(piece, shape), dtype)
-            for piece, dtype, shape in zip(pieces, self.dtypes, self.shapes, strict=True)
-            if is_inexact(dtype)
-        ]
 
 
 class FlatCall(NamedTuple):
     """A call of the user's function as `fun(active, others)` with lists of arrays.
 
     It returns the leaves of the output, followed by the arrays of the auxiliary output, and
-    their structure. `active` are the selected leaves that can be differentiated; `pack`
-    writes all the selected leaves, `values`, as one vector. `others` are leaves of
+    their structure. `active` are the selected leaves that can be differentiated; `domain`
+    packs all the selected leaves, `values`, as one vector. `others` are leaves of
     arguments that are not selected, and selected leaves of integers, whose part of the
     vector is filled with zeros that nothing depends on. For samples, all of them are
     `jax.ShapeDtypeStruct`s.
     """
 
-    fun: Callable[[list[Any], list[Any]], tuple[list[Array], Structure]]
+    fun: Callable[[list[Any], list[Any]], tuple[list[Array], Output]]
     values: list[Any]
     others: list[Any]
-    inputs: FlatInputs
+    domain: Space
     scalar: bool
-
-    @property
-    def x(self) -> jax.ShapeDtypeStruct:
-        """Shape and dtype of the flat vector."""
-        return self.inputs.x
-
-    @property
-    def dtypes(self) -> tuple[Any, ...]:
-        """Dtypes of the selected leaves."""
-        return self.inputs.dtypes
 
 
 def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> FlatCall:
@@ -109,7 +67,7 @@ def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> Fla
     in_others = sorted(set(arrays) - set(in_x))
     shapes = tuple(jnp.shape(leaves[k]) for k in selected)
 
-    def fun(active: list[Any], others: list[Any]) -> tuple[list[Array], Structure]:
+    def fun(active: list[Any], others: list[Any]) -> tuple[list[Array], Output]:
         merged = list(leaves)
         for k, leaf in zip((*in_x, *in_others), (*active, *others), strict=True):
             merged[k] = leaf
@@ -118,25 +76,13 @@ def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> Fla
 
     values = [leaves[k] for k in selected]
     others = [leaves[k] for k in in_others]
-    return FlatCall(fun, values, others, FlatInputs(shapes, dtypes), scalar)
-
-
-def pack(leaves: Sequence[Any]) -> Inexact[Array, " n"]:
-    """Write the selected leaves of arguments as one vector, integers as zeros."""
-    dtypes = list(map(_dtype, leaves))
-    common = common_dtype(dtypes)
-    return concatenate(
-        [
-            jnp.asarray(leaf) if is_inexact(dtype) else jnp.zeros(jnp.shape(leaf), common)
-            for leaf, dtype in zip(leaves, dtypes, strict=True)
-        ],
-        common,
-    )
+    domain = Space(inputs.example_treedef, shapes, dtypes)
+    return FlatCall(fun, values, others, domain, scalar)
 
 
 def _flatten_output(
     result: PyTree, *, has_aux: bool, scalar: bool
-) -> tuple[list[Array], Structure]:
+) -> tuple[list[Array], Output]:
     if has_aux and not (isinstance(result, tuple) and len(result) == 2):
         raise TypeError(
             "With has_aux=True the function must return a pair (output, aux). Got "
@@ -150,8 +96,8 @@ def _flatten_output(
     arrays, static = eqx.partition(aux, eqx.is_array) if has_aux else (None, None)
     aux_leaves, aux_treedef = jax.tree.flatten(arrays)
     shapes, dtypes = tuple(x.shape for x in leaves), tuple(x.dtype for x in leaves)
-    structure = Structure(treedef, shapes, dtypes, aux_treedef, static)
-    return [*leaves, *aux_leaves], structure
+    space = Space(treedef, shapes, dtypes)
+    return [*leaves, *aux_leaves], Output(space, aux_treedef, static)
 
 
 def _as_scalar(treedef: Any, leaves: Sequence[Array]) -> Array:
@@ -171,37 +117,7 @@ def _as_scalar(treedef: Any, leaves: Sequence[Array]) -> Array:
             "A Hessian needs a function that returns a floating point number. This one "
             f"returns {leaf.dtype}."
         )
-    return _reshape(leaf, ())
-
-
-def common_dtype(dtypes: Sequence[Any]) -> Any:
-    """The dtype of a vector that holds arrays of these dtypes without loss."""
-    if len(dtypes) == 1 and is_inexact(dtypes[0]):
-        return dtypes[0]
-    with jax.numpy_dtype_promotion("standard"):
-        return jnp.result_type(*[*filter(is_inexact, dtypes)] or [float])
-
-
-def concatenate(leaves: Sequence[Array], dtype: Any) -> Inexact[Array, " size"]:
-    """The elements of all leaves as one vector of this dtype."""
-    pieces = [_reshape(cast(leaf, dtype), (leaf.size,)) for leaf in leaves]
-    if len(pieces) == 1:
-        return pieces[0]
-    return jnp.concatenate(pieces) if pieces else jnp.zeros(0, dtype)
-
-
-def cast(x: Any, dtype: Any) -> Any:
-    """The array `x`, of JAX or NumPy, as `dtype`, without its imaginary part if `dtype` has
-    none."""
-    if x.dtype == dtype and not getattr(x, "weak_type", False):
-        return x
-    if jnp.iscomplexobj(x) and not jnp.issubdtype(dtype, jnp.complexfloating):
-        x = x.real
-    return x.astype(dtype)
-
-
-def _reshape(x: Array, shape: tuple[int, ...]) -> Array:
-    return x if x.shape == shape else x.reshape(shape)
+    return leaf if leaf.shape == () else leaf.reshape(())
 
 
 def _dtype(leaf: Any) -> Any:

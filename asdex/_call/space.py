@@ -1,4 +1,5 @@
-"""The vectors that an operator maps: pytrees, and flat arrays that hold their numbers."""
+"""The vectors that a function or an operator maps: pytrees, and flat arrays that hold their
+numbers."""
 
 import dataclasses
 import math
@@ -9,17 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.dtypes import float0
-from jaxtyping import Array, Num
+from jaxtyping import Array, Inexact, Num
 
 from .._base.types import PyTree
 from .._structure.pattern import SparsityPattern
-from .arguments import Inputs
-from .flat import cast, common_dtype
 
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """Structure, shapes and dtypes of the pytrees that an operator takes or returns.
+    """Structure, shapes and dtypes of the pytrees that a function or an operator takes or
+    returns.
 
     Nothing can be differentiated by a leaf of integers: it is ignored in an input vector,
     and zeros of dtype `float0` in an output vector, as in JAX.
@@ -44,9 +44,9 @@ class Space:
     @classmethod
     def into(cls, pattern: SparsityPattern, dtype: Any) -> "Space":
         """The space of the inputs that a pattern was detected for, if they are known."""
-        if not pattern.knows_dtypes:
+        if pattern.inputs.is_assumed:
             return cls.flat(pattern.n, dtype)
-        return cls.of(Inputs.of(pattern).example)
+        return cls.of(pattern.inputs.example)
 
     @classmethod
     def out_of(cls, pattern: SparsityPattern, dtype: Any) -> "Space":
@@ -65,6 +65,30 @@ class Space:
         return sum(map(math.prod, self.shapes))
 
     @property
+    def dtype(self) -> Any:
+        """The dtype of a vector that holds the numbers of all leaves without loss."""
+        if len(self.dtypes) == 1 and is_inexact(self.dtypes[0]):
+            return self.dtypes[0]
+        with jax.numpy_dtype_promotion("standard"):
+            return jnp.result_type(*[*filter(is_inexact, self.dtypes)] or [float])
+
+    @property
+    def vector(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of the vector that `pack` returns."""
+        return jax.ShapeDtypeStruct((self.size,), self.dtype)
+
+    @property
+    def active(self) -> list[jax.ShapeDtypeStruct]:
+        """The leaves that `unpack` returns: all but those of integers."""
+        pairs = zip(self.shapes, self.dtypes, strict=True)
+        return [jax.ShapeDtypeStruct(*pair) for pair in pairs if is_inexact(pair[1])]
+
+    @property
+    def has_integers(self) -> bool:
+        """Whether some leaf does not hold floating point numbers."""
+        return not all(map(is_inexact, self.dtypes))
+
+    @property
     def tree(self) -> PyTree:
         """A pytree of `jax.ShapeDtypeStruct`."""
         leaves = map(jax.ShapeDtypeStruct, self.shapes, self.dtypes)
@@ -79,6 +103,20 @@ class Space:
     def matches(self, other: "Space") -> bool:
         """Whether structures and shapes are equal; dtypes may differ."""
         return self.treedef == other.treedef and self.shapes == other.shapes
+
+    def pack(self, leaves: Sequence[Any]) -> Inexact[Array, " size"]:
+        """Write leaves as one vector, integers as zeros."""
+        dtype = self.dtype
+        pieces = [
+            cast(x, dtype).reshape(-1) if is_inexact(x.dtype) else jnp.zeros(x.size, dtype)
+            for x in map(jnp.asarray, leaves)
+        ]
+        return _concatenate(pieces, (), dtype)
+
+    def unpack(self, x: Inexact[Array, " size"]) -> list[Array]:
+        """The leaves of which `x` was packed, all but those of integers."""
+        pairs = zip(self._split(x), self.dtypes, strict=True)
+        return [cast(piece, dtype) for piece, dtype in pairs if is_inexact(dtype)]
 
     def ravel(
         self, name: str, tree: PyTree, batch: Sequence[int], dtype: Any
@@ -104,9 +142,7 @@ class Space:
                 "For many vectors at once use jax.vmap."
             )
         arrays = [
-            jnp.asarray(leaf)
-            if jnp.issubdtype(kind, jnp.inexact)
-            else np.zeros(shape, bool)
+            jnp.asarray(leaf) if is_inexact(kind) else np.zeros(shape, bool)
             for leaf, kind, shape in zip(leaves, self.dtypes, shapes, strict=True)
         ]
         with jax.numpy_dtype_promotion("standard"):
@@ -115,27 +151,50 @@ class Space:
             jnp.asarray(array, dtype).reshape(*batch, math.prod(shape))
             for array, shape in zip(arrays, self.shapes, strict=True)
         ]
-        if len(pieces) == 1:
-            return pieces[0]
-        return jnp.concatenate(pieces, -1) if pieces else jnp.zeros((*batch, 0), dtype)
+        return _concatenate(pieces, batch, dtype)
 
     def unravel(self, vector: Num[Array, "*batch size"]) -> PyTree:
         """The pytree whose numbers a flat vector holds.
 
         Its leaves have the dtypes of the space if they can hold the numbers of `vector`.
         """
-        batch = vector.shape[:-1]
-        bounds = np.cumsum([0, *map(math.prod, self.shapes)])
-        as_before = vector.dtype == self._dtype
+        as_before = vector.dtype == self.dtype
         leaves: list[Any] = []
-        for k, (shape, dtype) in enumerate(zip(self.shapes, self.dtypes, strict=True)):
-            if not jnp.issubdtype(dtype, jnp.inexact):
-                leaves.append(np.zeros((*batch, *shape), float0))
-                continue
-            piece = vector[..., bounds[k] : bounds[k + 1]].reshape(*batch, *shape)
-            leaves.append(cast(piece, dtype) if as_before else piece)
+        for piece, dtype in zip(self._split(vector), self.dtypes, strict=True):
+            if not is_inexact(dtype):
+                leaves.append(np.zeros(piece.shape, float0))
+            else:
+                leaves.append(cast(piece, dtype) if as_before else piece)
         return jax.tree.unflatten(self.treedef, leaves)
 
-    @property
-    def _dtype(self) -> Any:
-        return common_dtype(self.dtypes)
+    def _split(self, vector: Num[Array, "*batch size"]) -> list[Num[Array, "..."]]:
+        """The numbers of each leaf, in its shape."""
+        *batch, _ = vector.shape
+        sizes = list(map(math.prod, self.shapes))
+        pieces = [vector] if len(sizes) == 1 else jax.lax.split(vector, sizes, len(batch))
+        return [
+            piece.reshape((*batch, *shape))
+            for piece, shape in zip(pieces, self.shapes, strict=True)
+        ]
+
+
+def is_inexact(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.inexact)
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """The array `x`, of JAX or NumPy, as `dtype`, without its imaginary part if `dtype` has
+    none."""
+    if x.dtype == dtype and not getattr(x, "weak_type", False):
+        return x
+    if jnp.iscomplexobj(x) and not jnp.issubdtype(dtype, jnp.complexfloating):
+        x = x.real
+    return x.astype(dtype)
+
+
+def _concatenate(
+    pieces: Sequence[Num[Array, "*batch _"]], batch: tuple[int, ...], dtype: Any
+) -> Num[Array, "*batch size"]:
+    if len(pieces) == 1:
+        return pieces[0]
+    return jnp.concatenate(pieces, -1) if pieces else jnp.zeros((*batch, 0), dtype)

@@ -15,7 +15,8 @@ from jaxtyping import Array, Inexact
 
 from .._base.types import PyTree
 from .content import Content, content_of
-from .flat import FlatCall, FlatInputs, Structure, common_dtype, concatenate
+from .flat import FlatCall, Output
+from .space import Space
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,38 +24,37 @@ class Program:
     """The user's function for arguments of certain types, less its constants."""
 
     jaxpr: Jaxpr
-    inputs: FlatInputs
-    structure: Structure
+    domain: Space
+    output: Output
     scalar: bool
 
     @property
-    def dtypes(self) -> tuple[Any, ...]:
-        """Dtypes of the selected leaves."""
-        return self.inputs.dtypes
+    def codomain(self) -> Space:
+        """What the function returns, less its auxiliary output."""
+        return self.output.space
 
     def run(
         self, consts: Sequence[Any], x: Inexact[Array, " n"], others: Sequence[Any]
     ) -> tuple[Inexact[Array, "..."], list[Array]]:
         """The flat output, and the arrays that `split` takes."""
-        outputs = eval_jaxpr(self.jaxpr, consts, *self.inputs.unpack(x), *others)
+        outputs = eval_jaxpr(self.jaxpr, consts, *self.domain.unpack(x), *others)
         arrays = list(map(_as_array, outputs))
         leaves, _ = self.split(arrays)
-        dtype = common_dtype(self.structure.dtypes)
-        return leaves[0] if self.scalar else concatenate(leaves, dtype), arrays
+        return leaves[0] if self.scalar else self.codomain.pack(leaves), arrays
 
     def split(self, arrays: list[Array]) -> tuple[list[Array], list[Array]]:
         """The leaves of the output, and the arrays of the auxiliary output."""
-        count = len(self.structure.shapes)
+        count = len(self.codomain.shapes)
         return arrays[:count], arrays[count:]
 
     def value(self, leaves: Sequence[Array]) -> PyTree:
         """The output as the function returned it."""
-        return jax.tree.unflatten(self.structure.treedef, leaves)
+        return jax.tree.unflatten(self.codomain.treedef, leaves)
 
     def aux(self, arrays: Sequence[Array]) -> PyTree:
         """The auxiliary output as the function returned it."""
-        found = jax.tree.unflatten(self.structure.aux_treedef, arrays)
-        return eqx.combine(found, self.structure.aux)
+        found = jax.tree.unflatten(self.output.aux_treedef, arrays)
+        return eqx.combine(found, self.output.aux)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,8 +74,8 @@ class Trace:
         """What two traces are compared by, without their constants; see `content_of`."""
         if (content := content_of(self.program.jaxpr, order)) is None:
             return None
-        inputs, structure = self.program.inputs, self.program.structure
-        types = inputs, structure.shapes, structure.dtypes
+        spaces = self.program.domain, self.program.codomain
+        types = tuple((space.shapes, space.dtypes) for space in spaces)
         return content._replace(pattern=(content.pattern, types))
 
 
@@ -84,16 +84,16 @@ def trace(call: FlatCall) -> Trace:
 
     **Raises:** what the function raises, with a note on errors of tracing.
     """
-    structures: list[Structure] = []
+    found: list[Output] = []
 
     def fun(active: list[Any], others: list[Any]) -> list[Array]:
-        arrays, structure = call.fun(active, others)
-        structures.append(structure)
+        arrays, output = call.fun(active, others)
+        found.append(output)
         return arrays
 
     with _advice_on_tracing():
-        closed = jax.make_jaxpr(fun)(call.inputs.active, call.others)
-    program = Program(closed.jaxpr, call.inputs, structures[0], call.scalar)
+        closed = jax.make_jaxpr(fun)(call.domain.active, call.others)
+    program = Program(closed.jaxpr, call.domain, found[0], call.scalar)
     return Trace(program, list(closed.consts))
 
 

@@ -19,9 +19,6 @@ from .._base.types import (
     OutputFormat,
     check_choice,
 )
-from .._call.arguments import Inputs
-from .._call.flat import pack
-from .._call.space import Space
 from .._call.trace import Program
 from .._operator import SparseJacobian
 from .._operator.formats import Conversion, plan_conversion
@@ -72,7 +69,7 @@ class Evaluation(NamedTuple):
     coloring: ColoredPattern
     order: int
     options: Options
-    inputs: Inputs
+    sparsity: SparsityPattern  # That of the operator.
     chunk_size: int | None
     decompression: DecompressionPlan | ChunkedPlan | None
     conversion_for: Callable[[Shapes], Conversion | None]
@@ -90,10 +87,9 @@ class Evaluation(NamedTuple):
         conversion_for = functools.lru_cache(maxsize=2)(
             functools.partial(_conversion, pattern, options.output_format)
         )
-        conversion_for(pattern.output_shapes if order == 1 else tuple(pattern.leaf_shapes))
+        conversion_for(pattern.output_shapes if order == 1 else pattern.inputs.shapes)
         plan = _plan_decompression(coloring, options.output_format, chunk_size)
-        inputs = Inputs.of(pattern)
-        return cls(coloring, order, options, inputs, chunk_size, plan, conversion_for)
+        return cls(coloring, order, options, pattern.bare, chunk_size, plan, conversion_for)
 
     def with_value(self) -> "Evaluation":
         """The same, but the value of the function is computed, too."""
@@ -110,14 +106,15 @@ class Evaluation(NamedTuple):
         of the options unless that is one of the host; the leaves of the output, if the
         value is returned; and the arrays of the auxiliary output, if there is one."""
         options, coloring, mode = self.options, self.coloring, self.coloring.mode
-        domain, codomain = self._spaces(program)
+        domain = program.domain
+        codomain = program.codomain if self.order == 1 else domain
         self.conversion_for(codomain.shapes)  # Raises an error if the sizes do not fit.
 
         def fun(x: Inexact[Array, " n"]) -> tuple[Inexact[Array, "..."], list[Array]]:
             return program.run(consts, x, others)
 
         fun = jax.checkpoint(fun) if options.checkpoint else fun
-        x = pack(values)
+        x = domain.pack(values)
         maps, arrays = linearize(fun, x, mode, holomorphic=options.holomorphic)
         sides = rows_of(maps, coloring)
         if self.decompression is None:
@@ -135,7 +132,7 @@ class Evaluation(NamedTuple):
             result = with_check(result, entries, maps[0], coloring)
         if self.decompression is not None:
             symmetric = coloring.symmetric
-            result = SparseJacobian(result, coloring.sparsity, domain, codomain, symmetric)
+            result = SparseJacobian(result, self.sparsity, domain, codomain, symmetric)
             on_host = options.output_format in HOST_FORMATS
             result = result if on_host else self._convert(result)
         leaves, aux = program.split(arrays)
@@ -156,14 +153,6 @@ class Evaluation(NamedTuple):
             value = program.value(leaves)
             return ((value, program.aux(aux)) if options.has_aux else value), result
         return (result, program.aux(aux)) if options.has_aux else result
-
-    def _spaces(self, program: Program) -> tuple[Space, Space]:
-        """What the matrix maps, and what to."""
-        structure, shapes = program.structure, tuple(self.coloring.sparsity.leaf_shapes)
-        domain = Space(jax.tree.structure(self.inputs.example), shapes, program.dtypes)
-        if self.order == 2:
-            return domain, domain
-        return domain, Space(structure.treedef, structure.shapes, structure.dtypes)
 
     def _convert(self, operator: SparseJacobian) -> Any:
         """The operator in the format, each block of the dtype of its leaf of the output, or

@@ -18,8 +18,7 @@ from jaxtyping import Array, Int32, Int64, Integer, Num
 
 from .._base.sparse import BCOO, BCSR
 from .._base.types import HOST_FORMATS, OutputFormat, PyTree
-from .._call.flat import cast
-from .._call.space import Space
+from .._call.space import Space, cast
 from .._linalg.algebra import Data, compiled, spread
 from .._structure.layouts import compress_lines, csr_structure
 from .._structure.pattern import SparsityPattern

@@ -76,7 +76,7 @@ class SparseJacobian(eqx.Module):
         symmetric: bool = False,
     ):
         self.data = jnp.asarray(data)
-        self.sparsity = sparsity.entries_only
+        self.sparsity = sparsity.bare
         if domain is None:
             domain = Space.into(sparsity, self.data.dtype)
         if codomain is None:

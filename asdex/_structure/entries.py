@@ -1,10 +1,73 @@
-"""Facts about the entries of a matrix, from their rows and columns."""
+"""`Entries`: rows and columns of the entries of a matrix, and facts about them."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, Integer
+
+from .._base.index import INT32, IndexArray, as_indices
 
 
-def merge_duplicates(
+@dataclasses.dataclass(frozen=True)
+class Entries:
+    """The entries of a matrix, each once, in any order."""
+
+    rows: IndexArray
+    cols: IndexArray
+    shape: tuple[int, int]
+    is_sorted: bool = dataclasses.field(compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        rows: Integer[np.ndarray, " entries"] | Sequence[int],
+        cols: Integer[np.ndarray, " entries"] | Sequence[int],
+        shape: Sequence[int],
+    ) -> "Entries":
+        """The entries `(rows[k], cols[k])`, of those that are equal the first.
+
+        Errors and cost are those of `SparsityPattern`.
+        """
+        m, n = shape = as_shape(shape)
+        row_index = as_indices("rows", rows, 0, m - 1, f"for a matrix with {m} rows")
+        col_index = as_indices("cols", cols, 0, n - 1, f"for a matrix with {n} cols")
+        if row_index.shape != col_index.shape:
+            raise ValueError(
+                "rows and cols must have equal lengths, one of each per entry. Got "
+                f"{row_index.size} rows and {col_index.size} cols."
+            )
+        row_index, col_index, is_sorted = _merge_duplicates(row_index, col_index, n)
+        return cls(IndexArray(row_index), IndexArray(col_index), shape, is_sorted)
+
+    @cached_property
+    def is_symmetric(self) -> bool:
+        """Whether each entry `(i, j)` has its mirror `(j, i)`. Cost: two sorts."""
+        m, n = self.shape
+        if m != n:
+            return False
+        rows, cols = self.rows.array.astype(np.int64), self.cols.array.astype(np.int64)
+        return np.array_equal(np.sort(rows * n + cols), np.sort(cols * n + rows))
+
+
+def as_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """`shape` as a pair of integers; `TypeError` or `ValueError` if it is none."""
+    try:
+        m, n = (int(dim.__index__()) for dim in shape)
+    except AttributeError:
+        raise TypeError(f"shape must hold two integers. Got {shape!r}.") from None
+    except ValueError:
+        raise ValueError(f"shape must be a pair (m, n). Got {shape!r}.") from None
+    if not (0 <= m <= INT32.max and 0 <= n <= INT32.max):
+        raise ValueError(
+            f"Dimensions must lie between 0 and {INT32.max}, the range of an int32 index. "
+            f"Got shape ({m}, {n})."
+        )
+    return m, n
+
+
+def _merge_duplicates(
     rows: Int32[np.ndarray, " entries"], cols: Int32[np.ndarray, " entries"], n: int
 ) -> tuple[Int32[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"], bool]:
     """The entries without repetitions, and whether they are in row-major order."""
@@ -16,19 +79,6 @@ def merge_duplicates(
         keep = np.sort(first)
         rows, cols = rows[keep], cols[keep]
     return rows, cols, bool((first[1:] > first[:-1]).all())
-
-
-def is_symmetric(
-    rows: Int32[np.ndarray, " nnz"],
-    cols: Int32[np.ndarray, " nnz"],
-    shape: tuple[int, int],
-) -> bool:
-    """Whether each entry `(i, j)` has its mirror `(j, i)`. Cost: two sorts."""
-    if shape[0] != shape[1]:
-        return False
-    long_rows, long_cols = rows.astype(np.int64), cols.astype(np.int64)
-    entries, mirrored = long_rows * shape[1] + cols, long_cols * shape[1] + rows
-    return np.array_equal(np.sort(entries), np.sort(mirrored))
 
 
 def group(

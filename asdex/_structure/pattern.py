@@ -11,13 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Integer, Num, Shaped
 
-from .._base.index import INT32, Deferred, Derived, IndexArray, as_indices
 from .._base.sparse import BCOO
 from .._base.types import PyTree
 from .._show.drawing import Drawing
 from .._show.notebook import as_html
 from .._show.text import as_text, one_line
-from .entries import group, is_symmetric, merge_duplicates
+from .entries import Entries, as_shape, group
 from .files import (
     FilePath,
     building_from,
@@ -28,6 +27,7 @@ from .files import (
     take_header,
     write_file,
 )
+from .inputs import Argnums, Inputs, is_aval
 
 
 class SparsityPattern(eqx.Module):
@@ -42,37 +42,30 @@ class SparsityPattern(eqx.Module):
     In addition to the entries a pattern holds the types of its function: `input_avals`, one
     pytree of `jax.ShapeDtypeStruct` per positional argument of the function (for a static
     argument, its value), which of them were differentiated (`argnums`), and the shapes
-    of the function's output leaves (`output_shapes`). `knows_dtypes` is whether the
-    avals were given, so that a call with another dtype is checked against the pattern.
+    of the function's output leaves (`output_shapes`). If the avals are given, a call with
+    another dtype is checked against the pattern.
 
     **Arguments:**
 
     - `rows`, `cols`: integers of shape `(nnz,)`, stored as int32.
     - `shape`: `(m, n)`; either may be zero.
     - `input_avals`: defaults to one 1-D argument of size `n`.
-    - `argnums`: an `int` stays one, a sequence becomes a tuple.
+    - `argnums`: an `int` stays one, a sequence becomes a tuple; negative ones are counted
+        from the last argument.
     - `output_shapes`: defaults to one 1-D output of size `m`.
     - `is_local`: whether the pattern holds only at the values it was detected with.
 
     **Raises:** `TypeError` if indices or dimensions are not integers; `ValueError` if
-    they are out of range or of unequal length, if `argnums` are out of range, or if the
-    sizes of the selected inputs do not add up to `n` (of the outputs to `m`).
+    they are out of range or of unequal length, if `argnums` are out of range or repeated,
+    or if the sizes of the selected inputs do not add up to `n` (of the outputs to `m`).
 
     Cost: O(nnz) for entries in row-major order, otherwise one sort.
     """
 
-    _rows: IndexArray = eqx.field(static=True)
-    _cols: IndexArray = eqx.field(static=True)
-    shape: tuple[int, int] = eqx.field(static=True)
-    argnums: int | tuple[int, ...] = eqx.field(static=True)
+    entries: Entries = eqx.field(static=True)
+    inputs: Inputs = eqx.field(static=True)
     output_shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
     is_local: bool = eqx.field(static=True)
-    _input_leaves: tuple[Any, ...] = eqx.field(static=True)
-    _input_treedef: Any = eqx.field(static=True)
-    knows_dtypes: bool = eqx.field(static=True)
-    _is_sorted: Derived[bool] = eqx.field(static=True)
-    _is_symmetric: Derived[bool] = eqx.field(static=True)
-    _entries_only: "Derived[SparsityPattern]" = eqx.field(static=True)
 
     def __init__(
         self,
@@ -80,35 +73,16 @@ class SparsityPattern(eqx.Module):
         cols: Integer[np.ndarray, " entries"] | Sequence[int],
         shape: Sequence[int],
         input_avals: tuple[PyTree, ...] = (),
-        argnums: int | Sequence[int] = 0,
+        argnums: Argnums = 0,
         output_shapes: Sequence[Sequence[int]] | None = None,
         is_local: bool = False,
     ):
-        m, n = self.shape = _as_shape(shape)
-        row_index = as_indices("rows", rows, 0, m - 1, f"for a matrix with {m} rows")
-        col_index = as_indices("cols", cols, 0, n - 1, f"for a matrix with {n} cols")
-        if row_index.shape != col_index.shape:
-            raise ValueError(
-                "rows and cols must have equal lengths, one of each per entry. Got "
-                f"{row_index.size} rows and {col_index.size} cols."
-            )
-        row_index, col_index, is_sorted = merge_duplicates(row_index, col_index, n)
-        self._rows, self._cols = IndexArray(row_index), IndexArray(col_index)
-        self._is_sorted = Derived(is_sorted)
-        self._is_symmetric = Deferred(
-            partial(is_symmetric, self.rows, self.cols, self.shape)
-        )
-        self._entries_only = Deferred(
-            partial(SparsityPattern, self.rows, self.cols, self.shape)
-        )
+        self.entries = Entries.of(rows, cols, shape)
         self.is_local = is_local
-
-        self.knows_dtypes = bool(input_avals)
-        if not input_avals:
-            input_avals = (jax.ShapeDtypeStruct((n,), np.dtype(np.float32)),)
-        self.argnums = _as_argnums(argnums, len(input_avals))
-        leaves, self._input_treedef = jax.tree.flatten(tuple(input_avals))
-        self._input_leaves = tuple(map(_without_values, leaves))
+        m, n = self.shape
+        self.inputs = (
+            Inputs.of(input_avals, argnums) if input_avals else Inputs.assumed(n, argnums)
+        )
         self.output_shapes = (
             ((m,),) if output_shapes is None else tuple(map(tuple, output_shapes))
         )
@@ -132,7 +106,7 @@ class SparsityPattern(eqx.Module):
         shape: Sequence[int],
         *,
         input_avals: tuple[PyTree, ...] = (),
-        argnums: int | Sequence[int] = 0,
+        argnums: Argnums = 0,
     ) -> "SparsityPattern":
         """The pattern with entries `(rows[k], cols[k])`, in the given order.
 
@@ -206,20 +180,20 @@ class SparsityPattern(eqx.Module):
 
         Raises `ValueError` unless `block_shape` holds two positive integers.
         """
-        r, c = _as_shape(block_shape)
+        r, c = as_shape(block_shape)
         if not (r and c):
             raise ValueError(f"block_shape must be positive. Got ({r}, {c}).")
-        shape = _as_shape((self.m * r, self.n * c))
+        shape = as_shape((self.m * r, self.n * c))
         places = np.indices((r, c), np.int32).reshape(2, -1)
         rows = (self.rows[:, None] * np.int32(r) + places[0]).reshape(-1)
         cols = (self.cols[:, None] * np.int32(c) + places[1]).reshape(-1)
         if self.is_sorted:
             order = np.lexsort((cols, rows))
             rows, cols = rows[order], cols[order]
-        if not self.knows_dtypes:
+        if self.inputs.is_assumed:
             return SparsityPattern(rows, cols, shape, is_local=self.is_local)
         avals = list(self.input_avals)
-        for argnum in {k % len(avals) for k in np.atleast_1d(self.argnums).tolist()}:
+        for argnum in np.atleast_1d(self.argnums).tolist():
             avals[argnum] = jax.tree.map(partial(_with_axis, size=c), avals[argnum])
         output_shapes = [(*shape, r) for shape in self.output_shapes]
         return SparsityPattern(
@@ -253,30 +227,36 @@ class SparsityPattern(eqx.Module):
     @property
     def rows(self) -> Int32[np.ndarray, " nnz"]:
         """Row of each entry, read-only."""
-        return self._rows.array
+        return self.entries.rows.array
 
     @property
     def cols(self) -> Int32[np.ndarray, " nnz"]:
         """Column of each entry, read-only."""
-        return self._cols.array
+        return self.entries.cols.array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(m, n)`."""
+        return self.entries.shape
 
     @property
     def is_sorted(self) -> bool:
         """Whether the entries are in row-major order."""
-        return self._is_sorted.value
+        return self.entries.is_sorted
 
     @property
     def is_symmetric(self) -> bool:
         """Whether each entry `(i, j)` has its mirror `(j, i)`. Sorts at first access."""
-        return self._is_symmetric.value
+        return self.entries.is_symmetric
 
     @property
-    def entries_only(self) -> "SparsityPattern":
-        """The pattern without the types of the function it came from."""
-        is_bare = self.output_shapes == ((self.m,),) and not (
-            self.knows_dtypes or self.is_local
-        )
-        return self if is_bare else self._entries_only.value
+    def bare(self) -> "SparsityPattern":
+        """The pattern without the types of its function. Built at every access, if it has
+        any."""
+        is_bare = self.inputs.is_assumed and self.argnums == 0 and not self.is_local
+        if is_bare and self.output_shapes == ((self.m,),):
+            return self
+        return SparsityPattern(self.rows, self.cols, self.shape)
 
     @property
     def m(self) -> int:
@@ -312,14 +292,17 @@ class SparsityPattern(eqx.Module):
     @property
     def input_avals(self) -> tuple[PyTree, ...]:
         """One pytree of `jax.ShapeDtypeStruct` per positional argument."""
-        return jax.tree.unflatten(self._input_treedef, self._input_leaves)
+        return self.inputs.avals
+
+    @property
+    def argnums(self) -> int | tuple[int, ...]:
+        """Positions of the differentiated arguments."""
+        return self.inputs.argnums
 
     @property
     def dyn_avals(self) -> tuple[PyTree, ...]:
         """The elements of `input_avals` that `argnums` selects, in its order."""
-        argnums = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
-        avals = self.input_avals
-        return tuple(avals[argnum] for argnum in argnums)
+        return self.inputs.trees
 
     @property
     def example_input(self) -> PyTree:
@@ -334,16 +317,15 @@ class SparsityPattern(eqx.Module):
     @property
     def leaf_shapes(self) -> list[tuple[int, ...]]:
         """Shape of each array among the leaves of the selected inputs."""
-        leaves = jax.tree.leaves(self.dyn_avals)
-        return [leaf.shape for leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)]
+        return list(self.inputs.shapes)
 
     @property
     def leaf_sizes(self) -> list[int]:
         """Number of elements of each of those arrays; they add up to `n`."""
-        return [math.prod(shape) for shape in self.leaf_shapes]
+        return list(map(math.prod, self.inputs.shapes))
 
     def __hash__(self) -> int:
-        return hash((self._rows, self._cols, self.shape))
+        return hash(self.entries)
 
     def __pdoc__(self, **options: Any) -> Any:
         return one_line(self)
@@ -370,7 +352,9 @@ def pattern_record(
     """Fields and arrays that determine a pattern, for a file."""
     fields = {
         "shape": pattern.shape,
-        "inputs": encode_structure(pattern.input_avals if pattern.knows_dtypes else ()),
+        "inputs": encode_structure(
+            () if pattern.inputs.is_assumed else pattern.input_avals
+        ),
         "argnums": pattern.argnums,
         "output_shapes": pattern.output_shapes,
         "is_local": pattern.is_local,
@@ -403,42 +387,8 @@ def _from_older_layout(path: FilePath, arrays: Mapping[str, np.ndarray]) -> Spar
         )
 
 
-def _as_shape(shape: Sequence[int]) -> tuple[int, int]:
-    try:
-        m, n = (int(dim.__index__()) for dim in shape)
-    except AttributeError:
-        raise TypeError(f"shape must hold two integers. Got {shape!r}.") from None
-    except ValueError:
-        raise ValueError(f"shape must be a pair (m, n). Got {shape!r}.") from None
-    if not (0 <= m <= INT32.max and 0 <= n <= INT32.max):
-        raise ValueError(
-            f"Dimensions must lie between 0 and {INT32.max}, the range of an int32 index. "
-            f"Got shape ({m}, {n})."
-        )
-    return m, n
-
-
-def _as_argnums(argnums: int | Sequence[int], num_args: int) -> int | tuple[int, ...]:
-    single = not isinstance(argnums, Sequence)
-    indices = (argnums,) if single else argnums
-    for argnum in indices:
-        if not -num_args <= argnum < num_args:
-            raise ValueError(
-                f"argnums={argnums} selects argument {argnum}, but there are only "
-                f"{num_args} input_avals."
-            )
-    return int(indices[0]) if single else tuple(map(int, indices))
-
-
 def _with_axis(leaf: Any, *, size: int) -> Any:
     """An array with one more axis; anything else stays what it is."""
-    if not isinstance(leaf, jax.ShapeDtypeStruct):
+    if not is_aval(leaf):
         return leaf
     return jax.ShapeDtypeStruct((*leaf.shape, size), leaf.dtype)
-
-
-def _without_values(leaf: Any) -> Any:
-    """The shape and dtype of an array; anything else stays what it is."""
-    if isinstance(leaf, np.ndarray | jax.Array):
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-    return leaf

@@ -11,8 +11,8 @@ from jaxtyping import Array, Inexact, Integer
 
 from .._base.errors import VerificationError
 from .._base.types import HESSIAN_MODES, check_choice, check_jacobian_mode
-from .._call.arguments import Inputs, bind_call
-from .._call.flat import FlatCall, flatten, pack
+from .._call.arguments import bind_call
+from .._call.flat import FlatCall, flatten
 from .._call.trace import trace
 from .._detect import suspicion
 from .._evaluate.compress import Linearization, compress, linearize, rows_of
@@ -121,8 +121,8 @@ Comparison = Callable[[Inexact[Array, " seeds"]], Product]
 
 
 def _flat_call(f: Callable[..., Any], x: Any, coloring: ColoredPattern) -> FlatCall:
-    inputs = Inputs.of(coloring.sparsity)
-    args = x if len(inputs.avals) > 1 else (x,)
+    inputs = coloring.sparsity.inputs
+    args = x if inputs.count > 1 else (x,)
     bound = bind_call(f, inputs, args, {})
     is_hessian = coloring.mode in HESSIAN_MODES
     return flatten(bound, inputs, has_aux=False, scalar=is_hessian)
@@ -130,7 +130,8 @@ def _flat_call(f: Callable[..., Any], x: Any, coloring: ColoredPattern) -> FlatC
 
 def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, Any]:
     """A compiled function that compares the product with one vector, and its dtype."""
-    holomorphic, values = jnp.iscomplexobj(call.x), pack(call.values)
+    vector, values = call.domain.vector, call.domain.pack(call.values)
+    holomorphic = jnp.iscomplexobj(vector)
 
     traced = trace(call)
 
@@ -153,7 +154,7 @@ def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, A
     dtypes: list[Any] = []
     jax.eval_shape(
         lambda x, others: dtypes.append(linearize_at(x, others)[0].seed_dtype),
-        call.x,
+        vector,
         call.others,
     )
     return partial(compare, values, call.others), dtypes[0]
@@ -233,13 +234,11 @@ def _suspicion(
     if not lacking:
         return ""
     row, col = side.entry(*lacking[0])
-    fun = trace(call)
+    fun, x = trace(call), call.domain.pack(call.values)
     if coloring.mode in HESSIAN_MODES:
-        fun = jax.grad(fun, has_aux=True, holomorphic=jnp.iscomplexobj(call.x))
+        fun = jax.grad(fun, has_aux=True, holomorphic=jnp.iscomplexobj(x))
     try:
-        found = suspicion(
-            fun, pack(call.values), call.others, row=row, col=col, local=pattern.is_local
-        )
+        found = suspicion(fun, x, call.others, row=row, col=col, local=pattern.is_local)
     except Exception:
         # The program is run equation by equation, through rules that may be wrong: what
         # this meets must not hide what has been found.

@@ -90,12 +90,12 @@ class Derivative:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The derivative at these arguments, as described by the verb that made this."""
         evaluation, options, order = self.evaluation, self.options, self.order
-        inputs = evaluation.inputs
+        inputs = self.sparsity.inputs
         bound = bind_call(self.function, inputs, args, kwargs, self._signature)
         call = flatten(bound, inputs, has_aux=options.has_aux, scalar=order == 2)
         check_differentiable(
             inputs,
-            call.dtypes,
+            call.domain.dtypes,
             self.coloring.mode,
             holomorphic=options.holomorphic,
             allow_int=options.allow_int,
@@ -112,7 +112,7 @@ class Derivative:
     def _check(self, traced: Trace, bound: Bound, call: FlatCall) -> None:
         """Raise `ValueError` if the pattern lacks an entry of this trace."""
         pattern = self.sparsity
-        if not pattern.knows_dtypes:
+        if pattern.inputs.is_assumed:
             return
         if pattern.is_local:
             if not has_static_values(pattern, bound):

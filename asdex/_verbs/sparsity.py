@@ -13,16 +13,15 @@ from jaxtyping import Int32
 from .._base.types import JACOBIAN_MODES, ONE_SIDED_MODES
 from .._call.arguments import (
     Bound,
-    Inputs,
     as_inputs,
     bind_samples,
     bind_values,
     is_array,
-    is_aval,
 )
-from .._call.flat import FlatCall, flatten, pack
-from .._call.trace import Trace, trace
+from .._call.flat import FlatCall, flatten
+from .._call.trace import Program, Trace, trace
 from .._detect import DEFAULT_MAX_NNZ, Detection, Trail, detect
+from .._structure.inputs import Inputs, is_aval
 from .._structure.pattern import SparsityPattern
 
 _WHY = (
@@ -79,14 +78,14 @@ def detect_sparsity(
     if max_nnz < 1:
         raise ValueError(f"max_nnz must be positive. Got {max_nnz}.")
     inputs = as_inputs(bound, argnums)
-    if order == 2 and inputs.has_integers:
+    call = flatten(samples, inputs, has_aux=has_aux, scalar=order == 2)
+    if order == 2 and call.domain.has_integers:
         raise TypeError(
             f"Integer inputs are not supported for Hessians. Got {inputs.trees}. Pass "
             "floating point samples, or select other arguments by argnums."
         )
-    call = flatten(samples, inputs, has_aux=has_aux, scalar=order == 2)
     traced = trace(call)
-    x = pack(call.values) if local else call.x
+    x = call.domain.pack(call.values) if local else call.domain.vector
     fun = traced if order == 1 else _gradient(traced)
     detection = detect(fun, x, call.others, local=local, max_nnz=max_nnz, trail=trail)
     rows, cols = detection.rows, detection.cols
@@ -98,10 +97,10 @@ def detect_sparsity(
         detection.shape,
         inputs.avals,
         inputs.argnums,
-        traced.program.structure.shapes if order == 1 else None,
+        traced.program.codomain.shapes if order == 1 else None,
         local,
     )
-    return Detected(pattern, _modes(detection, traced, inputs, call.x, order), traced)
+    return Detected(pattern, _modes(detection, traced.program, order), traced)
 
 
 def check_still_holds(
@@ -114,12 +113,14 @@ def check_still_holds(
     **Raises:** `ValueError` naming an entry that the pattern lacks.
     """
     others = jax.tree.map(_shape_and_dtype, call.others)
-    detection = detect(traced if order == 1 else _gradient(traced), call.x, others)
+    detection = detect(
+        traced if order == 1 else _gradient(traced), call.domain.vector, others
+    )
     held = pattern.rows.astype(np.int64) * pattern.n + pattern.cols
     needed = detection.rows.astype(np.int64) * pattern.n + detection.cols
     if (lacking := needed[~np.isin(needed, held)]).size:
         row, col = divmod(int(lacking[0]), pattern.n)
-        inputs = Inputs.of(pattern)
+        inputs = pattern.inputs
         given = _types(bound.arguments, inputs)
         reason = (
             "a static argument, or a value that the function reads, has changed since the "
@@ -137,7 +138,7 @@ def check_still_holds(
 def is_like_samples(pattern: SparsityPattern, bound: Bound) -> bool:
     """Whether a call has the dtypes, weak types and static values that a pattern was
     detected for."""
-    inputs = Inputs.of(pattern)
+    inputs = pattern.inputs
     return _types(bound.arguments, inputs) == _types(
         inputs.avals, inputs
     ) and has_static_values(pattern, bound)
@@ -177,14 +178,12 @@ def _names(types: Sequence[tuple[Any, bool]]) -> str:
     return ", ".join(sorted(names))
 
 
-def _modes(
-    detection: Detection, traced: Trace, inputs: Inputs, x: Any, order: int
-) -> tuple[str, ...]:
+def _modes(detection: Detection, program: Program, order: int) -> tuple[str, ...]:
     """The modes that JAX allows, the preferred one first."""
     excluded = set()
-    if inputs.has_integers:
+    if program.domain.has_integers:
         excluded.add("fwd")
-    dtypes = (x.dtype, *traced.program.structure.dtypes)
+    dtypes = (program.domain.dtype, *program.codomain.dtypes)
     is_real, *are_real = [not jnp.issubdtype(d, jnp.complexfloating) for d in dtypes]
     if is_real and not all(are_real):
         excluded.add("rev")
