@@ -253,6 +253,21 @@ class Shift:
     by = 1
 
 
+@pytest.mark.parametrize("output_format", ["bcoo", "operator"])
+def test_another_structure_of_the_output_is_seen(output_format: Any) -> None:
+    names = ["a"]
+
+    def f(x: Array) -> dict[str, Array]:
+        return {names[0]: x**2}
+
+    derivative = asdex.jacobian(f, X, output_format=output_format)
+    for name in ("a", "b"):
+        names[0] = name
+        found = derivative(X)
+        nested = found.out_structure if output_format == "operator" else found
+        assert list(nested) == [name]
+
+
 @pytest.mark.parametrize("output_format", ["bcoo", "numpy_dense"])
 def test_a_pattern_that_a_change_makes_wrong(output_format: Any) -> None:
     """What decides about the pattern: an index, an array in place, an attribute."""

@@ -86,7 +86,10 @@ class CompiledPrograms:
             check()
             return None
         kept = self._kept.get(content.pattern)
-        if kept is not None and not _are_equal(kept.inner_consts, content.consts):
+        if kept is not None and not (
+            kept.program.codomain == trace.program.codomain
+            and _are_equal(kept.inner_consts, content.consts)
+        ):
             kept = None
         if kept is None or not _are_equal(kept.consts, trace.consts):
             check()
