@@ -62,6 +62,12 @@ def test_every_public_name_is_in_the_reference_once():
     assert public == set(documented), "Name it as `::: asdex.NAME` in docs/pages/api."
 
 
+def test_no_text_installs_the_project_of_that_name_on_the_index():
+    texts = [*ROOT.glob("asdex/**/*.py"), *PAGES]
+    for path in texts:
+        assert not re.search(r"pip install [-e '\"]*asdex", path.read_text()), path
+
+
 def test_the_example_runs(monkeypatch, tmp_path, capsys):
     picture = tmp_path / "picture.png"
     options = ["--side", "8", "--steps", "3", "--picture", str(picture)]

@@ -169,7 +169,7 @@ def test_colormaps():
 
 def test_a_missing_matplotlib_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"pip install 'asdex\[plot\]'"):
+    with pytest.raises(ImportError, match=r"pip install matplotlib"):
         spy(tridiagonal(3))
 
 

@@ -32,7 +32,7 @@ def solve(
         `"tridiagonal"`, `"block_diagonal"`, for rows and columns that fall into small
         independent sets, and `"dense"`. On the host, called back from the program:
         `"banded"` (LAPACK), `"triangular"`, also after a permutation, `"superlu"`
-        (SciPy), and `"klu"`, which needs `pip install 'asdex[klu]'`. `"cusolver"` is for
+        (SciPy), and `"klu"`, which needs `pip install klujax`. `"cusolver"` is for
         NVIDIA GPUs.
     - `throw`: what happens if the matrix is singular. By default an error is raised
         outside of `jax.jit` and other transformations, and the result is NaN inside, where

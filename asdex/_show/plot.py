@@ -55,7 +55,7 @@ def _new_axes() -> "Axes":
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            "spy needs matplotlib. Install it with: pip install 'asdex[plot]'"
+            "spy needs the package matplotlib. Install it with `pip install matplotlib`."
         ) from error
     return plt.subplots(layout="constrained")[1]
 

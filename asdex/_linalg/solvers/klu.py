@@ -14,7 +14,7 @@ from .backend import Backend, Solution
 from .matching import Facts
 
 _MISSING = (
-    "solver='klu' needs the package klujax. Install it with `pip install 'asdex[klu]'`, or "
+    "solver='klu' needs the package klujax. Install it with `pip install klujax`, or "
     "use solver='superlu', which needs nothing else."
 )
 
