@@ -25,13 +25,13 @@ from .value import Notes, Scope, Trail, Value
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """The entries of a Jacobian of shape `shape` that can be nonzero, sorted row-major,
-    and the AD modes, of `"fwd"` and `"rev"`, that JAX can use on the function."""
+    """The entries of a Jacobian of shape `shape` that can be nonzero, sorted row-major."""
 
     rows: Int32[np.ndarray, " nnz"]
     cols: Int32[np.ndarray, " nnz"]
     shape: tuple[int, int]
-    modes: tuple[str, ...]
+    excludes_forward: bool
+    """Whether JAX cannot run the function in forward mode: it has a `custom_vjp`."""
     aux: PyTree
     """What the function returned in addition, as `jax.ShapeDtypeStruct`s."""
 
@@ -76,7 +76,7 @@ def detect(
         rows=np.repeat(np.arange(m, dtype=np.int32), np.diff(matrix.indptr)),
         cols=matrix.indices.astype(np.int32, copy=False),
         shape=(m, n),
-        modes=tuple(mode for mode in ("fwd", "rev") if mode not in notes.excluded_modes),
+        excludes_forward=notes.excludes_forward,
         aux=program.aux,
     )
 

@@ -64,8 +64,7 @@ class Scope:
         return evaluate(operand.known)
 
     def apart(self) -> "Scope":
-        """The scope of a program that JAX does not differentiate, so that it excludes no
-        AD mode."""
+        """The scope of a program that JAX does not differentiate."""
         return replace(self, notes=Notes(conservative=self.notes.conservative))
 
     def partial_value(self, operand: Value) -> Bounds | None:
@@ -133,8 +132,8 @@ class Notes:
 
     conservative: set[str] = field(default_factory=set)
     """Names of the primitives for which the conservative rule was used."""
-    excluded_modes: set[str] = field(default_factory=set)
-    """AD modes that JAX cannot use for the program."""
+    excludes_forward: bool = False
+    """Whether the program holds what JAX cannot run in forward mode."""
     trail: "Trail | None" = None
     """Where the steps are kept, if they are."""
 

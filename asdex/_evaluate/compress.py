@@ -59,7 +59,7 @@ def linearize(
     if mode in HESSIAN_MODES:
         fun = jax.grad(fun, has_aux=True, holomorphic=holomorphic)
     if mode in ("fwd", "fwd_over_rev", BIDIRECTIONAL):
-        y, push, extras = jax.linearize(fun, x, has_aux=True)
+        y, push, extras = _linearized(fun, x)
         maps = [Linearization(push, x.dtype, y.dtype)]
         if mode == BIDIRECTIONAL:
             pull = jax.linear_transpose(push, x)
@@ -70,6 +70,18 @@ def linearize(
         maps = [Linearization(lambda v: pull(v)[0], y.dtype, x.dtype)]
     _check_output_dtype(y.dtype, mode, holomorphic)
     return maps, extras
+
+
+def _linearized(
+    fun: Callable[[Vector], tuple[Array, Any]], x: Vector
+) -> tuple[Array, Callable[[Vector], Array], Any]:
+    """`jax.linearize`, or JVPs where JAX cannot part the linear map from the function: a
+    rule for `vmap` (`jax.custom_batching.custom_vmap`), for example, is for both."""
+    try:
+        return jax.linearize(fun, x, has_aux=True)
+    except ValueError:
+        y, _, extras = jax.jvp(fun, (x,), (jnp.zeros_like(x),), has_aux=True)
+        return y, lambda v: jax.jvp(fun, (x,), (v,), has_aux=True)[1], extras
 
 
 Compressed: TypeAlias = (

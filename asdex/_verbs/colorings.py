@@ -202,8 +202,13 @@ def color_jacobian_of(
         detected.require(mode)
         choices = (mode,)
     modes = [mode for mode in detected.modes if mode in choices]
-    coloring = color_jacobian(detected.pattern, modes, symmetric, postprocess, chosen)
-    return coloring, detected.trace
+    while True:
+        coloring = color_jacobian(detected.pattern, modes, symmetric, postprocess, chosen)
+        if mode is not None or detected.refused(coloring.mode) is None:
+            return coloring, detected.trace
+        if len(modes) == 1:
+            detected.require(coloring.mode)
+        modes.remove(coloring.mode)
 
 
 def color_hessian_of(
@@ -227,7 +232,7 @@ def color_hessian_of(
         detected.require(mode)
     coloring = hessian_coloring_from_sparsity(
         detected.pattern,
-        mode=mode or detected.modes[0],
+        mode=mode or detected.first_mode(),
         symmetric=symmetric,
         postprocess=postprocess,
         algorithm=algorithm,

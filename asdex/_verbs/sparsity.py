@@ -1,7 +1,7 @@
 """From the user's function and sample arguments to a pattern, and the modes that fit it."""
 
-import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Int32
 
-from .._base.types import JACOBIAN_MODES, ONE_SIDED_MODES
+from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, JACOBIAN_MODES
 from .._call.arguments import (
     Bound,
     as_inputs,
@@ -19,32 +19,78 @@ from .._call.arguments import (
     is_array,
 )
 from .._call.flat import FlatCall, flatten
-from .._call.trace import Program, Trace, trace
-from .._detect import DEFAULT_MAX_NNZ, Detection, Trail, detect
+from .._call.trace import Trace, trace
+from .._detect import DEFAULT_MAX_NNZ, Trail, detect
+from .._evaluate.compress import linearize
 from .._structure.inputs import Inputs, is_aval
 from .._structure.pattern import SparsityPattern
 
-_WHY = (
-    "A custom_vjp and integer inputs exclude forward mode; a while loop and complex "
-    "outputs of real inputs exclude reverse mode."
-)
+_STARTING_IN_REVERSE = ("rev", "rev_over_fwd", "rev_over_rev")
+"""Modes whose last pass is one in reverse."""
 
 
 class Detected(NamedTuple):
-    """A pattern, the AD modes that can compute its matrix, best first, and the trace of
-    the function that both were detected on."""
+    """A pattern, and the trace of the function that it was detected on."""
 
     pattern: SparsityPattern
     modes: tuple[Any, ...]
+    """The modes that may be able to compute the matrix, best first. Of those that end with
+    a reverse pass, `refused` finds out whether JAX can use them."""
     trace: Trace
+    samples: tuple[Any, Sequence[Any]]
+    """The flat vector and the other arrays that the function is traced with."""
 
     def require(self, mode: str) -> None:
         """Raise `ValueError` if JAX cannot differentiate the function in mode `mode`."""
+        if (error := self.refused(mode)) is None:
+            return
+        possible = [repr(mode) for mode in self.modes if self.refused(mode) is None]
+        instead = (
+            f"possible is {' or '.join(possible)}"
+            if possible
+            else "JAX can differentiate it neither forward nor in reverse"
+        )
+        reason, *_ = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"mode={mode!r} is impossible for this function; {instead}. {reason}"
+        ) from error
+
+    def first_mode(self) -> Any:
+        """The best mode that JAX can use. Raises `ValueError` if there is none."""
+        for mode in self.modes:
+            if self.refused(mode) is None:
+                return mode
+        return self.require(self.modes[0])
+
+    def refused(self, mode: str) -> Exception | None:
+        """JAX's error if it cannot compute the products of mode `mode`.
+
+        Cost: they are traced once, but for the modes that detection follows.
+        """
         if mode not in self.modes:
-            raise ValueError(
-                f"mode={mode!r} is impossible for this function; possible is "
-                f"{' or '.join(map(repr, self.modes))}. {_WHY}"
-            )
+            return TypeError("A custom_vjp and integer inputs exclude forward mode.")
+        if mode in ("fwd", "fwd_over_rev"):
+            return None
+        try:
+            jax.eval_shape(partial(self._products, mode), *self.samples)
+        except Exception as error:  # JAX has many types of them for this.
+            return error
+        return None
+
+    def _products(self, mode: str, x: Any, others: Sequence[Any]) -> list[Any]:
+        """One product of each kind that mode `mode` takes."""
+        dtypes = (self.trace.program.codomain.dtype, x.dtype)
+        maps, _ = linearize(
+            lambda x: self.trace(x, others),
+            x,
+            mode,
+            holomorphic=all(jnp.issubdtype(d, jnp.complexfloating) for d in dtypes),
+        )
+        sizes = {"rev": (self.pattern.m,), BIDIRECTIONAL: (x.size, self.pattern.m)}
+        return [
+            one.apply(jnp.zeros(size, one.seed_dtype))
+            for one, size in zip(maps, sizes.get(mode, (x.size,)), strict=True)
+        ]
 
 
 def detect_sparsity(
@@ -66,8 +112,7 @@ def detect_sparsity(
     only. See `detect` for `max_nnz` and `trail`.
 
     **Raises:** what `bind_samples`, `as_inputs` and `flatten` raise; `TypeError` for a
-    Hessian with respect to integers; `ValueError` if JAX can differentiate `f` in no
-    mode; JAX's own errors, with a note, if it cannot trace `f`.
+    Hessian with respect to integers; JAX's own errors, with a note, if it cannot trace `f`.
     """
     if not local:
         samples = bound = bind_samples(f, args, kwargs)
@@ -100,7 +145,12 @@ def detect_sparsity(
         traced.program.codomain.shapes if order == 1 else None,
         local,
     )
-    return Detected(pattern, _modes(detection, traced.program, order), traced)
+    modes = JACOBIAN_MODES if order == 1 else HESSIAN_MODES
+    if detection.excludes_forward or call.domain.has_integers:
+        # What was detected is the Jacobian of the gradient, a reverse pass, so a custom_vjp
+        # shows up in it only where it is differentiated forward first.
+        modes = tuple(mode for mode in modes if mode in _STARTING_IN_REVERSE)
+    return Detected(pattern, modes, traced, (x, call.others))
 
 
 def check_still_holds(
@@ -176,28 +226,6 @@ def _shape_and_dtype(leaf: Any) -> jax.ShapeDtypeStruct:
 def _names(types: Sequence[tuple[Any, bool]]) -> str:
     names = {f"{'weak ' if weak else ''}{jnp.dtype(dtype).name}" for dtype, weak in types}
     return ", ".join(sorted(names))
-
-
-def _modes(detection: Detection, program: Program, order: int) -> tuple[str, ...]:
-    """The modes that JAX allows, the preferred one first."""
-    excluded = set()
-    if program.domain.has_integers:
-        excluded.add("fwd")
-    dtypes = (program.domain.dtype, *program.codomain.dtypes)
-    is_real, *are_real = [not jnp.issubdtype(d, jnp.complexfloating) for d in dtypes]
-    if is_real and not all(are_real):
-        excluded.add("rev")
-    modes = tuple(mode for mode in detection.modes if mode not in excluded)
-    if not modes:
-        raise ValueError(
-            f"JAX can differentiate this function neither forward nor in reverse. {_WHY}"
-        )
-    if order == 1:
-        return JACOBIAN_MODES if modes == ONE_SIDED_MODES else modes
-    # What was detected is the Jacobian of the gradient, a reverse pass, so a custom_vjp
-    # shows up in it only where it is differentiated forward first.
-    over_gradient = {"fwd": ("fwd_over_rev",), "rev": ("rev_over_fwd", "rev_over_rev")}
-    return tuple(itertools.chain.from_iterable(over_gradient[mode] for mode in modes))
 
 
 def _gradient(traced: Trace) -> Callable[..., Any]:

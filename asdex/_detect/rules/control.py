@@ -73,7 +73,7 @@ def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcom
     `bwd` is traced, its pattern from cotangents to input cotangents transposed. JAX cannot
     run such a function in forward mode.
     """
-    scope.notes.excluded_modes.add("fwd")
+    scope.notes.excludes_forward = True
     num_res = eqn.params["num_res"]
     residuals, tangents = operands[:num_res], operands[num_res:]
     if all(tangent.dependence is None for tangent in tangents):

@@ -244,7 +244,7 @@ def _slices(operand: Value, aval: Any, steps: int) -> list[Value]:
 
 @register(p.while_p)
 def while_loop(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
-    """A loop that ends when a predicate says so. JAX cannot run it in reverse mode."""
+    """A loop that ends when a predicate says so."""
     if has_predicate_per_element(eqn):
         return call(with_scalar_predicate(eqn), operands, scope)
     try:
@@ -269,8 +269,6 @@ def _while_by_pattern(
     program, init_values = eqn.params["body_jaxpr"], operands[num_consts:]
     body = _body(program, operands, num_consts, len(init_values), follow, scope)
     init = _active_carry(init_values, body, scope)
-    if init.size:
-        scope.notes.excluded_modes.add("rev")
     cond_operands = [*all_operands[:num_cond_consts], *body.carry]
     (goes_on,) = call(eqn.params["cond_jaxpr"], cond_operands, scope)
     if goes_on.dependence is not None:  # The inputs decide how many steps there are.
@@ -302,8 +300,6 @@ def _while_step_by_step(
         value = scope.value(goes_on) if goes_on.dependence is None else None
         if value is None:
             return None
-        if any(operand.dependence is not None for operand in carry):
-            scope.notes.excluded_modes.add("rev")
         if not value:
             return carry
         carry = call(eqn.params["body_jaxpr"], [*consts, *carry], scope)
