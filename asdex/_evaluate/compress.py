@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Int32, Num
 
 from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, ChunkSize
-from .._structure.coloring import ColoredPattern, Side
+from .._structure.coloring import ColoredPattern
+from .._structure.sides import Side
 
 _BUDGET = 2**30
 

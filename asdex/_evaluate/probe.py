@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Inexact, Num
 
-from .._structure.coloring import ColoredPattern, Side
+from .._structure.coloring import ColoredPattern
+from .._structure.sides import Side
 from .compress import Linearization
 
 T = TypeVar("T")

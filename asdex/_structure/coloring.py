@@ -1,12 +1,11 @@
 """`ColoredPattern`: a pattern together with how to compress it."""
 
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Bool, Int32, Integer, UInt64
+from jaxtyping import Int32, Integer
 
-from .._base.errors import InvalidColoringError
 from .._base.index import Derived, IndexArray, as_indices
 from .._base.types import (
     BIDIRECTIONAL,
@@ -20,35 +19,9 @@ from .._show.notebook import as_html
 from .._show.text import as_text, one_line
 from .files import FilePath, building_from, read_arrays, take_header, write_file
 from .pattern import SparsityPattern, pattern_from_record, pattern_record
-from .recovery import Substitution, recovers
+from .recovery import Substitution
+from .sides import Side, compressed_shape, find_positions, positions_for_substitution
 from .stars import STAR_SET_ARRAYS, StarSet
-
-
-class Side(NamedTuple):
-    """The columns or the rows of a pattern, those of one color being summed.
-
-    - `kind`: which of them.
-    - `colors`: from 0 on, in the numbering of this side; -1 is neutral.
-    - `first_color`: the number in the whole coloring of color 0 of this side.
-    - `seeded`, `along`: the position of each entry among the colored rows or columns, and
-        in their sum, which has length `dim`.
-    """
-
-    kind: Literal["column", "row"]
-    colors: Int32[np.ndarray, " vertices"]
-    num_colors: int
-    first_color: int
-    seeded: Int32[np.ndarray, " nnz"]
-    along: Int32[np.ndarray, " nnz"]
-    dim: int
-
-    def has(self, seeded: int, along: int) -> bool:
-        """Whether the pattern has an entry there."""
-        return bool(((self.seeded == seeded) & (self.along == along)).any())
-
-    def entry(self, seeded: int, along: int) -> tuple[int, int]:
-        """The row and the column of an entry."""
-        return (along, seeded) if self.kind == "column" else (seeded, along)
 
 
 class ColoredPattern(eqx.Module):
@@ -164,9 +137,10 @@ class ColoredPattern(eqx.Module):
                 "rows must be larger than those of the columns."
             )
         if substitution is None:
-            positions = _positions(self)
+            stars = star_set if symmetric else None
+            positions = find_positions(sparsity, self.sides, stars)
         else:
-            positions = _positions_for_substitution(self, substitution)
+            positions = positions_for_substitution(sparsity, self.sides, substitution)
         self._positions = Derived(IndexArray(positions))
 
     @property
@@ -217,7 +191,7 @@ class ColoredPattern(eqx.Module):
     def dim(self) -> int:
         """Length of the rows of the compressed matrix; of the longer ones in mode
         `"bidirectional"`, where the others are filled up with zeros."""
-        return max(side.dim for side in self.sides)
+        return compressed_shape(self.sides)[1]
 
     @property
     def positions(self) -> Integer[np.ndarray, " nnz"]:
@@ -315,152 +289,3 @@ def _substitution_from_record(
         return None
     index_arrays = [arrays[name] for name in Substitution.ARRAYS]
     return Substitution(*index_arrays, num_nodes=fields["num_nodes"])
-
-
-def _positions(coloring: ColoredPattern) -> Integer[np.ndarray, " nnz"]:
-    """Compute `ColoredPattern.positions`, or raise `InvalidColoringError`.
-
-    On each side, entry `(i, j)` is added to one element of `B`. It is read from the first
-    of them to which no other entry is added; in a symmetric coloring, from that of
-    `(spoke, hub)`.
-    """
-    sides = coloring.sides
-    added, candidates = [], []
-    for side in sides:
-        color, element = _elements(coloring, side, side.seeded, side.along)
-        added.append(element[color >= 0])
-        if coloring.symmetric:
-            color, element = _elements(coloring, side, *_read_ends(coloring, side))
-        candidates.append((color >= 0, element))
-    elements, size = np.concatenate(added), coloring.num_colors * coloring.dim
-    is_alone = [
-        is_colored & _occurs_once(elements, np.where(is_colored, element, 0), size)
-        for is_colored, element in candidates
-    ]
-    if (lost := np.flatnonzero(~np.logical_or.reduce(is_alone))).size:
-        raise InvalidColoringError(_why_lost(coloring, lost[0]))
-    return np.where(is_alone[0], candidates[0][1], candidates[-1][1])
-
-
-def _why_lost(coloring: ColoredPattern, k: np.integer) -> str:
-    """Why entry `k` cannot be recovered."""
-    pattern, (side, *others) = coloring.sparsity, coloring.sides
-    lost = f"Entry ({pattern.rows[k]}, {pattern.cols[k]}) cannot be recovered:"
-    if others:
-        by_column, by_row = (
-            side.colors[side.seeded[k]] + side.first_color for side in coloring.sides
-        )
-        return (
-            f"{lost} it is alone neither among the columns of color {by_column} nor among "
-            f"the rows of color {by_row}."
-        )
-    vertices, along = _read_ends(coloring, side)
-    color, element = _elements(coloring, side, vertices[k : k + 1], along[k : k + 1])
-    if color[0] < 0:
-        return f"{lost} {side.kind} {vertices[k]} has the neutral color -1."
-    colors, elements = _elements(coloring, side, side.seeded, side.along)
-    first, second = np.flatnonzero(elements == element)[:2]
-    return (
-        f"Entries ({pattern.rows[first]}, {pattern.cols[first]}) and "
-        f"({pattern.rows[second]}, {pattern.cols[second]}) are in conflict: {side.kind}s "
-        f"{side.seeded[first]} and {side.seeded[second]} both have color {colors[first]}."
-    )
-
-
-def _positions_for_substitution(
-    coloring: ColoredPattern, substitution: Substitution
-) -> Integer[np.ndarray, " nnz"]:
-    """Each entry is added where it is read; the substitution has to separate them."""
-    pattern, (side,) = coloring.sparsity, coloring.sides
-    # By columns in every mode, as the substitution counts: the matrix is symmetric.
-    color, positions = _elements(coloring, side, pattern.cols, pattern.rows)
-    if (lost := np.flatnonzero(color < 0)).size:
-        k = lost[0]
-        raise InvalidColoringError(
-            f"Entry ({pattern.rows[k]}, {pattern.cols[k]}) cannot be recovered: column "
-            f"{pattern.cols[k]} has the neutral color -1."
-        )
-    # Entries that mirror each other have the same random value, without a sort.
-    rows, cols = pattern.rows.astype(np.uint64), pattern.cols.astype(np.uint64)
-    values = _mixed(np.minimum(rows, cols) + _mixed(np.maximum(rows, cols)))
-    used, place = np.unique(positions, return_inverse=True)
-    sums = np.zeros(used.size, np.uint64)
-    np.add.at(sums, place, values)
-    if not recovers(substitution, values, sums[place]):
-        raise InvalidColoringError(
-            "The substitution does not recover the entries from these colors. Use colors "
-            "and substitution of one coloring, from hessian_coloring_from_sparsity with "
-            "decompression='substitution'."
-        )
-    return positions
-
-
-def _mixed(keys: UInt64[np.ndarray, " keys"]) -> UInt64[np.ndarray, " keys"]:
-    """Integers that look random (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
-    Generators", OOPSLA 2014, function mix64 of section 5)."""
-    keys = keys + np.uint64(0x9E3779B97F4A7C15)
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return keys ^ (keys >> np.uint64(31))
-
-
-def _elements(
-    coloring: ColoredPattern,
-    side: Side,
-    vertices: Int32[np.ndarray, " nnz"],
-    along: Int32[np.ndarray, " nnz"],
-) -> tuple[Int32[np.ndarray, " nnz"], Integer[np.ndarray, " nnz"]]:
-    """Colors of these rows or columns, and the element of the raveled compressed matrix at
-    `along` in their sum, undefined where the color is neutral."""
-    small = coloring.num_colors * coloring.dim <= np.iinfo(np.int32).max
-    dtype = np.int32 if small else np.int64
-    color = side.colors[vertices]
-    row = color.astype(dtype) + dtype(side.first_color)
-    return color, row * dtype(coloring.dim) + along
-
-
-def _read_ends(
-    coloring: ColoredPattern, side: Side
-) -> tuple[Int32[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"]]:
-    """The row or column whose color each entry is read at, and where along their sum."""
-    if not coloring.symmetric:
-        return side.seeded, side.along
-    return _hubs_and_spokes(coloring.sparsity, cast(StarSet, coloring.star_set))
-
-
-def _hubs_and_spokes(
-    pattern: SparsityPattern, star_set: StarSet
-) -> tuple[Int32[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"]]:
-    """Hub and spoke of the edge behind each entry; a diagonal entry is its own."""
-    rows, cols = pattern.rows, pattern.cols
-    hubs = rows.copy()
-    off_diagonal = np.flatnonzero(rows != cols)
-    hubs[off_diagonal] = star_set.hubs(rows[off_diagonal], cols[off_diagonal])
-    if (lacking := np.flatnonzero(hubs < 0)).size:
-        k = lacking[0]
-        raise InvalidColoringError(
-            f"The star_set lacks the edge of entry ({rows[k]}, {cols[k]}). Use the one "
-            "that color_symmetric returned for this pattern."
-        )
-    if (strange := np.flatnonzero((hubs != rows) & (hubs != cols))).size:
-        k = strange[0]
-        raise InvalidColoringError(
-            f"In the star_set, the hub {hubs[k]} of the edge of entry ({rows[k]}, "
-            f"{cols[k]}) is neither of its ends. Use the one that color_symmetric returned "
-            "for this pattern."
-        )
-    return hubs, np.where(hubs == rows, cols, rows)
-
-
-def _occurs_once(
-    values: Integer[np.ndarray, " values"],
-    queries: Integer[np.ndarray, " queries"],
-    bound: int,
-) -> Bool[np.ndarray, " queries"]:
-    """Whether each query, an integer below `bound`, occurs exactly once in `values`."""
-    if bound <= 16 * values.size:
-        return np.bincount(values, minlength=bound + 1)[queries] == 1
-    values = np.sort(values)
-    first = np.searchsorted(values, queries, side="left")
-    last = np.searchsorted(values, queries, side="right")
-    return last - first == 1

@@ -18,7 +18,8 @@ from .._detect import suspicion
 from .._evaluate.compress import Linearization, compress, linearize, rows_of
 from .._evaluate.decompress import decompress_data
 from .._evaluate.probe import Product, Tolerance, compare_products, random_probe
-from .._structure.coloring import ColoredPattern, Side
+from .._structure.coloring import ColoredPattern
+from .._structure.sides import Side
 
 _METHODS = ("matvec", "dense")
 _NAMED = 3
