@@ -293,17 +293,3 @@ def test_host_formats_cannot_be_made_under_jit() -> None:
         derivative = asdex.jacobian(f, X, output_format=output_format)
         with pytest.raises(TypeError, match=r"cannot be made inside"):
             jax.jit(derivative)(X)
-
-
-@pytest.mark.parametrize(
-    ("fun", "sample"),
-    [
-        (lambda x: x * 2, jnp.ones((2, 2))),
-        (lambda x: x.sum(), X),
-        (lambda x: (x, x), X),
-        (lambda x: x[0] * x[1], [X, X]),
-    ],
-)
-def test_scipy_formats_need_flat_arrays(fun: Callable[..., Any], sample: Any) -> None:
-    with pytest.raises(ValueError, match=r"only support 2D"):
-        asdex.jacobian(fun, sample, output_format="scipy_csr")

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 import asdex
 from asdex._base.types import HESSIAN_MODES
@@ -165,24 +166,56 @@ def test_keywords_without_a_sample_are_compiled_by_value() -> None:
         np.testing.assert_allclose(derivative(X, scale=scale), np.diag(2 * scale * X))
 
 
-def test_bcsr_of_several_arrays() -> None:
-    def fun(x: jax.Array, y: jax.Array) -> dict[str, jax.Array]:
-        return {"product": x * y[:8], "square": y**2}
-
-    derivative = asdex.jacobian(fun, X, jnp.ones(9), argnums=(0, 1), output_format="bcsr")
-    found = jax.jit(derivative)(X, jnp.ones(9))
-    expected = jax.jit(jax.jacobian(fun, argnums=(0, 1)))(X, jnp.ones(9))
-    for name, blocks in found.items():
-        for block, dense in zip(blocks, expected[name], strict=True):
-            np.testing.assert_allclose(block.todense(), dense)
-    batch = jax.vmap(derivative)(jnp.stack([X, X]), jnp.ones((2, 9)))
-    assert batch["square"][1].n_batch == 1
+FLAT = ("bcsr", "scipy_coo", "scipy_csr", "scipy_csc")
 
 
-@pytest.mark.parametrize("shape", [(2, 4), ()])
-def test_bcsr_needs_flat_arrays(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="BCSR only supports 2D"):
-        asdex.jacobian(lambda x: x * 2, jnp.ones(shape), output_format="bcsr")
+@pytest.mark.parametrize("output_format", FLAT)
+@pytest.mark.parametrize("mode", ["fwd", "rev"])
+def test_formats_of_one_flat_matrix(mode: Any, output_format: Any) -> None:
+    """Whatever the pytrees, in the order of `ravel_pytree`."""
+
+    def fun(tree: dict[str, Any], y: jax.Array) -> dict[str, Any]:
+        u, v = tree["u"], tree["v"]
+        return {"uv": u * v * y[0], "sum": jnp.sum(u), "y": (y**2, [u[0] - v[0]])}
+
+    samples = {"v": jnp.ones((2, 3)), "u": jnp.arange(6.0).reshape(2, 3)}, X
+    derivative = asdex.jacobian(
+        fun, *samples, argnums=(0, 1), mode=mode, output_format=output_format
+    )
+    flat, unravel = ravel_pytree(samples)
+    expected = jax.jit(jax.jacobian(lambda x: ravel_pytree(fun(*unravel(x)))[0]))(flat)
+    found = derivative(*samples)
+    np.testing.assert_allclose(found.todense(), expected)
+    assert found.dtype == expected.dtype
+    operator = asdex.jacobian(
+        fun, *samples, argnums=(0, 1), mode=mode, output_format="operator"
+    )
+    np.testing.assert_array_equal(operator(*samples).to_scipy().todense(), found.todense())
+    if output_format == "bcsr":
+        batch = jax.vmap(derivative)(*jax.tree.map(lambda x: jnp.stack([x, x]), samples))
+        assert batch.n_batch == 1
+
+
+@pytest.mark.parametrize("output_format", FLAT)
+def test_one_flat_matrix_of_no_flat_array(output_format: Any) -> None:
+    def energy(u: jax.Array) -> jax.Array:
+        return jnp.sum(u**3) + u[0, 0] * u[1, 1]
+
+    u = jnp.arange(4.0).reshape(2, 2)
+    expected = jax.jit(jax.hessian(energy))(u).reshape(4, 4)
+    hessian = asdex.hessian(energy, u, output_format=output_format)(u)
+    np.testing.assert_allclose(hessian.todense(), expected)
+    scalar = asdex.jacobian(jnp.sin, 1.0, output_format=output_format)(1.0)
+    np.testing.assert_allclose(scalar.todense(), [[np.cos(1.0)]])
+
+
+@pytest.mark.parametrize("output_format", FLAT)
+def test_one_flat_matrix_has_a_dtype_for_all(output_format: Any) -> None:
+    x, y = jnp.ones(3, jnp.float32), jnp.ones(3, jnp.float64)
+    derivative = asdex.jacobian(
+        lambda x, y: (x * 2, y * 3), x, y, argnums=(0, 1), output_format=output_format
+    )
+    assert derivative(x, y).dtype == np.float64
 
 
 def test_constants_of_another_default_dtype_are_used() -> None:

@@ -34,7 +34,8 @@ OutputFormat: TypeAlias = Literal[
     "scipy_csc",
 ]
 """Type of a result: `BCOO` or `BCSR` of `jax.experimental.sparse`, `jax.Array`,
-`SparseJacobian`, `numpy.ndarray` or one of SciPy's sparse arrays."""
+`SparseJacobian`, `numpy.ndarray` or one of SciPy's sparse arrays. `BCSR` and SciPy's are
+one matrix between flat vectors, in the order of `jax.flatten_util.ravel_pytree`."""
 
 ChunkSize: TypeAlias = int | Literal["auto"] | None
 """How many colors to process at a time; `None` means all."""
@@ -48,6 +49,9 @@ JACOBIAN_MODES: tuple[JacobianMode, ...] = (*ONE_SIDED_MODES, BIDIRECTIONAL)
 HESSIAN_MODES: tuple[HessianMode, ...] = get_args(HessianMode)
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
 OPERATOR = "operator"
+FLAT_FORMATS = ("bcsr", "scipy_coo", "scipy_csr", "scipy_csc")
+"""Of one matrix between flat vectors, whatever the pytrees of the function."""
+
 HOST_FORMATS = ("numpy_dense", "scipy_coo", "scipy_csr", "scipy_csc")
 
 

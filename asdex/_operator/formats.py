@@ -1,7 +1,9 @@
 """Formats of a matrix: from the values of its entries to BCOO, dense, SciPy and so on.
 
 A matrix between pytrees is made of blocks, one for each leaf of the output and leaf of the
-input. What a format needs in addition to the values is computed once for each block.
+input; in formats of two axes, of a single one between flat vectors, in the order of
+`jax.flatten_util.ravel_pytree`. What a format needs in addition to the values is computed
+once for each block.
 """
 
 import itertools
@@ -17,7 +19,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Int32, Int64, Integer, Num
 
 from .._base.sparse import BCOO, BCSR
-from .._base.types import HOST_FORMATS, OutputFormat, PyTree
+from .._base.types import FLAT_FORMATS, HOST_FORMATS, OutputFormat, PyTree
 from .._call.space import Space, cast
 from .._linalg.algebra import Data, compiled, spread
 from .._structure.layouts import compress_lines, csr_structure
@@ -78,7 +80,8 @@ class BlockSparse(NamedTuple):
 
 
 class Conversion(NamedTuple):
-    """How the values of a matrix become blocks of a format, nested as JAX nests them.
+    """How the values of a matrix become blocks of a format, nested as JAX nests them, or
+    if not `nested` one block.
 
     `order` lists the entries of the pattern block by block, `None` if that is their order.
     Block `k`, counted along the leaves of the input first, has the entries
@@ -89,6 +92,7 @@ class Conversion(NamedTuple):
     bounds: tuple[int, ...]
     assemblers: tuple[Assembler, ...]
     on_host: bool
+    nested: bool
 
     def __call__(
         self,
@@ -97,12 +101,15 @@ class Conversion(NamedTuple):
         codomain: Space,
         dtypes: Sequence[Any] | None = None,
     ) -> PyTree:
-        """A block for each leaf of the output and of the input, of these dtypes if given.
+        """A block for each leaf of the output and of the input, of these dtypes if given;
+        a single one has that of the data.
 
         **Raises:** `jax.errors.ConcretizationTypeError` for a format of the host inside of
         a transformation.
         """
         values: Any = _to_host(data) if self.on_host else data
+        if not self.nested:
+            return self.assemblers[0](values)
         values = values if self.order is None else values[self.order]
         blocks: list[Any] = []
         for k, (start, stop) in enumerate(itertools.pairwise(self.bounds)):
@@ -125,13 +132,14 @@ def plan_conversion(
 
     What does not depend on the values is computed here, once. Cost: O(nnz log nnz), for a
     single block only that of its format.
-
-    **Raises:** `ValueError` if the format cannot hold the blocks.
     """
-    check_shapes_for(output_format, row_shapes, col_shapes)
+    nested = output_format not in FLAT_FORMATS
+    if not nested:
+        row_shapes, col_shapes = [(pattern.m,)], [(pattern.n,)]
     order, bounds, blocks = _split(pattern, row_shapes, col_shapes)
     assemblers = tuple(_ASSEMBLERS[output_format](block) for block in blocks)
-    return Conversion(order, bounds, assemblers, output_format in HOST_FORMATS)
+    on_host = output_format in HOST_FORMATS
+    return Conversion(order, bounds, assemblers, on_host, nested)
 
 
 def _split(
@@ -165,29 +173,6 @@ def _split(
     ]
     in_order = bool((owner[1:] >= owner[:-1]).all())
     return None if in_order else order, tuple(bounds), blocks
-
-
-def check_shapes_for(
-    output_format: OutputFormat,
-    row_shapes: Sequence[tuple[int, ...]],
-    col_shapes: Sequence[tuple[int, ...]],
-) -> None:
-    """Raise `ValueError` if the format cannot hold blocks of these shapes."""
-    ndims = [len(shape) for shape in (*row_shapes, *col_shapes)]
-    got = (
-        f"Got output shapes {tuple(row_shapes)} and input shapes {tuple(col_shapes)}. Use "
-        "'bcoo' or 'dense', or ravel the arguments and the output."
-    )
-    if output_format.startswith("scipy") and ndims != [1, 1]:
-        raise ValueError(
-            f"SciPy formats only support 2D matrices, so with {output_format!r} the "
-            f"function must map one flat (1-D) array to one flat array. {got}"
-        )
-    if output_format == "bcsr" and set(ndims) - {1}:
-        raise ValueError(
-            "BCSR only supports 2D matrices, so all arrays that the function maps to each "
-            f"other must be flat (1-D). {got}"
-        )
 
 
 # -- Conversions of an operator ----------------------------------------------------------

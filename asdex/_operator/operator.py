@@ -458,7 +458,7 @@ class SparseJacobian(eqx.Module):
             from scipy.sparse.linalg import aslinearoperator
 
             return aslinearoperator(self.to_scipy("csr"))
-        return self.flat._convert(formats.SCIPY_FORMATS[format])
+        return self._convert(formats.SCIPY_FORMATS[format])
 
     def matvec(self, x: Num[ArrayLike, "..."]) -> Num[np.ndarray, "..."]:
         """`A x` in NumPy, as SciPy's iterative solvers call it: for a vector of shape

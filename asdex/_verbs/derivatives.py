@@ -56,9 +56,10 @@ def jacobian(
     - `output_format`: `"bcoo"` and `"bcsr"` for the sparse arrays of JAX, `"dense"` for
         `jax.Array`, `"operator"` for one `SparseJacobian`, `"numpy_dense"` for
         `numpy.ndarray`, `"scipy_coo"`, `"scipy_csr"` and `"scipy_csc"` for SciPy's sparse
-        arrays. Entries of the pattern are stored also where they are zero. `"bcsr"` needs
-        flat arrays, SciPy's formats one flat input and one flat output. The last four
-        cannot be made under `jit`; they are what SciPy's solvers take, not `"bcoo"`.
+        arrays. Entries of the pattern are stored also where they are zero. `"bcsr"` and
+        SciPy's formats are one matrix between flat vectors, whatever the pytrees, as
+        `jax.flatten_util.ravel_pytree` orders them. The last four cannot be made under
+        `jit`; they are what SciPy's solvers take, not `"bcoo"`.
     - `chunk_size`: how many colors to process at a time; all by default. Memory grows with
         the chunk, not with the number of colors. `"auto"` takes as many as fit into 1 GiB.
     - `checkpoint`: whether to keep nothing of `f` between its forward and its reverse pass
@@ -68,8 +69,8 @@ def jacobian(
 
     **Returns:** a `Derivative`: a function that returns the Jacobian nested as
     `jax.jacobian` nests it, a block of shape `(*out_shape, *in_shape)` for each leaf of
-    the output and of the selected arguments. An operator is one matrix instead. With
-    `has_aux`, it returns a pair `(jacobian, aux)`.
+    the output and of the selected arguments. An operator, and a matrix in a format of two
+    axes, is one for all of them. With `has_aux`, it returns a pair `(jacobian, aux)`.
 
     **Raises:** what `jacobian_coloring` raises; `ValueError` for an unknown format or a
     `chunk_size` that is not positive. Calls raise `TypeError` or `ValueError` if their
