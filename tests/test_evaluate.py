@@ -9,7 +9,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import asdex
-from asdex._base.types import HESSIAN_MODES
+from asdex._base.types import HESSIAN_MODES, JACOBIAN_MODES
 from asdex._evaluate.compress import resolve_chunk_size
 from tests.compiling import optimized_jit
 
@@ -229,3 +229,29 @@ def test_constants_of_another_default_dtype_are_used() -> None:
         np.testing.assert_array_equal(derivative(x), np.zeros((3, 3)))
     with jax.enable_x64(True):
         np.testing.assert_array_equal(derivative(x), jax.jacobian(fun)(x))
+
+
+# -- Calls of the function ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_aux", [False, True])
+@pytest.mark.parametrize("mode", [*JACOBIAN_MODES, *HESSIAN_MODES])
+def test_the_function_runs_once(mode: Any, has_aux: bool) -> None:
+    """Once for values, derivatives and auxiliary output. In mode `rev_over_fwd` twice: the
+    directional derivative, which is differentiated, does not return them."""
+    runs = []
+
+    def fun(x: jax.Array) -> Any:
+        jax.debug.callback(lambda: runs.append(1))
+        y = g(x) if mode in HESSIAN_MODES else f_with_pattern(x)
+        return (y, jnp.sum(x)) if has_aux else y
+
+    verb: Any = (
+        asdex.value_and_hessian if mode in HESSIAN_MODES else asdex.value_and_jacobian
+    )
+    derivative = verb(fun, X, mode=mode, has_aux=has_aux)
+    for call in (derivative, jax.jit(derivative)):
+        runs.clear()
+        call(X)
+        jax.effects_barrier()
+        assert len(runs) == (2 if mode == "rev_over_fwd" else 1)
