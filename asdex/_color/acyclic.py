@@ -6,13 +6,7 @@ from jaxtyping import Array, Int32, Shaped
 
 from .._base.sparse import BCOO
 from .._structure.pattern import SparsityPattern
-from .graph import (
-    Adjacency,
-    adjacency,
-    as_pattern,
-    costly_vertices,
-    without_vertices,
-)
+from .graph import Adjacency, adjacency, as_pattern, costly_vertices, without_vertices
 from .loops import compiled, for_range, full, read, while_loop, write
 from .orders import AbstractOrder, LargestFirst, Permutation
 

@@ -108,8 +108,7 @@ def without_nets(graph: Bipartite, removed: Bool[np.ndarray, " nets"]) -> Bipart
         return graph
     nets, vertices = graph
     return Bipartite(
-        nets.keep(~removed[nets.items]),
-        vertices.keep(np.repeat(~removed, vertices.sizes)),
+        nets.keep(~removed[nets.items]), vertices.keep(np.repeat(~removed, vertices.sizes))
     )
 
 
@@ -156,9 +155,7 @@ def adjacency(sparsity: SparsityPattern) -> Adjacency:
 
 
 def edge_numbers(
-    graph: Adjacency,
-    rows: Int32[np.ndarray, " nnz"],
-    cols: Int32[np.ndarray, " nnz"],
+    graph: Adjacency, rows: Int32[np.ndarray, " nnz"], cols: Int32[np.ndarray, " nnz"]
 ) -> Int32[np.ndarray, " nnz"]:
     """The edge behind each of some entries of the pattern, -1 for a diagonal entry."""
     n = np.int64(graph.neighbors.sizes.size)

@@ -13,12 +13,7 @@ from .._structure.pattern import SparsityPattern
 from .._structure.stars import StarSet
 from .acyclic import color_trees
 from .bidirectional import TwoSided
-from .bounds import (
-    fewest_acyclic_colors,
-    fewest_colors,
-    fewest_passes,
-    fewest_star_colors,
-)
+from .bounds import fewest_acyclic_colors, fewest_colors, fewest_passes, fewest_star_colors
 from .graph import Bipartite, adjacency, column_graph, high_degree_vertices, row_graph
 from .greedy import color_in_order
 from .lattice import color_by_lattice

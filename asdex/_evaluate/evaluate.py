@@ -24,13 +24,7 @@ from .._operator import SparseJacobian
 from .._operator.formats import Conversion, plan_conversion
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
-from .compress import (
-    compress,
-    joined,
-    linearize,
-    resolve_chunk_size,
-    rows_of,
-)
+from .compress import compress, joined, linearize, resolve_chunk_size, rows_of
 from .decompress import decompress_data
 from .probe import with_check
 from .read import (

@@ -6,11 +6,7 @@ from .operator import SparseJacobian
 
 
 def solve(
-    a: SparseJacobian,
-    b: PyTree,
-    *,
-    solver: SolverName = "auto",
-    throw: bool | None = None,
+    a: SparseJacobian, b: PyTree, *, solver: SolverName = "auto", throw: bool | None = None
 ) -> PyTree:
     """`x` with `A x = b`, for a square operator `A`.
 

@@ -170,10 +170,7 @@ def _wrong_entries(
 
 
 def _wrong_by_probe(
-    compare: Comparison,
-    probe: Inexact[Array, " seeds"],
-    side: Side,
-    tolerance: Tolerance,
+    compare: Comparison, probe: Inexact[Array, " seeds"], side: Side, tolerance: Tolerance
 ) -> list[tuple[int, int]]:
     """One wrong entry for each of the first elements of the product that are wrong.
 

@@ -22,9 +22,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def signature_of(
-    template: Callable[P, T],
-) -> Callable[[Callable[..., T]], Callable[P, T]]:
+def signature_of(template: Callable[P, T]) -> Callable[[Callable[..., T]], Callable[P, T]]:
     """A decorator that gives a function the signature of another, which it calls."""
 
     def decorate(function: Any) -> Any:

@@ -11,13 +11,7 @@ import scipy.sparse
 from jaxtyping import Int32
 
 from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, JACOBIAN_MODES
-from .._call.arguments import (
-    Bound,
-    as_inputs,
-    bind_samples,
-    bind_values,
-    is_array,
-)
+from .._call.arguments import Bound, as_inputs, bind_samples, bind_values, is_array
 from .._call.flat import FlatCall, flatten
 from .._call.trace import Trace, trace
 from .._detect import DEFAULT_MAX_NNZ, Trail, detect

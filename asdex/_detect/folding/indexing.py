@@ -146,11 +146,7 @@ def _scatter(
 
 
 def _scatter_add(
-    operand: Bounds,
-    updates: Bounds,
-    targets: Operand,
-    written: Operand,
-    dtype: Any,
+    operand: Bounds, updates: Bounds, targets: Operand, written: Operand, dtype: Any
 ) -> Bounds | None:
     def put(old: Operand, new: Operand) -> Operand:
         result = np.array(old, np.result_type(old, new)).reshape(-1)

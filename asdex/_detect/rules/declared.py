@@ -36,8 +36,7 @@ CONSERVATIVE: dict[Primitive, str] = {
         _FACTORS,
     ),
     **dict.fromkeys(
-        (*(lax.reduce_window_p, lax.select_and_scatter_p, lax.ragged_all_to_all_p),),
-        _RARE,
+        (*(lax.reduce_window_p, lax.select_and_scatter_p, lax.ragged_all_to_all_p),), _RARE
     ),
 }
 """Primitives whose outputs are taken to depend on all operands, with the warning."""

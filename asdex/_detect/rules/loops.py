@@ -22,14 +22,7 @@ from ..batched import has_predicate_per_element, with_scalar_predicate
 from ..compose import as_own_inputs, compose, joined, split
 from ..dependence import Dependence, combine, from_matrix, nothing, stack, union
 from ..interpret import conservative
-from ..known import (
-    STEPWISE,
-    UNKNOWN,
-    Status,
-    StepwiseValueNeeded,
-    results,
-    slices,
-)
+from ..known import STEPWISE, UNKNOWN, Status, StepwiseValueNeeded, results, slices
 from ..recurrence import Recurrence, closure, flipped, unstack
 from ..registry import Outcome, register
 from ..value import Scope, Value

@@ -23,9 +23,7 @@ def reduce(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence
     return dependence.merge(eqn.params["axes"]).reshape(output_shape(eqn))
 
 
-@register(
-    *(lax.cumsum_p, lax.cumprod_p, lax.cummax_p, lax.cummin_p, lax.cumlogsumexp_p),
-)
+@register(*(lax.cumsum_p, lax.cumprod_p, lax.cummax_p, lax.cummin_p, lax.cumlogsumexp_p))
 def cumulate(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """Each output depends on the elements up to its own along the axis."""
     dependence = operands[0].dependence
