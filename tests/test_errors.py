@@ -120,9 +120,21 @@ def test_zero_selected_inputs(sample: Any) -> None:
         asdex.jacobian_sparsity(lambda x, other: x, X, sample, argnums=1)
 
 
+@pytest.mark.parametrize("shape", [4, (4,), (2, 2)])
+def test_a_shape_in_place_of_a_sample(shape: Any) -> None:
+    for verb in (asdex.jacobian, asdex.jacobian_sparsity, asdex.hessian_coloring):
+        with pytest.raises(ValueError, match=r"Did you mean input_shape=") as caught:
+            verb(f, shape)
+        assert f"input_shape={shape!r}?" in str(caught.value)
+    with pytest.raises(ValueError, match="Select an argument that holds floats"):
+        asdex.jacobian(f, ())
+
+
 def test_samples_that_do_not_fit_the_signature() -> None:
-    with pytest.raises(TypeError, match=r"missing a required argument: 'x'"):
+    with pytest.raises(TypeError, match=r"required argument: 'x'.*asdex.jacobian\(f, x\)"):
         asdex.jacobian(f)
+    with pytest.raises(TypeError, match=r"missing a required argument: 'y'.$"):
+        asdex.jacobian(lambda x, y: x, X)
     with pytest.raises(TypeError, match=r"too many positional arguments"):
         asdex.jacobian(f, X, X)
     with pytest.raises(TypeError, match=r"either sample arguments or input_shape"):
@@ -177,17 +189,16 @@ def test_static_values_of_a_call() -> None:
 
 def test_integers_need_allow_int_and_reverse_mode() -> None:
     for verb in JACOBIANS:
-        with pytest.raises(TypeError, match=r"allow_int=True"):
-            verb(f, INTEGERS)(INTEGERS)
+        with pytest.raises(TypeError, match=r"Pass x.astype\(float\), or allow_int=True"):
+            verb(f, INTEGERS)
     with pytest.raises(ValueError, match=r"mode='fwd' is impossible"):
         asdex.jacobian_coloring(f, INTEGERS, mode="fwd")
     pattern = asdex.SparsityPattern.from_coo(
         [], [], (4, 4), input_avals=(jax.ShapeDtypeStruct((4,), jnp.int64),)
     )
     coloring = asdex.jacobian_coloring_from_sparsity(pattern, mode="fwd")
-    derivative = asdex.jacobian_from_coloring(f, coloring, allow_int=True)
     with pytest.raises(TypeError, match=r"not supported in forward mode"):
-        derivative(INTEGERS)
+        asdex.jacobian_from_coloring(f, coloring, allow_int=True)
 
 
 def test_a_call_cannot_swap_integers_and_floats() -> None:

@@ -50,7 +50,12 @@ def bind_samples(
         raise TypeError(f"f must be callable. Got {f!r}.")
     if "input_shape" in kwargs and "input_shape" not in find_signature(f).parameters:
         args, kwargs = _sample_of_shape(args, **kwargs)
-    bound = _bind(f, args, kwargs)
+    try:
+        bound = _bind(f, args, kwargs)
+    except TypeError as error:
+        if args or kwargs:
+            raise
+        raise TypeError(f"{error} {_NO_SAMPLES}") from None
     return bound._replace(arguments=jax.tree.map(_as_aval, bound.arguments))
 
 
@@ -79,12 +84,19 @@ def as_inputs(bound: Bound, argnums: Argnums) -> Inputs:
     """
     inputs = Inputs.of(bound.arguments, argnums)
     if not inputs.selected:
+        advice = "Select an argument that holds floats."
+        if len(bound.arguments) == 1 and _is_shape(bound.arguments[0]):
+            advice = f"Did you mean input_shape={bound.arguments[0]!r}?"
         raise ValueError(
             f"argnums={argnums} selects no array to differentiate with respect to, only "
-            f"{inputs.trees!r}. bool, int, str and None are static. Select an argument "
-            "that holds floats."
+            f"{inputs.trees!r}. bool, int, str and None are static. {advice}"
         )
     return inputs
+
+
+def _is_shape(sample: Any) -> bool:
+    sizes = sample if isinstance(sample, tuple) else (sample,)
+    return bool(sizes) and all(type(size) is int for size in sizes)
 
 
 def bind_call(
@@ -143,6 +155,14 @@ def check_differentiable(
             )
 
 
+def check_samples(inputs: Inputs, mode: str, *, allow_int: bool) -> None:
+    """Raise `TypeError` for differentiated samples of integers by which no call can
+    differentiate."""
+    for k in inputs.selected:
+        if not is_inexact(dtype := inputs.leaves[k].dtype):
+            _check_integer(dtype, mode, allow_int)
+
+
 def _check_holomorphic(dtype: Any, holomorphic: bool) -> None:
     is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
     if holomorphic and not is_complex:
@@ -160,7 +180,7 @@ def _check_integer(dtype: Any, mode: str, allow_int: bool) -> None:
     if not allow_int:
         raise TypeError(
             "Inputs must be real- or complex-valued (a sub-dtype of np.inexact). Got "
-            f"{dtype}. Pass allow_int=True for zero blocks in place of an error."
+            f"{dtype}. Pass x.astype(float), or allow_int=True for blocks of zeros."
         )
     if mode in ("fwd", BIDIRECTIONAL):
         raise TypeError(
@@ -328,3 +348,9 @@ def _sample_of_shape(
         )
     shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
     return (jax.ShapeDtypeStruct(shape, jnp.result_type(float)),), kwargs
+
+
+_NO_SAMPLES = (
+    "Pass sample arguments too, as in asdex.jacobian(f, x): the pattern is detected for "
+    "their shapes and dtypes when the derivative is made, not at its first call."
+)

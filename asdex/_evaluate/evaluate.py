@@ -19,6 +19,7 @@ from .._base.types import (
     OutputFormat,
     check_choice,
 )
+from .._call.arguments import check_samples
 from .._call.trace import Program
 from .._operator import SparseJacobian
 from .._operator.formats import Conversion, plan_conversion
@@ -206,3 +207,5 @@ def _check_options(coloring: ColoredPattern, order: int, options: Options) -> No
             "allow_int=True is not supported for Hessians: integer inputs cannot be "
             "differentiated twice."
         )
+    inputs = coloring.sparsity.inputs
+    check_samples(inputs, coloring.mode, allow_int=options.allow_int)
