@@ -7,7 +7,7 @@ neither. Modules keep them in the wrappers of this file.
 
 import zlib
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Int32, Integer
@@ -15,6 +15,9 @@ from jaxtyping import Int32, Integer
 T = TypeVar("T")
 
 INT32 = np.iinfo(np.int32)
+
+EntryIndices: TypeAlias = Int32[np.ndarray, " nnz"]
+"""An index for each entry of a pattern, such as its row."""
 
 
 class IndexArray:

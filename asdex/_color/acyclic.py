@@ -2,17 +2,22 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32, Shaped
+from jaxtyping import Array, Int32
 
-from .._base.sparse import BCOO
-from .._structure.pattern import SparsityPattern
-from .graph import Adjacency, adjacency, as_pattern, costly_vertices, without_vertices
+from .graph import (
+    Adjacency,
+    PatternLike,
+    adjacency,
+    as_pattern,
+    costly_vertices,
+    without_vertices,
+)
 from .loops import compiled, for_range, full, read, while_loop, write
 from .orders import AbstractOrder, LargestFirst, Permutation
 
 
 def color_acyclic(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
+    sparsity: PatternLike,
     *,
     order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
 ) -> tuple[Int32[np.ndarray, " n"], int]:

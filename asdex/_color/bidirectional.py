@@ -3,13 +3,13 @@
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Int32, Shaped
+from jaxtyping import Int32
 
-from .._base.sparse import BCOO
 from .._structure.pattern import SparsityPattern
 from .bounds import fewest_colors
 from .graph import (
     Adjacency,
+    PatternLike,
     adjacency,
     as_pattern,
     column_graph,
@@ -25,7 +25,7 @@ SideColors: TypeAlias = tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " m"]]
 
 
 def color_bidirectional(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    sparsity: PatternLike,
     *,
     order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
 ) -> SideColors:

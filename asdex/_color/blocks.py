@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Int32
 
+from .._base.index import EntryIndices
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
 from .._structure.stars import StarSet
@@ -106,8 +107,8 @@ def find_blocks(sparsity: SparsityPattern, *, square: bool) -> SparsityPattern:
 
 
 def _of_shapes(
-    rows: Int32[np.ndarray, " nnz"],
-    cols: Int32[np.ndarray, " nnz"],
+    rows: EntryIndices,
+    cols: EntryIndices,
     col_shapes: Sequence[tuple[int, ...]],
     row_shapes: Sequence[tuple[int, ...]],
 ) -> SparsityPattern:
@@ -129,9 +130,7 @@ def _split(shapes: Sequence[tuple[int, ...]], size: int) -> list[tuple[int, ...]
     return [shape[:-1] if shape[-1] == 1 else shape for shape in left]
 
 
-def _columns_agree(
-    rows: Int32[np.ndarray, " nnz"], cols: Int32[np.ndarray, " nnz"], c: int
-) -> bool:
+def _columns_agree(rows: EntryIndices, cols: EntryIndices, c: int) -> bool:
     """Whether the entries, in row-major order, are runs of `c` columns of one block."""
     if rows.size % c or (cols[::c] % c).any():
         return False
@@ -140,9 +139,7 @@ def _columns_agree(
     return bool(is_one_row and (cols.reshape(-1, c) == expected).all())
 
 
-def _rows_agree(
-    rows: Int32[np.ndarray, " nnz"], cols: Int32[np.ndarray, " nnz"], m: int, r: int
-) -> bool:
+def _rows_agree(rows: EntryIndices, cols: EntryIndices, m: int, r: int) -> bool:
     """Whether all `r` rows of each block have the same columns."""
     sizes = np.bincount(rows, minlength=m).reshape(-1, r)
     if (sizes != sizes[:, :1]).any():

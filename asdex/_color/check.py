@@ -4,16 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Int, Int32, Integer, Shaped
+from jaxtyping import Bool, Int, Int32, Integer
 
 from .._base.errors import InvalidColoringError
-from .._base.sparse import BCOO
 from .._structure.pattern import SparsityPattern
-from .graph import adjacency, as_pattern, mirror
+from .graph import PatternLike, adjacency, as_pattern, mirror
 
 
 def check_coloring_cols(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    sparsity: PatternLike,
     colors: Integer[np.ndarray, " n"] | Sequence[int],
 ) -> None:
     """Raise unless no two columns with an entry in the same row share a color.
@@ -32,7 +31,7 @@ def check_coloring_cols(
 
 
 def check_coloring_rows(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    sparsity: PatternLike,
     colors: Integer[np.ndarray, " m"] | Sequence[int],
 ) -> None:
     """Raise unless no two rows with an entry in the same column share a color.
@@ -47,7 +46,7 @@ def check_coloring_rows(
 
 
 def check_coloring_symmetric(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
+    sparsity: PatternLike,
     colors: Integer[np.ndarray, " n"] | Sequence[int],
 ) -> None:
     """Raise unless `colors` are a star coloring of a symmetric pattern.
@@ -76,7 +75,7 @@ def check_coloring_symmetric(
 
 
 def check_coloring_acyclic(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
+    sparsity: PatternLike,
     colors: Integer[np.ndarray, " n"] | Sequence[int],
 ) -> None:
     """Raise unless `colors` are an acyclic coloring of a symmetric pattern.
@@ -117,7 +116,7 @@ def check_coloring_acyclic(
 
 
 def check_coloring_bidirectional(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    sparsity: PatternLike,
     column_colors: Integer[np.ndarray, " n"] | Sequence[int],
     row_colors: Integer[np.ndarray, " m"] | Sequence[int],
 ) -> None:

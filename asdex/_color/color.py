@@ -7,10 +7,9 @@ from functools import partial
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from jaxtyping import Int32, Integer, Shaped
+from jaxtyping import Int32, Integer
 
 from .._base.errors import DenseColoringWarning
-from .._base.sparse import BCOO
 from .._base.types import (
     BIDIRECTIONAL,
     HESSIAN_MODES,
@@ -27,7 +26,7 @@ from .._structure.stars import StarSet
 from .bidirectional import likely_passes
 from .blocks import find_blocks, lift
 from .check import check_coloring_symmetric
-from .graph import adjacency, as_pattern
+from .graph import PatternLike, adjacency, as_pattern
 from .orders import AbstractOrder, LargestFirst
 from .portfolio import AbstractAlgorithm, Algorithm, Lattice, as_algorithm
 from .problem import Acyclic, Bidirectional, OneSided, Problem, Star
@@ -38,7 +37,7 @@ Decompression: TypeAlias = Literal["direct", "substitution"]
 
 
 def jacobian_coloring_from_sparsity(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    sparsity: PatternLike,
     *,
     mode: JacobianMode | None = None,
     symmetric: bool = False,
@@ -72,7 +71,7 @@ def jacobian_coloring_from_sparsity(
 
 
 def hessian_coloring_from_sparsity(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
+    sparsity: PatternLike,
     *,
     mode: HessianMode | None = None,
     symmetric: bool = True,
@@ -118,7 +117,7 @@ def hessian_coloring_from_sparsity(
 
 
 def color_symmetric(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "n n"] | BCOO,
+    sparsity: PatternLike,
     *,
     order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
     postprocess: bool = False,

@@ -1,13 +1,17 @@
 """Neighbor lists: patterns as the graphs that are colored."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Int32, Integer, Shaped
 
+from .._base.index import EntryIndices
 from .._base.sparse import BCOO
 from .._structure.pattern import SparsityPattern
+
+PatternLike: TypeAlias = SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO
+"""A pattern, or a matrix whose nonzero or stored entries are one."""
 
 _WALK_BUDGET = 2e8
 """Squared degrees, about a second of work, above which vertices may be costly."""
@@ -20,7 +24,7 @@ class Lists(NamedTuple):
     """One list of integers per vertex: `items[starts[v]:starts[v + 1]]`, ascending."""
 
     starts: Int32[np.ndarray, " bounds"]
-    items: Int32[np.ndarray, " nnz"]
+    items: EntryIndices
 
     @property
     def sizes(self) -> Int32[np.ndarray, " vertices"]:
@@ -58,7 +62,7 @@ class Adjacency(NamedTuple):
     """
 
     neighbors: Lists
-    edge: Int32[np.ndarray, " nnz"]
+    edge: EntryIndices
     lo: Int32[np.ndarray, " edges"]
     hi: Int32[np.ndarray, " edges"]
 
@@ -112,9 +116,7 @@ def without_nets(graph: Bipartite, removed: Bool[np.ndarray, " nets"]) -> Bipart
     )
 
 
-def as_pattern(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
-) -> SparsityPattern:
+def as_pattern(sparsity: PatternLike) -> SparsityPattern:
     """The pattern of a matrix given in any of the accepted types."""
     if isinstance(sparsity, SparsityPattern):
         return sparsity
@@ -154,9 +156,7 @@ def adjacency(sparsity: SparsityPattern) -> Adjacency:
     return Adjacency(neighbors, edge, rows[upper], cols[upper])
 
 
-def edge_numbers(
-    graph: Adjacency, rows: Int32[np.ndarray, " nnz"], cols: Int32[np.ndarray, " nnz"]
-) -> Int32[np.ndarray, " nnz"]:
+def edge_numbers(graph: Adjacency, rows: EntryIndices, cols: EntryIndices) -> EntryIndices:
     """The edge behind each of some entries of the pattern, -1 for a diagonal entry."""
     n = np.int64(graph.neighbors.sizes.size)
     keys = graph.lo * n + graph.hi
@@ -197,7 +197,7 @@ def costly_vertices(graph: Adjacency) -> Int32[np.ndarray, " costly"]:
 
 def without_vertices(
     graph: Adjacency, removed: Bool[np.ndarray, " n"]
-) -> tuple[Lists, Int32[np.ndarray, " nnz"]]:
+) -> tuple[Lists, EntryIndices]:
     """The neighbor lists, and the edges behind them, without some vertices."""
     if not removed.any():
         return graph.neighbors, graph.edge
@@ -205,7 +205,7 @@ def without_vertices(
     return graph.neighbors.keep(kept), graph.edge[kept]
 
 
-def mirror(sparsity: SparsityPattern) -> Int32[np.ndarray, " nnz"]:
+def mirror(sparsity: SparsityPattern) -> EntryIndices:
     """For each entry `(i, j)` of a symmetric pattern, the position of `(j, i)`.
 
     Raises what `adjacency` raises.

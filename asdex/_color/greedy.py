@@ -2,11 +2,9 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32, Shaped
+from jaxtyping import Array, Int32
 
-from .._base.sparse import BCOO
-from .._structure.pattern import SparsityPattern
-from .graph import Bipartite, as_pattern, column_graph, dense_nets, row_graph
+from .graph import Bipartite, PatternLike, as_pattern, column_graph, dense_nets, row_graph
 from .loops import (
     add_to_set,
     compiled,
@@ -23,7 +21,7 @@ Colors = Int32[np.ndarray, " vertices"]
 
 
 def color_cols(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    sparsity: PatternLike,
     *,
     order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
 ) -> tuple[Colors, int]:
@@ -45,7 +43,7 @@ def color_cols(
 
 
 def color_rows(
-    sparsity: SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO,
+    sparsity: PatternLike,
     *,
     order: AbstractOrder = LargestFirst(),  # noqa: B008 (immutable)
 ) -> tuple[Colors, int]:

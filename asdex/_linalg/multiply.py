@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Int64, Num
 
+from .._base.index import EntryIndices
 from .._structure.pattern import SparsityPattern
 
 _WIDEST = 16
@@ -50,7 +51,7 @@ def multiply_transposed(
 
 
 def sum_by_index(
-    index: Int32[np.ndarray, " nnz"], count: int, values: Num[Array, " nnz"]
+    index: EntryIndices, count: int, values: Num[Array, " nnz"]
 ) -> Num[Array, " count"]:
     """The sums of the values with equal index, such as those of one row or column."""
     order = _order(index)
@@ -63,8 +64,8 @@ def sum_by_index(
 
 
 def _sum_products(
-    major: Int32[np.ndarray, " nnz"],
-    minor: Int32[np.ndarray, " nnz"],
+    major: EntryIndices,
+    minor: EntryIndices,
     count: int,
     data: Num[Array, " nnz"],
     x: Num[Array, " n"],
@@ -80,7 +81,7 @@ def _sum_products(
     return group_sums(np.bincount(major, minlength=count), product, data.dtype)
 
 
-def _order(major: Int32[np.ndarray, " nnz"]) -> Int32[np.ndarray, " nnz"] | None:
+def _order(major: EntryIndices) -> EntryIndices | None:
     """The order in which equal ones are adjacent, `None` if they already are."""
     if (major[1:] >= major[:-1]).all():
         return None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32, Integer
 
+from .._base.index import EntryIndices
 from .pattern import SparsityPattern
 
 
@@ -21,8 +22,8 @@ class CompressedStructure(NamedTuple):
     """
 
     indptr: Int32[np.ndarray, " pointers"]
-    indices: Int32[np.ndarray, " nnz"]
-    permutation: Int32[np.ndarray, " nnz"]
+    indices: EntryIndices
+    permutation: EntryIndices
 
 
 class TriangleStructure(NamedTuple):
@@ -47,7 +48,7 @@ def csc_structure(pattern: SparsityPattern) -> CompressedStructure:
     return compress_lines(pattern.cols, pattern.rows, pattern.n)
 
 
-def transpose_map(pattern: SparsityPattern) -> Int32[np.ndarray, " nnz"]:
+def transpose_map(pattern: SparsityPattern) -> EntryIndices:
     """The order that turns values into those of the transpose in row-major order.
 
     The transpose of the matrix with values `data` has the values `data[transpose_map]`.
@@ -87,11 +88,7 @@ def check_symmetric(pattern: SparsityPattern, consequence: str) -> None:
 
 
 def compress_lines(
-    major: Int32[np.ndarray, " nnz"],
-    minor: Int32[np.ndarray, " nnz"],
-    count: int,
-    *,
-    in_order: bool = False,
+    major: EntryIndices, minor: EntryIndices, count: int, *, in_order: bool = False
 ) -> CompressedStructure:
     """CSR of `count` rows from the row and column of each entry; CSC from the opposite."""
     if in_order:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, Integer, UInt64
 
 from .._base.errors import InvalidColoringError
-from .._base.index import INT32
+from .._base.index import INT32, EntryIndices
 from .pattern import SparsityPattern
 from .recovery import Substitution, recovers
 from .stars import StarSet
@@ -28,8 +28,8 @@ class Side(NamedTuple):
     colors: Int32[np.ndarray, " vertices"]
     num_colors: int
     first_color: int
-    seeded: Int32[np.ndarray, " nnz"]
-    along: Int32[np.ndarray, " nnz"]
+    seeded: EntryIndices
+    along: EntryIndices
     dim: int
 
     def has(self, seeded: int, along: int) -> bool:
@@ -145,11 +145,8 @@ def _mixed(keys: UInt64[np.ndarray, " keys"]) -> UInt64[np.ndarray, " keys"]:
 
 
 def _elements(
-    sides: Sequence[Side],
-    side: Side,
-    vertices: Int32[np.ndarray, " nnz"],
-    along: Int32[np.ndarray, " nnz"],
-) -> tuple[Int32[np.ndarray, " nnz"], Integer[np.ndarray, " nnz"]]:
+    sides: Sequence[Side], side: Side, vertices: EntryIndices, along: EntryIndices
+) -> tuple[EntryIndices, Integer[np.ndarray, " nnz"]]:
     """Colors of these rows or columns, and the element of the raveled compressed matrix at
     `along` in their sum, undefined where the color is neutral."""
     num_colors, dim = compressed_shape(sides)
@@ -161,7 +158,7 @@ def _elements(
 
 def _hubs_and_spokes(
     pattern: SparsityPattern, stars: StarSet
-) -> tuple[Int32[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"]]:
+) -> tuple[EntryIndices, EntryIndices]:
     """Hub and spoke of the edge behind each entry; a diagonal entry is its own."""
     rows, cols = pattern.rows, pattern.cols
     hubs = rows.copy()
