@@ -2,6 +2,7 @@
 
 # pyright: reportArgumentType=false
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -269,6 +270,16 @@ def test_functions_that_cannot_be_traced() -> None:
         with pytest.raises(jax.errors.JAXTypeError) as caught:
             asdex.jacobian(fun, *samples)
         assert "abstract values" in "".join(caught.value.__notes__)
+
+
+def test_floats_that_must_be_static() -> None:
+    """A Python float is an array for asdex, but not for this function."""
+    scaled = jax.jit(lambda x, scale: x * scale, static_argnames="scale")
+    with pytest.raises(ValueError, match="static arguments") as caught:
+        asdex.jacobian(scaled, X, 2.0)
+    assert "functools.partial" in "".join(caught.value.__notes__)
+    derivative = asdex.jacobian(functools.partial(scaled, scale=2.0), X)
+    np.testing.assert_array_equal(derivative(X).todense(), 2 * jnp.eye(4))
 
 
 def test_outputs_that_are_no_arrays() -> None:

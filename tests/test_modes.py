@@ -105,6 +105,15 @@ def _(primals: Any, tangents: Any) -> Any:
     return mixed_rules(x), jnp.sum((1 + sine(x)) * t)
 
 
+def test_custom_vjp_within_a_loop() -> None:
+    def f(x: Array) -> Array:
+        return lax.fori_loop(0, 3, lambda _, y: sine(y) * x, x)
+
+    derivative = asdex.jacobian(f, X, output_format="dense")
+    assert derivative.coloring.mode == "rev"
+    np.testing.assert_allclose(derivative(X), jax.jacrev(f)(X), rtol=1e-12)
+
+
 def energy_of_ode(x: Array) -> Array:
     return jnp.sum(odeint(lambda y, t: -(y**2), x, jnp.array([0.0, 1.0]))[-1] ** 2)
 

@@ -105,7 +105,10 @@ def _as_array(value: Any) -> Array:
 def _advice_on_tracing() -> Iterator[None]:
     try:
         yield
-    except jax.errors.JAXTypeError as error:
+    except (jax.errors.JAXTypeError, ValueError) as error:
+        # An argument of `jax.jit` that must be static and is not is a ValueError of JAX.
+        if isinstance(error, ValueError) and "static arguments" not in str(error):
+            raise
         error.add_note(
             "asdex traces the function with abstract values, as jax.jit does. Arguments "
             "that decide about control flow or shapes must be static: pass them as bool, "

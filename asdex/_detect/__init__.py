@@ -11,7 +11,6 @@ from .dependence import DEFAULT_MAX_NNZ as DEFAULT_MAX_NNZ
 from .dependence import Dependence as Dependence
 from .detect import Detection as Detection
 from .detect import detect as detect
-from .registry import has_rule as has_rule
 from .registry import register_rule as register_rule
 from .source import source_line as source_line
 from .suspect import suspicion as suspicion

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import Jaxpr
+from jax.extend.core import Jaxpr, JaxprEqn
 from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import Int32
 from scipy.sparse import csr_array
@@ -68,15 +68,16 @@ def detect(
             matrix = _follow(program, scope)
         except TooManyEntries as error:
             raise _too_large(error, program, scope) from None
-    for name in sorted(notes.conservative):
-        message = _CONSERVATIVE.format(name=name)
+    if trail is not None:
+        trail.conservative |= notes.conservative
+    for message in sorted({_assumption(*item) for item in notes.conservative.items()}):
         warnings.warn(message, ConservativePatternWarning, stacklevel=2)
     m, n = matrix.shape
     return Detection(
         rows=np.repeat(np.arange(m, dtype=np.int32), np.diff(matrix.indptr)),
         cols=matrix.indices.astype(np.int32, copy=False),
         shape=(m, n),
-        excludes_forward=notes.excludes_forward,
+        excludes_forward=bool(notes.custom_vjps),
         aux=program.aux,
     )
 
@@ -136,7 +137,13 @@ def _too_large(
     )
 
 
-_CONSERVATIVE = (
-    "There is no rule for the primitive {name!r}: each of its outputs is taken to depend "
-    "on all of its inputs. The sparsity pattern is right but may be too dense."
-)
+def _assumption(eqn: JaxprEqn, uncovered: str) -> str:
+    """What was assumed of an equation, and why."""
+    name = repr(eqn.primitive.name)
+    reason = f"The rule of the primitive {name} does not cover {uncovered}"
+    if not uncovered:
+        reason = f"There is no rule for the primitive {name}"
+    return (
+        f"{reason}: each of its outputs is taken to depend on all of its inputs. The "
+        "sparsity pattern is right but may be too dense."
+    )

@@ -83,8 +83,11 @@ def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequen
     if not is_active and not (entry and entry.always):
         known = results(eqn, [operand.known for operand in operands])
         return [Value(var.aval, None, k) for var, k in zip(eqn.outvars, known, strict=True)]
-    if entry is None or not entry.applies(operands):
-        outcome = conservative(eqn, operands, scope)
+    if entry is None:
+        outcome = conservative(eqn, operands, scope, "")
+    elif positions := entry.not_covered(operands):
+        names = " and ".join(map(str, positions))
+        outcome = conservative(eqn, operands, scope, f"dependence through operand {names}")
     else:
         outcome = entry.rule(eqn, operands, scope)
     outputs = [outcome] if isinstance(outcome, Dependence) else outcome
@@ -95,10 +98,13 @@ def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequen
 
 
 def conservative(
-    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
+    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope, uncovered: str
 ) -> list[Dependence]:
-    """Every element of every output depends on all that the operands depend on."""
-    scope.notes.conservative.add(eqn.primitive.name)
+    """Every element of every output depends on all that the operands depend on.
+
+    `uncovered`: what the rule of the primitive does not cover, empty if there is no rule.
+    """
+    scope.notes.conservative[eqn] = uncovered
     wholes = [operand.dependence.whole() for operand in operands if operand.dependence]
     everything = union(wholes)
     return [everything.broadcast(shape_of(var)) for var in eqn.outvars]

@@ -30,12 +30,15 @@ class Entry:
     always: bool = False
     """Whether it applies also if no operand depends on an input."""
 
-    def applies(self, operands: Sequence[Value]) -> bool:
-        """Whether the rule can treat all operands that depend on an input."""
-        return self.linear is None or all(
-            operand.dependence is None or position in self.linear
+    def not_covered(self, operands: Sequence[Value]) -> list[int]:
+        """The operands that depend on an input and that the rule cannot treat."""
+        return [
+            position
             for position, operand in enumerate(operands)
-        )
+            if operand.dependence is not None
+            and self.linear is not None
+            and position not in self.linear
+        ]
 
 
 Key: TypeAlias = Primitive | str
@@ -47,11 +50,6 @@ RULES: dict[Key, Entry] = {}
 def rule_for(primitive: Primitive) -> Entry | None:
     """The rule of a primitive, if it has one."""
     return RULES.get(primitive) or RULES.get(primitive.name)
-
-
-def has_rule(primitive: Primitive) -> bool:
-    """Whether a primitive has a rule."""
-    return rule_for(primitive) is not None
 
 
 def register(

@@ -33,7 +33,7 @@ def chain(trail: Trail, row: int, col: int) -> list[Step]:
     assert trail.output is not None
     value, element = trail.output, row
     if not _depends(value, element, col):
-        raise KeyError((row, col))
+        raise KeyError(f"Output {row} does not depend on input {col}.")
     steps: list[Step] = []
     while (step := trail.origin(value)) is not None:
         steps.append(step)

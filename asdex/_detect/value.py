@@ -112,6 +112,8 @@ class Trail:
 
     steps: list[Step] = field(default_factory=list)
     output: Value | None = None
+    conservative: dict[JaxprEqn, str] = field(default_factory=dict)
+    """See `Notes`."""
     _made_by: dict[int, Step] = field(default_factory=dict)
 
     def add(self, step: Step) -> None:
@@ -130,10 +132,11 @@ class Trail:
 class Notes:
     """What was noticed during a detection."""
 
-    conservative: set[str] = field(default_factory=set)
-    """Names of the primitives for which the conservative rule was used."""
-    excludes_forward: bool = False
-    """Whether the program holds what JAX cannot run in forward mode."""
+    conservative: dict[JaxprEqn, str] = field(default_factory=dict)
+    """The equations for which the conservative rule was used: what their own rule does not
+    cover, an empty text if they have none."""
+    custom_vjps: list[JaxprEqn] = field(default_factory=list)
+    """The equations that JAX cannot run in forward mode."""
     trail: "Trail | None" = None
     """Where the steps are kept, if they are."""
 

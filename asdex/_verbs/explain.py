@@ -8,7 +8,7 @@ import equinox as eqx
 import numpy as np
 
 from .._base.errors import ConservativePatternWarning
-from .._detect import Step, Trail, chain, density_gain, has_rule, source_line
+from .._detect import Step, Trail, chain, density_gain, source_line
 from .._structure.pattern import SparsityPattern
 from .sparsity import detect_sparsity
 
@@ -27,10 +27,10 @@ class SparsityStep(eqx.Module):
     """By how many inputs an element of its results depends on more, on average, than one
     of the operand that depends on the most."""
     conservative: bool = eqx.field(static=True)
-    """Whether it has no rule, so that all `entries` are an assumption."""
+    """Whether no rule covers it, so that all `entries` are an assumption."""
 
     def __str__(self) -> str:
-        note = "  (no rule: assumed dense)" if self.conservative else ""
+        note = "  (no rule covers it: assumed dense)" if self.conservative else ""
         return (
             f"{self.entries:>12,} entries  {self.gain:>+10.1f} per element  "
             f"{self.primitive:<22} {self.line}{note}"
@@ -67,12 +67,18 @@ class SparsityReport(eqx.Module):
     def chain(self, row: int, col: int) -> list[SparsityStep]:
         """The steps that carry input `col` to output `row`, first to last.
 
-        For a Hessian that is entry `(row, col)` of the Jacobian of the gradient. Raises
-        `KeyError` if the pattern has no such entry. Cost: that of the rules on the way.
+        For a Hessian that is entry `(row, col)` of the Jacobian of the gradient. Cost: that
+        of the rules on the way.
+
+        **Raises:** `IndexError` if the matrix has no such row or column; `KeyError` if the
+        pattern has no such entry.
         """
         if not (0 <= row < self.pattern.m and 0 <= col < self.pattern.n):
-            raise KeyError((row, col))
-        return [_report(step) for step in chain(self._trail, row, col)]
+            raise IndexError(
+                f"Entry ({row}, {col}) is outside of a pattern of shape "
+                f"{self.pattern.shape}. Rows and columns are counted from zero."
+            )
+        return [_report(step, self._trail) for step in chain(self._trail, row, col)]
 
     def __str__(self) -> str:
         rows = ", ".join(f"{row} ({count})" for row, count in self.densest_rows[:5])
@@ -117,10 +123,11 @@ def explain_sparsity(
             has_aux=has_aux,
             trail=trail,
         )
-    return SparsityReport(detected.pattern, tuple(map(_report, trail.steps)), trail)
+    steps = tuple(_report(step, trail) for step in trail.steps)
+    return SparsityReport(detected.pattern, steps, trail)
 
 
-def _report(step: Step) -> SparsityStep:
+def _report(step: Step, trail: Trail) -> SparsityStep:
     def most(values: Sequence[Any]) -> int:
         return max((v.dependence.count() for v in values if v.dependence), default=0)
 
@@ -131,7 +138,7 @@ def _report(step: Step) -> SparsityStep:
         entries=entries,
         added=entries - most(step.operands),
         gain=density_gain(step),
-        conservative=not has_rule(step.eqn.primitive),
+        conservative=step.eqn in trail.conservative,
     )
 
 

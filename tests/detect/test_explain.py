@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -91,10 +92,38 @@ def test_chain_leads_from_input_to_output():
     assert lines == sorted(lines)
     assert set(lines) == {1, 2, 3}
     assert report.chain(2, 1)[-1].primitive in ("mul", "add_any")
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="Output 0 does not depend on input 3"):
         report.chain(0, 3)
-    with pytest.raises(KeyError):
+    with pytest.raises(IndexError, match=r"\(0, 4\) is outside of .* shape \(4, 4\)"):
         report.chain(0, 4)
+
+
+def test_conservative_steps_and_what_they_do_not_cover() -> None:
+    """A custom rule lets the tangent decide, which no rule of these primitives covers."""
+
+    @jax.custom_jvp
+    def f(x: Array) -> Array:
+        return x
+
+    @f.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        (x,), (t,) = primals, tangents
+        chosen = jax.lax.dynamic_slice(t, (jnp.argmax(t),), (2,))
+        return x, jax.lax.cond(t[0] > 0, lambda: t, lambda: -t) * chosen[0]
+
+    with pytest.warns(asdex.ConservativePatternWarning) as caught:
+        asdex.jacobian_sparsity(f, jnp.ones(4))
+    texts = sorted(str(warning.message).split(":")[0] for warning in caught)
+    assert texts == [
+        "The rule of the primitive 'cond' does not cover a choice that the input makes",
+        "The rule of the primitive 'dynamic_slice' does not cover dependence through "
+        "operand 1",
+    ]
+    steps = asdex.explain_sparsity(f, jnp.ones(4)).steps
+    assert {step.primitive for step in steps if step.conservative} == {
+        "cond",
+        "dynamic_slice",
+    }
 
 
 def test_chain_through_every_entry():

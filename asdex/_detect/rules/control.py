@@ -51,7 +51,7 @@ def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     which, *args = operands
     branches, inner = eqn.params["branches"], scope.called_by(eqn)
     if which.dependence is not None:
-        return conservative(eqn, operands, scope)
+        return conservative(eqn, operands, scope, "a choice that the input makes")
     number, last = scope.indices(which), len(branches) - 1
     first, final = (0, last) if number is None else (int(number.lo), int(number.hi))
     first = min(max(first, 0), last)
@@ -73,13 +73,13 @@ def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcom
     `bwd` is traced, its pattern from cotangents to input cotangents transposed. JAX cannot
     run such a function in forward mode.
     """
-    scope.notes.excludes_forward = True
+    scope.notes.custom_vjps.append(eqn)
     num_res = eqn.params["num_res"]
     residuals, tangents = operands[:num_res], operands[num_res:]
     if all(tangent.dependence is None for tangent in tangents):
         return [Value(var.aval) for var in eqn.outvars]
     if any(residual.dependence is not None for residual in residuals):
-        return conservative(eqn, operands, scope)
+        return conservative(eqn, operands, scope, "residuals that depend on the input")
 
     program, outputs = _transposed(eqn, residuals, tangents)
     cotangents = [Value(var.aval, nothing(shape_of(var), 0)) for var in outputs]

@@ -36,7 +36,7 @@ def noinline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     number, *others = operands
     value = scope.value(number) if number.known.status is Status.KNOWN else None
     if value is None:
-        return conservative(eqn, operands, scope)
+        return conservative(eqn, operands, scope, "a function that is not known")
 
     def run(*arrays: Any) -> Any:
         return eqn.primitive.impl(value, *arrays, **eqn.params)

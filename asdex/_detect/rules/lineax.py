@@ -41,7 +41,7 @@ def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outc
         operand.dependence is not None and k not in solve.right_operands
         for k, operand in enumerate(operands)
     ):
-        return conservative(eqn, operands, scope)
+        return conservative(eqn, operands, scope, "an operator that depends on the input")
     avals = [operand.aval for operand in operands]
     unknowns = [var.aval for var in eqn.outvars[: solve.num_unknowns]]
     product = jax.make_jaxpr(solve.product)(avals, unknowns)

@@ -264,8 +264,9 @@ def _while_by_pattern(
     init = _active_carry(init_values, body, scope)
     cond_operands = [*all_operands[:num_cond_consts], *body.carry]
     (goes_on,) = call(eqn.params["cond_jaxpr"], cond_operands, scope)
-    if goes_on.dependence is not None:  # The inputs decide how many steps there are.
-        return conservative(eqn, all_operands, scope)
+    if goes_on.dependence is not None:
+        steps = "a number of steps that the input decides on"
+        return conservative(eqn, all_operands, scope, steps)
     consts = joined([op.dependence for op in operands[:num_consts]], scope.n)
 
     pattern = body.carry_out().matrix()

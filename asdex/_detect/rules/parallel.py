@@ -18,7 +18,7 @@ from .control import call
 def shard_map(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """On one device the program itself; on more, everything may depend on everything."""
     if eqn.params["mesh"].size > 1:
-        return conservative(eqn, operands, scope)
+        return conservative(eqn, operands, scope, "more than one device")
     return call(with_constants(eqn.params["jaxpr"]), operands, scope)
 
 

@@ -178,7 +178,7 @@ def ragged_dot(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Depend
     contracting, batch = numbers.dot_dimension_numbers
     (ragged,) = numbers.lhs_ragged_dimensions
     if ragged in {*contracting[0], *batch[0]}:
-        return conservative(eqn, operands, scope)[0]
+        return conservative(eqn, operands, scope, "ragged axes that are contracted")[0]
     contracted = [list(contracting[0]), [*contracting[1], *numbers.rhs_group_dimensions]]
     shapes = [
         _in_order(operands[side].shape, batch[side], contracted[side]).shape

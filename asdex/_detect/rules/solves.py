@@ -60,7 +60,7 @@ def linear_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outc
     first = sum(lengths)
     consts, sides = operands[:first], operands[first:]
     if any(const.dependence is not None for const in consts):
-        return conservative(eqn, operands, scope)
+        return conservative(eqn, operands, scope, "a matrix that depends on the input")
     unknowns = [side.aval for side in sides]
     solved = solve_in_blocks(product, consts[: lengths.matvec], unknowns, sides, scope)
     return [*solved, *(Value(var.aval) for var in eqn.outvars[len(sides) :])]

@@ -24,7 +24,7 @@ def bcoo_dot_general(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> 
     data, indices, other = operands
     known = scope.value(indices)
     if known is None or not _is_plain_product(eqn, known):
-        return conservative(eqn, operands, scope)[0]
+        return conservative(eqn, operands, scope, _UNCOVERED)[0]
     return _product(eqn, known[:, 0], known[:, 1], data, other, scope)
 
 
@@ -34,11 +34,11 @@ def bcsr_dot_general(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> 
     data, indices, indptr, other = operands
     cols, starts = scope.value(indices), scope.value(indptr)
     if cols is None or starts is None or cols.ndim != 1:
-        return conservative(eqn, operands, scope)[0]
+        return conservative(eqn, operands, scope, _UNCOVERED)[0]
     rows = np.repeat(np.arange(starts.size - 1), np.diff(starts))
     entries = np.stack([rows, cols[: rows.size]], axis=1)
     if rows.size != cols.size or not _is_plain_product(eqn, entries):
-        return conservative(eqn, operands, scope)[0]
+        return conservative(eqn, operands, scope, _UNCOVERED)[0]
     return _product(eqn, rows, cols, data, other, scope)
 
 
@@ -70,3 +70,6 @@ def _product(
         sources = (cols[inside, None] * width + column).reshape(-1)
         parts.append(other.dependence.spread(targets, sources, shape))
     return union(parts)
+
+
+_UNCOVERED = "batches of matrices, and indices that are not known"
