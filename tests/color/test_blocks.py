@@ -241,8 +241,8 @@ def test_kron_of_special_patterns():
     local = SparsityPattern([0], [1], (2, 2), is_local=True)
     assert local.kron((2, 2)).is_local
     aval = jax.ShapeDtypeStruct((2,), np.dtype(np.float32))
-    twice = SparsityPattern([0], [3], (2, 4), (aval,), (0, 0))
-    assert twice.kron((1, 3)).leaf_shapes == [(2, 3), (2, 3)]
+    of_last = SparsityPattern([0], [1], (2, 2), (aval, aval), -1)
+    assert of_last.kron((1, 3)).leaf_shapes == [(2, 3)]
 
 
 def test_errors_speak_of_entries_not_of_blocks():
