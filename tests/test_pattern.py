@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 from jax.experimental.sparse import BCOO
 
 import asdex
+from asdex._structure.matrices import as_pattern
 from asdex._structure.pattern import SparsityPattern
 
 F32 = np.dtype(np.float32)
@@ -134,6 +136,40 @@ def test_dense_round_trip():
     assert SparsityPattern.from_dense(dense != 0) == pattern
     with pytest.raises(ValueError, match=r"dense must be a matrix\. Got shape \(3,\)"):
         SparsityPattern.from_dense(jnp.ones(3))
+
+
+@pytest.mark.parametrize("format", ["csr", "csc", "coo"])
+def test_scipy_round_trip(format):
+    pattern = example()
+    matrix = pattern.to_scipy(np.array([1.0, 0.0, 3.0]), format)
+    assert isinstance(matrix, getattr(scipy.sparse, f"{format}_array"))
+    expected = np.zeros(pattern.shape)
+    expected[pattern.rows, pattern.cols] = [1.0, 0.0, 3.0]
+    np.testing.assert_array_equal(matrix.toarray(), expected)
+    found = SparsityPattern.from_scipy(matrix)  # An entry of zero is stored.
+    np.testing.assert_array_equal(found.todense(), pattern.todense())
+    np.testing.assert_array_equal(pattern.to_scipy().toarray(), pattern.todense())
+    matrix.data[:] = 7
+    matrix.sum_duplicates()
+    assert pattern == example()
+    with pytest.raises(ValueError, match=r"shape \(3,\). Got \(2,\)"):
+        pattern.to_scipy(np.ones(2))
+
+
+def test_a_pattern_is_given_as_any_matrix():
+    dense = np.array([[1.0, 0, 2], [0, 3, 0], [4, 0, 0]])
+    expected = SparsityPattern.from_dense(dense)
+    csr = scipy.sparse.csr_array(dense)
+    operator = asdex.SparseJacobian(jnp.ones(4), expected)
+    for matrix in (
+        *(dense, jnp.asarray(dense), expected, expected.to_bcoo(), operator.to_bcsr()),
+        *(csr, csr.tocsc(), csr.tocoo(), scipy.sparse.dia_matrix(dense), operator),
+        asdex.jacobian_coloring_from_sparsity(expected, mode="fwd"),
+    ):
+        np.testing.assert_array_equal(as_pattern(matrix).todense(), dense != 0)
+    asdex.check_coloring_cols(csr, np.arange(3))
+    coloring = asdex.jacobian_coloring_from_sparsity(csr)
+    assert coloring == asdex.jacobian_coloring_from_sparsity(dense)
 
 
 def test_bcoo_round_trip_tells_the_truth_about_order():

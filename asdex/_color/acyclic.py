@@ -4,14 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32
 
-from .graph import (
-    Adjacency,
-    PatternLike,
-    adjacency,
-    as_pattern,
-    costly_vertices,
-    without_vertices,
-)
+from .._structure.matrices import PatternLike, as_pattern
+from .graph import Adjacency, adjacency, costly_vertices, without_vertices
 from .loops import compiled, for_range, full, read, while_loop, write
 from .orders import AbstractOrder, LargestFirst, Permutation
 

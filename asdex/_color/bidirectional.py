@@ -5,17 +5,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Int32
 
+from .._structure.matrices import PatternLike, as_pattern
 from .._structure.pattern import SparsityPattern
 from .bounds import fewest_colors
-from .graph import (
-    Adjacency,
-    PatternLike,
-    adjacency,
-    as_pattern,
-    column_graph,
-    high_degree_vertices,
-    row_graph,
-)
+from .graph import Adjacency, adjacency, column_graph, high_degree_vertices, row_graph
 from .greedy import color_in_order
 from .orders import AbstractOrder, LargestFirst, Permutation
 from .star import color_stars, neutralize

@@ -7,8 +7,9 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Int, Int32, Integer
 
 from .._base.errors import InvalidColoringError
+from .._structure.matrices import PatternLike, as_pattern
 from .._structure.pattern import SparsityPattern
-from .graph import PatternLike, adjacency, as_pattern, mirror
+from .graph import adjacency, mirror
 
 
 def check_coloring_cols(

@@ -21,12 +21,13 @@ from .._base.types import (
     check_jacobian_mode,
 )
 from .._structure.coloring import ColoredPattern
+from .._structure.matrices import PatternLike, as_pattern
 from .._structure.pattern import SparsityPattern
 from .._structure.stars import StarSet
 from .bidirectional import likely_passes
 from .blocks import find_blocks, lift
 from .check import check_coloring_symmetric
-from .graph import PatternLike, adjacency, as_pattern
+from .graph import adjacency
 from .orders import AbstractOrder, LargestFirst
 from .portfolio import AbstractAlgorithm, Algorithm, Lattice, as_algorithm
 from .problem import Acyclic, Bidirectional, OneSided, Problem, Star

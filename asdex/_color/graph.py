@@ -1,17 +1,13 @@
 """Neighbor lists: patterns as the graphs that are colored."""
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Int32, Integer, Shaped
+from jaxtyping import Bool, Int32, Integer
 
 from .._base.index import EntryIndices
-from .._base.sparse import BCOO
 from .._structure.pattern import SparsityPattern
-
-PatternLike: TypeAlias = SparsityPattern | Shaped[np.ndarray, "m n"] | BCOO
-"""A pattern, or a matrix whose nonzero or stored entries are one."""
 
 _WALK_BUDGET = 2e8
 """Squared degrees, about a second of work, above which vertices may be costly."""
@@ -114,15 +110,6 @@ def without_nets(graph: Bipartite, removed: Bool[np.ndarray, " nets"]) -> Bipart
     return Bipartite(
         nets.keep(~removed[nets.items]), vertices.keep(np.repeat(~removed, vertices.sizes))
     )
-
-
-def as_pattern(sparsity: PatternLike) -> SparsityPattern:
-    """The pattern of a matrix given in any of the accepted types."""
-    if isinstance(sparsity, SparsityPattern):
-        return sparsity
-    if isinstance(sparsity, BCOO):
-        return SparsityPattern.from_bcoo(sparsity)
-    return SparsityPattern.from_dense(sparsity)
 
 
 def column_graph(sparsity: SparsityPattern) -> Bipartite:

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32
 
-from .graph import Bipartite, PatternLike, as_pattern, column_graph, dense_nets, row_graph
+from .._structure.matrices import PatternLike, as_pattern
+from .graph import Bipartite, column_graph, dense_nets, row_graph
 from .loops import (
     add_to_set,
     compiled,

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Integer, Num, Shaped
+from scipy.sparse import coo_array, sparray, spmatrix
 
 from .._base.sparse import BCOO
 from .._base.types import PyTree
@@ -133,6 +134,13 @@ class SparsityPattern(eqx.Module):
         return cls(rows, cols, bcoo.shape)
 
     @classmethod
+    def from_scipy(cls, matrix: sparray | spmatrix) -> "SparsityPattern":
+        """The pattern of a sparse matrix of SciPy: its stored entries, whatever their
+        values, in their order."""
+        coo = matrix.tocoo()
+        return cls(coo.row, coo.col, coo.shape)
+
+    @classmethod
     def from_dense(cls, dense: Shaped[np.ndarray, "m n"] | Array) -> "SparsityPattern":
         """The pattern of the nonzero entries of a boolean or numeric matrix, row-major.
 
@@ -152,10 +160,7 @@ class SparsityPattern(eqx.Module):
         if data is None:
             data = np.ones(self.nnz, np.float32)
         if data.shape != (self.nnz,):
-            raise ValueError(
-                f"data must have one value per entry, shape ({self.nnz},). "
-                f"Got {data.shape}."
-            )
+            raise ValueError(_WRONG_DATA.format(nnz=self.nnz, shape=data.shape))
         indices = np.stack([self.rows, self.cols], axis=1)
         return BCOO(
             (jnp.asarray(data), jnp.asarray(indices)),
@@ -163,6 +168,22 @@ class SparsityPattern(eqx.Module):
             indices_sorted=self.is_sorted,
             unique_indices=True,
         )
+
+    def to_scipy(
+        self,
+        data: Num[np.ndarray, " nnz"] | None = None,
+        format: Literal["csr", "csc", "coo"] = "csr",
+    ) -> sparray:
+        """The matrix as a sparse array of SciPy with values `data`, in the order of the
+        entries (default: ones); for `jac_sparsity`, for example.
+
+        Raises `ValueError` if `data` does not have shape `(nnz,)`.
+        """
+        data = np.ones(self.nnz) if data is None else np.array(data)
+        if data.shape != (self.nnz,):
+            raise ValueError(_WRONG_DATA.format(nnz=self.nnz, shape=data.shape))
+        places = self.rows.copy(), self.cols.copy()
+        return coo_array((data, places), self.shape).asformat(format)
 
     def todense(self) -> Integer[np.ndarray, "m n"]:
         """The dense matrix with 1 where there is an entry and 0 elsewhere (int8)."""
@@ -392,3 +413,6 @@ def _with_axis(leaf: Any, *, size: int) -> Any:
     if not is_aval(leaf):
         return leaf
     return jax.ShapeDtypeStruct((*leaf.shape, size), leaf.dtype)
+
+
+_WRONG_DATA = "data must have one value per entry, shape ({nnz},). Got {shape}."
