@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -141,7 +142,7 @@ def test_dense_round_trip():
 @pytest.mark.parametrize("format", ["csr", "csc", "coo"])
 def test_scipy_round_trip(format):
     pattern = example()
-    matrix = pattern.to_scipy(np.array([1.0, 0.0, 3.0]), format)
+    matrix: Any = pattern.to_scipy(np.array([1.0, 0.0, 3.0]), format)
     assert isinstance(matrix, getattr(scipy.sparse, f"{format}_array"))
     expected = np.zeros(pattern.shape)
     expected[pattern.rows, pattern.cols] = [1.0, 0.0, 3.0]
@@ -163,7 +164,7 @@ def test_a_pattern_is_given_as_any_matrix():
     operator = asdex.SparseJacobian(jnp.ones(4), expected)
     for matrix in (
         *(dense, jnp.asarray(dense), expected, expected.to_bcoo(), operator.to_bcsr()),
-        *(csr, csr.tocsc(), csr.tocoo(), scipy.sparse.dia_matrix(dense), operator),
+        *(csr, csr.tocsc(), csr.tocoo(), scipy.sparse.csr_matrix(dense), operator),
         asdex.jacobian_coloring_from_sparsity(expected, mode="fwd"),
     ):
         np.testing.assert_array_equal(as_pattern(matrix).todense(), dense != 0)
@@ -283,7 +284,7 @@ def test_inputs_and_outputs_that_do_not_add_up(options, message):
 
 
 def test_nothing_can_be_changed():
-    pattern = example()
+    pattern: Any = example()
     with pytest.raises(AttributeError):
         pattern.shape = (9, 9)
     with pytest.raises(ValueError, match="read-only"):
