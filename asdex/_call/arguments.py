@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from .._base.types import BIDIRECTIONAL, HESSIAN_MODES
-from .._structure.inputs import Argnums, Inputs, is_aval
+from .._structure.inputs import Argnums, Inputs, is_array, is_aval, without_values
 from .space import is_inexact
 
 
@@ -56,7 +56,7 @@ def bind_samples(
         if args or kwargs:
             raise
         raise TypeError(f"{error} {_NO_SAMPLES}") from None
-    return bound._replace(arguments=jax.tree.map(_as_aval, bound.arguments))
+    return bound._replace(arguments=jax.tree.map(without_values, bound.arguments))
 
 
 def bind_values(
@@ -187,23 +187,6 @@ def _check_integer(dtype: Any, mode: str, allow_int: bool) -> None:
             f"Integer inputs are not supported in forward mode. Got {dtype}. Use a "
             "coloring of mode 'rev'."
         )
-
-
-def is_array(leaf: Any) -> bool:
-    """Whether a leaf may change from call to call; any other leaf is static."""
-    return isinstance(leaf, (float, complex)) or (
-        hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-    )
-
-
-def _as_aval(leaf: Any) -> Any:
-    """The shape and dtype of an array; a static leaf is returned as it is."""
-    if not is_array(leaf):
-        return leaf
-    if not is_aval(leaf):
-        leaf = jax.typeof(leaf)
-    # Weak types matter to the dtypes inside of `f`, so they are kept. Shardings are not.
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=leaf.weak_type)
 
 
 def _check_leaves(bound: Bound, inputs: Inputs) -> None:

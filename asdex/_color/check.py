@@ -13,8 +13,7 @@ from .graph import adjacency, mirror
 
 
 def check_coloring_cols(
-    sparsity: PatternLike,
-    colors: Integer[np.ndarray, " n"] | Sequence[int],
+    sparsity: PatternLike, colors: Integer[np.ndarray, " n"] | Sequence[int]
 ) -> None:
     """Raise unless no two columns with an entry in the same row share a color.
 
@@ -32,8 +31,7 @@ def check_coloring_cols(
 
 
 def check_coloring_rows(
-    sparsity: PatternLike,
-    colors: Integer[np.ndarray, " m"] | Sequence[int],
+    sparsity: PatternLike, colors: Integer[np.ndarray, " m"] | Sequence[int]
 ) -> None:
     """Raise unless no two rows with an entry in the same column share a color.
 
@@ -47,8 +45,7 @@ def check_coloring_rows(
 
 
 def check_coloring_symmetric(
-    sparsity: PatternLike,
-    colors: Integer[np.ndarray, " n"] | Sequence[int],
+    sparsity: PatternLike, colors: Integer[np.ndarray, " n"] | Sequence[int]
 ) -> None:
     """Raise unless `colors` are a star coloring of a symmetric pattern.
 
@@ -76,8 +73,7 @@ def check_coloring_symmetric(
 
 
 def check_coloring_acyclic(
-    sparsity: PatternLike,
-    colors: Integer[np.ndarray, " n"] | Sequence[int],
+    sparsity: PatternLike, colors: Integer[np.ndarray, " n"] | Sequence[int]
 ) -> None:
     """Raise unless `colors` are an acyclic coloring of a symmetric pattern.
 

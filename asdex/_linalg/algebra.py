@@ -18,18 +18,8 @@ from jaxtyping import Array, Inexact, Int32, Num
 from .._base.index import IndexArray
 from .._structure.layouts import find_entries
 from .._structure.pattern import SparsityPattern
-from .multiply import group_sums, multiply, multiply_transposed, sum_by_index
-from .plans import (
-    Map,
-    Part,
-    diagonal_entries,
-    diagonal_pattern,
-    plan_part,
-    plan_product,
-    plan_transpose,
-    plan_triangle,
-    plan_union,
-)
+from .multiply import group_sums, multiply, multiply_transposed, sum_by_index, take
+from .plans import Map, Part, plan_part, plan_product, plan_triangle, plan_union
 
 Data: TypeAlias = Num[Array, "*batch nnz"]
 Matrix: TypeAlias = tuple[SparsityPattern, Num[Array, "..."]]
@@ -85,7 +75,7 @@ def apply_to_columns(
 @compiled
 def transpose(pattern: SparsityPattern, data: Data) -> Matrix:
     """The transpose, its entries in the same order."""
-    return plan_transpose(pattern), data
+    return SparsityPattern(pattern.cols, pattern.rows, (pattern.n, pattern.m)), data
 
 
 @compiled
@@ -131,7 +121,8 @@ def add(
 def shift(pattern: SparsityPattern, data: Data, alpha: Num[Array, "..."]) -> Matrix:
     """The square matrix plus `alpha` times the identity, or plus a diagonal."""
     diagonal = jnp.broadcast_to(alpha, (*alpha.shape[:-1], pattern.n))
-    return add(pattern, data, diagonal_pattern(pattern.n), diagonal)
+    places = np.arange(pattern.n)
+    return add(pattern, data, SparsityPattern(places, places, pattern.shape), diagonal)
 
 
 @partial(compiled, static=("divide",))
@@ -166,7 +157,8 @@ def _of_part(part: Part, data: Data) -> Matrix:
 @compiled
 def diagonal(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch diagonal"]:
     """Elements `(i, i)`."""
-    return spread(data, diagonal_entries(pattern))
+    places = np.arange(min(pattern.shape))
+    return spread(data, find_entries(pattern, places, places))
 
 
 @compiled
@@ -199,13 +191,6 @@ def promoted(*arrays: Num[Array, "..."]) -> list[Num[Array, "..."]]:
     """The arrays in the dtype that JAX promotes them to."""
     dtype = jnp.result_type(*arrays)
     return [array.astype(dtype) for array in arrays]
-
-
-def take(values: Num[Array, "*batch size"], places: Any) -> Num[Array, "*batch places"]:
-    """Elements along the last axis; `places` are indices, or a slice."""
-    if isinstance(places, slice):
-        return values[..., places]
-    return values.at[..., places].get(mode="promise_in_bounds")
 
 
 def scale_by_index(

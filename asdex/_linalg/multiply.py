@@ -8,6 +8,7 @@ ones cut into pieces whose sums are then summed in the same way.
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ _MAX_FILL = 1.5
 """Slots per entry above which rows are sorted into classes of equal width."""
 
 Selection = Int32[np.ndarray, " rows"] | slice
-Take = Callable[[Selection], Num[Array, " rows"]]
+Terms = Callable[[Selection], Num[Array, " rows"]]
 """Computes the selected elements of the sequence that is to be summed in groups."""
 
 
@@ -55,10 +56,9 @@ def sum_by_index(
 ) -> Num[Array, " count"]:
     """The sums of the values with equal index, such as those of one row or column."""
     order = _order(index)
-    take = _taking(values)
     return group_sums(
         np.bincount(index, minlength=count),
-        take if order is None else lambda sel: take(order[sel]),
+        lambda selection: take(values, selection if order is None else order[selection]),
         values.dtype,
     )
 
@@ -72,11 +72,10 @@ def _sum_products(
 ) -> Num[Array, " count"]:
     order = _order(major)
     minor = minor if order is None else minor[order]
-    values, vector = _taking(data), _taking(x)
 
     def product(selection: Selection) -> Num[Array, " rows"]:
         places = selection if order is None else order[selection]
-        return values(places) * vector(minor[selection])
+        return take(data, places) * take(x, minor[selection])
 
     return group_sums(np.bincount(major, minlength=count), product, data.dtype)
 
@@ -88,26 +87,25 @@ def _order(major: EntryIndices) -> EntryIndices | None:
     return np.argsort(major, kind="stable").astype(np.int32)
 
 
-def _taking(values: Num[Array, " size"]) -> Take:
-    return lambda places: (
-        values[places]
-        if isinstance(places, slice)
-        else values.at[places].get(mode="promise_in_bounds")
-    )
+def take(values: Num[Array, "*batch size"], places: Any) -> Num[Array, "..."]:
+    """Elements along the last axis; `places` are static indices, or a slice."""
+    if isinstance(places, slice):
+        return values[..., places]
+    return values.at[..., places].get(mode="promise_in_bounds")
 
 
 def group_sums(
-    lengths: Int64[np.ndarray, " groups"], take: Take, dtype: Any
+    lengths: Int64[np.ndarray, " groups"], terms: Terms, dtype: Any
 ) -> Num[Array, " groups"]:
-    """Sums of consecutive groups of these lengths, of numbers that `take` computes."""
+    """Sums of consecutive groups of these lengths, of numbers that `terms` computes."""
     widest, count = int(lengths.max(initial=0)), lengths.size
     if widest == 0:
         return jnp.zeros(count, dtype)
     if widest > _WIDEST:
-        return _sum_pieces(lengths, take, dtype)
+        return _sum_pieces(lengths, terms, dtype)
     starts = np.cumsum(lengths) - lengths
     if widest * count <= _MAX_FILL * lengths.sum():
-        return _sum_slots(starts, lengths, take)
+        return _sum_slots(starts, lengths, terms)
     width = 2 ** np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64)
     width[lengths == 0] = 0
     order = np.argsort(width, kind="stable")
@@ -117,7 +115,7 @@ def group_sums(
         rows = order[first:last]
         if rows.size:
             sums.append(
-                _sum_slots(starts[rows], lengths[rows], take)
+                _sum_slots(starts[rows], lengths[rows], terms)
                 if lengths[rows].any()
                 else jnp.zeros(rows.size, dtype)
             )
@@ -129,18 +127,20 @@ def group_sums(
 
 
 def _sum_pieces(
-    lengths: Int64[np.ndarray, " groups"], take: Take, dtype: Any
+    lengths: Int64[np.ndarray, " groups"], terms: Terms, dtype: Any
 ) -> Num[Array, " groups"]:
     """Sum pieces of the groups first, and then their sums."""
     pieces = -(-lengths // _WIDEST)
     piece_lengths = np.full(pieces.sum(), _WIDEST)
     last = np.cumsum(pieces)[lengths > 0] - 1
     piece_lengths[last] = (lengths - _WIDEST * (pieces - 1))[lengths > 0]
-    return group_sums(pieces, _taking(group_sums(piece_lengths, take, dtype)), dtype)
+    return group_sums(pieces, partial(take, group_sums(piece_lengths, terms, dtype)), dtype)
 
 
 def _sum_slots(
-    starts: Int64[np.ndarray, " groups"], lengths: Int64[np.ndarray, " groups"], take: Take
+    starts: Int64[np.ndarray, " groups"],
+    lengths: Int64[np.ndarray, " groups"],
+    terms: Terms,
 ) -> Num[Array, " groups"]:
     """Sums of groups that have nearly equal lengths, as many terms as the longest has."""
     width, always = int(lengths.max()), int(lengths.min())
@@ -149,9 +149,9 @@ def _sum_slots(
 
     def term(k: int) -> Num[Array, " groups"]:
         if evenly and always == width:
-            return take(slice(start + k, start + (count - 1) * width + k + 1, width))
+            return terms(slice(start + k, start + (count - 1) * width + k + 1, width))
         last = np.maximum(starts + lengths - 1, 0)
-        found = take(np.minimum(starts + k, last).astype(np.int32))
+        found = terms(np.minimum(starts + k, last).astype(np.int32))
         # A product at a position past the end may be infinite or not a number.
         zero = jnp.zeros((), found.dtype)
         return found if k < always else jnp.where(lengths > k, found, zero)

@@ -56,7 +56,8 @@ def plan_union(left: SparsityPattern, right: SparsityPattern) -> Union:
     else:
         rows = np.concatenate([left.rows, right.rows])
         cols = np.concatenate([left.cols, right.cols])
-        union = in_row_major_order(rows, cols, left.shape)
+        order = np.lexsort((cols, rows))
+        union = SparsityPattern(rows[order], cols[order], left.shape)
     maps = [find_entries(p, union.rows, union.cols) for p in (left, right)]
     return Union(union, *maps)
 
@@ -86,11 +87,6 @@ def plan_product(left: SparsityPattern, right: SparsityPattern) -> Product:
     )
 
 
-def plan_transpose(pattern: SparsityPattern) -> SparsityPattern:
-    """The transposed pattern, its entries in the same order."""
-    return SparsityPattern(pattern.cols, pattern.rows, (pattern.n, pattern.m))
-
-
 def plan_part(
     pattern: SparsityPattern,
     rows: Integer[np.ndarray, " part_rows"],
@@ -117,25 +113,3 @@ def plan_triangle(pattern: SparsityPattern, k: int, *, upper: bool) -> Part:
         SparsityPattern(pattern.rows[entries], pattern.cols[entries], pattern.shape),
         entries,
     )
-
-
-def diagonal_entries(pattern: SparsityPattern) -> Map:
-    """The entry at each position of the diagonal, -1 where there is none."""
-    places = np.arange(min(pattern.shape))
-    return find_entries(pattern, places, places)
-
-
-def diagonal_pattern(size: int) -> SparsityPattern:
-    """The pattern of the identity."""
-    places = np.arange(size)
-    return SparsityPattern(places, places, (size, size))
-
-
-def in_row_major_order(
-    rows: Integer[np.ndarray, " entries"],
-    cols: Integer[np.ndarray, " entries"],
-    shape: tuple[int, int],
-) -> SparsityPattern:
-    """The pattern with these entries, some of which may be repeated."""
-    order = np.lexsort((cols, rows))
-    return SparsityPattern(rows[order], cols[order], shape)

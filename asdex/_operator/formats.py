@@ -9,6 +9,7 @@ once for each block.
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from typing import cast as as_type
 
@@ -349,30 +350,15 @@ def _scipy_coo(block: Block) -> Assembler:
     )
 
 
-def _scipy_csr(block: Block) -> Assembler:
-    from scipy.sparse import csr_array
+def _scipy_compressed(block: Block, *, by_rows: bool) -> Assembler:
+    from scipy.sparse import csc_array, csr_array
 
-    pointers, indices, order = compress_lines(block.rows, block.cols, block.shape[0])
-    return _compressed_assembler(csr_array, order, indices, pointers, block.shape)
-
-
-def _scipy_csc(block: Block) -> Assembler:
-    from scipy.sparse import csc_array
-
-    pointers, indices, order = compress_lines(block.cols, block.rows, block.shape[1])
-    return _compressed_assembler(csc_array, order, indices, pointers, block.shape)
-
-
-def _compressed_assembler(
-    array_type: Callable[..., Any],
-    order: Integer[np.ndarray, " nnz"],
-    indices: Int32[np.ndarray, " nnz"],
-    pointers: Int32[np.ndarray, " lines"],
-    shape: tuple[int, ...],
-) -> Assembler:
+    array_type: Callable[..., Any] = csr_array if by_rows else csc_array
+    major, minor = (block.rows, block.cols) if by_rows else (block.cols, block.rows)
+    pointers, indices, order = compress_lines(major, minor, block.shape[1 - by_rows])
     # SciPy changes index arrays in place, so each matrix gets its own.
     return lambda data: array_type(
-        (data[order], indices.copy(), pointers.copy()), shape=shape
+        (data[order], indices.copy(), pointers.copy()), shape=block.shape
     )
 
 
@@ -395,6 +381,6 @@ _ASSEMBLERS: dict[str, Callable[[Block], Assembler]] = {
     "dense": _dense,
     "numpy_dense": _numpy_dense,
     "scipy_coo": _scipy_coo,
-    "scipy_csr": _scipy_csr,
-    "scipy_csc": _scipy_csc,
+    "scipy_csr": partial(_scipy_compressed, by_rows=True),
+    "scipy_csc": partial(_scipy_compressed, by_rows=False),
 }

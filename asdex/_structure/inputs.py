@@ -38,7 +38,7 @@ class Inputs:
         out of range or repeated.
         """
         leaves, treedef = jax.tree.flatten(tuple(avals))
-        leaves = tuple(map(_without_values, leaves))
+        leaves = tuple(map(without_values, leaves))
         return cls(leaves, treedef, _check_argnums(argnums, len(avals)))
 
     @classmethod
@@ -101,11 +101,24 @@ def is_aval(leaf: Any) -> bool:
     return isinstance(leaf, jax.ShapeDtypeStruct)
 
 
-def _without_values(leaf: Any) -> Any:
-    """The shape and dtype of an array; anything else is returned as it is."""
-    if isinstance(leaf, np.ndarray | jax.Array):
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-    return leaf
+def is_array(leaf: Any) -> bool:
+    """Whether a leaf may change from call to call; any other leaf is static."""
+    return isinstance(leaf, (float, complex)) or (
+        hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+    )
+
+
+def without_values(leaf: Any) -> Any:
+    """The shape and dtype of an array; a static leaf is returned as it is."""
+    return as_aval(leaf) if is_array(leaf) else leaf
+
+
+def as_aval(leaf: Any) -> jax.ShapeDtypeStruct:
+    """The shape and dtype of an array or a number."""
+    aval = leaf if is_aval(leaf) else jax.typeof(leaf)
+    # Weak types matter to the dtypes inside of a function, so they are kept. Shardings are
+    # not.
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
 def _check_argnums(argnums: Argnums, count: int) -> int | tuple[int, ...]:

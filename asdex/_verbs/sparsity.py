@@ -11,12 +11,12 @@ import scipy.sparse
 from jaxtyping import Int32
 
 from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, JACOBIAN_MODES
-from .._call.arguments import Bound, as_inputs, bind_samples, bind_values, is_array
+from .._call.arguments import Bound, as_inputs, bind_samples, bind_values
 from .._call.flat import FlatCall, flatten
 from .._call.trace import Trace, trace
 from .._detect import DEFAULT_MAX_NNZ, Trail, detect
 from .._evaluate.compress import linearize
-from .._structure.inputs import Inputs, is_aval
+from .._structure.inputs import Inputs, as_aval, is_array, is_aval
 from .._structure.pattern import SparsityPattern
 
 _STARTING_IN_REVERSE = ("rev", "rev_over_fwd", "rev_over_rev")
@@ -156,7 +156,7 @@ def check_still_holds(
 
     **Raises:** `ValueError` naming an entry that the pattern lacks.
     """
-    others = jax.tree.map(_shape_and_dtype, call.others)
+    others = jax.tree.map(as_aval, call.others)
     detection = detect(
         traced if order == 1 else _gradient(traced), call.domain.vector, others
     )
@@ -207,14 +207,9 @@ def _types(arguments: Any, inputs: Inputs) -> list[tuple[Any, bool]]:
     selected, types = set(inputs.selected), []
     for k, leaf in enumerate(jax.tree.leaves(arguments)):
         if is_array(leaf):
-            aval = leaf if is_aval(leaf) else jax.typeof(leaf)
+            aval = as_aval(leaf)
             types.append((aval.dtype, aval.weak_type and k not in selected))
     return types
-
-
-def _shape_and_dtype(leaf: Any) -> jax.ShapeDtypeStruct:
-    aval = jax.typeof(leaf)
-    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
 def _names(types: Sequence[tuple[Any, bool]]) -> str:

@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Inexact, Integer
 from ..._base.types import PyTree
 from ..._structure.pattern import SparsityPattern
 
-Solution: TypeAlias = tuple[Inexact[Array, " n"], Bool[Array, ""]]
+Vector: TypeAlias = Inexact[Array, " n"]
+Solution: TypeAlias = tuple[Vector, Bool[Array, ""]]
 """The vector `x`, and whether the matrix was found singular."""
 
 
@@ -28,9 +29,7 @@ class Backend(Protocol):
         """The factors, which the solves with `A` and with its transpose share."""
         ...
 
-    def solve(
-        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
-    ) -> Solution:
+    def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         """`x` with `A x = b`, or with `A.T x = b` without conjugation.
 
         `x` is NaN throughout if the matrix is singular.
@@ -46,9 +45,7 @@ class Singular:
         del data
         return ()
 
-    def solve(
-        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
-    ) -> Solution:
+    def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         del factors, transposed
         return jnp.full_like(b, jnp.nan), jnp.ones((), bool)
 
@@ -68,9 +65,7 @@ class ByPlatform:
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
         return data
 
-    def solve(
-        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
-    ) -> Solution:
+    def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         def solve_by(backend: Backend) -> Callable[..., Solution]:
             return lambda data, b: backend.solve(backend.factor(data), b, transposed)
 
@@ -82,7 +77,7 @@ class ByPlatform:
         )
 
 
-def nan_where(singular: Bool[Array, ""], x: Inexact[Array, " n"]) -> Solution:
+def nan_where(singular: Bool[Array, ""], x: Vector) -> Solution:
     """`x`, or NaN if the matrix is singular."""
     return jnp.where(singular, jnp.full_like(x, jnp.nan), x), singular
 
@@ -92,11 +87,6 @@ def pad_values(
 ) -> Inexact[Array, " padded_nnz"]:
     """`data`, followed by the values of positions without an entry."""
     return jnp.concatenate([data, jnp.asarray(extra, data.dtype)])
-
-
-def take(values: Inexact[Array, " size"], places: np.ndarray) -> Inexact[Array, "..."]:
-    """`values[places]` for static indices, which need not be checked at run time."""
-    return values.at[places].get(mode="promise_in_bounds")
 
 
 def refuse(

@@ -8,7 +8,8 @@ from jaxtyping import Array, Inexact, Int32, Int64, Integer
 
 from ..._base.types import PyTree
 from ..._structure.pattern import SparsityPattern
-from .backend import Backend, Solution, is_finite, pad_values, take
+from ..multiply import take
+from .backend import Backend, Solution, Vector, is_finite, pad_values
 from .elimination import LU, factor_lu, is_singular, solve_lu
 from .matching import Facts
 
@@ -69,9 +70,7 @@ class DenseBlocks:
         singular = is_known & jnp.stack([is_singular(group) for group in groups]).any()
         return groups, singular, singular | ~is_known
 
-    def solve(
-        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
-    ) -> Solution:
+    def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         groups, singular, has_no_solution = factors
         inside, outside = self.rows, self.col_slot
         if transposed:

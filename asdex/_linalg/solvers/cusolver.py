@@ -9,7 +9,8 @@ from jaxtyping import Array, Inexact
 from ..._base.types import PyTree
 from ..._structure.layouts import CompressedStructure, csc_structure, csr_structure
 from ..._structure.pattern import SparsityPattern
-from .backend import Backend, ByPlatform, Solution, is_finite, nan_where, take
+from ..multiply import take
+from .backend import Backend, ByPlatform, Solution, Vector, is_finite, nan_where
 from .matching import Facts
 from .superlu import plan_superlu
 
@@ -35,17 +36,13 @@ class CuSolver:
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
         return data
 
-    def solve(
-        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
-    ) -> Solution:
+    def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         structure = self.cols if transposed else self.rows
         # Columns of the matrix are rows of its transpose.
         data = take(factors, structure.permutation)
 
         @jax.custom_batching.sequential_vmap
-        def solve_one(
-            data: Inexact[Array, " nnz"], b: Inexact[Array, " n"]
-        ) -> Inexact[Array, " n"]:
+        def solve_one(data: Inexact[Array, " nnz"], b: Vector) -> Vector:
             from jax.experimental.sparse.linalg import spsolve
 
             indices, pointers = map(jnp.asarray, (structure.indices, structure.indptr))

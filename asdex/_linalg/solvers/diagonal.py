@@ -8,15 +8,16 @@ from jax import lax
 from jaxtyping import Array, Inexact, Int32
 
 from ..._base.types import PyTree
+from ..multiply import take
 from .backend import (
     Backend,
     ByPlatform,
     Solution,
+    Vector,
     is_finite,
     nan_where,
     pad_values,
     refuse,
-    take,
 )
 from .banded import plan_banded
 from .matching import Facts
@@ -49,9 +50,7 @@ class Diagonal:
         diagonal = take(data, self.source)
         return diagonal, (diagonal == 0).any()
 
-    def solve(
-        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
-    ) -> Solution:
+    def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         del transposed
         diagonal, singular = factors
         return nan_where(singular, b / diagonal)
@@ -94,9 +93,7 @@ class Tridiagonal:
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
         return take(pad_values(data, 0.0, 1.0), self.source)
 
-    def solve(
-        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
-    ) -> Solution:
+    def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         lower, diagonal, upper = factors
         if transposed:
             lower, upper = jnp.roll(upper, 1), jnp.roll(lower, -1)

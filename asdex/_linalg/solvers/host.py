@@ -17,7 +17,7 @@ from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Bool, Inexact
 
 from ..._base.types import PyTree
-from .backend import Solution
+from .backend import Solution, Vector
 
 Values: TypeAlias = Inexact[np.ndarray, " nnz"]
 Vectors: TypeAlias = Inexact[np.ndarray, "k n"]
@@ -42,9 +42,7 @@ class Host:
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
         return data
 
-    def solve(
-        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
-    ) -> Solution:
+    def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         shapes = jax.ShapeDtypeStruct(b.shape, b.dtype), jax.ShapeDtypeStruct((), bool)
         run = partial(_solve_batch, self.solver, transposed)
         # `pure_callback` copies its arguments by computations of JAX, which never end on a

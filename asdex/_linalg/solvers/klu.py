@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Inexact, Int32
 
 from ..._base.types import PyTree
-from .backend import Backend, Solution
+from .backend import Backend, Solution, Vector
 from .matching import Facts
 
 _MISSING = (
@@ -43,9 +43,7 @@ class Klu:
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
         return data
 
-    def solve(
-        self, factors: PyTree[Array], b: Inexact[Array, " n"], transposed: bool
-    ) -> Solution:
+    def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         rows, cols = (self.cols, self.rows) if transposed else (self.rows, self.cols)
         is_complex = jnp.issubdtype(b.dtype, jnp.complexfloating)
         double = np.dtype(np.complex128 if is_complex else np.float64)

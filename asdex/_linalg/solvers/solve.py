@@ -13,7 +13,7 @@ from ..._base.errors import SingularMatrixError
 from ..._base.types import PyTree, check_choice
 from ..._structure.pattern import SparsityPattern
 from ..multiply import multiply
-from .backend import Solution
+from .backend import Solution, Vector
 from .choose import SOLVERS, SolverName, plan
 
 _SINGULAR = (
@@ -60,7 +60,7 @@ def solve_flat(
     backend = plan(pattern, solver)
     factors = backend.factor(lax.stop_gradient(data))
 
-    def solve(_: object, b: Inexact[Array, " n"], transposed: bool) -> Solution:
+    def solve(_: object, b: Vector, transposed: bool) -> Solution:
         return backend.solve(factors, b, transposed)
 
     x, singular = lax.custom_linear_solve(
