@@ -1,8 +1,8 @@
 """From the user's function and arguments to one flat vector in, one flat vector out.
 
-With `arguments` this is the only file that deals with `argnums`, keyword and static
-arguments, auxiliary output and pytrees. Samples and calls both become a `FlatCall`, whose
-input and output are vectors.
+After this file nothing depends on keyword and static arguments, auxiliary output or
+pytrees: samples and calls both become a `FlatCall`, whose input and output are vectors in
+two spaces.
 """
 
 from collections.abc import Callable, Sequence

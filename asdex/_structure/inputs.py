@@ -4,14 +4,14 @@ import dataclasses
 import operator
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 
 from .._base.types import PyTree
 
-Argnums = int | Sequence[int]
+Argnums: TypeAlias = int | Sequence[int]
 
 
 @dataclasses.dataclass(frozen=True)
