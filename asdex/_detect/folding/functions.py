@@ -127,13 +127,6 @@ def _part(eqn: JaxprEqn, z: Bounds) -> Bounds:
     return only_zeros(z.zero, dtype)
 
 
-_PARTS: dict[Primitive, Callable[[Operand], Operand]] = {
-    lax.real_p: np.real,
-    lax.imag_p: np.imag,
-    lax.conj_p: np.conj,
-}
-
-
 @fold(lax.complex_p)
 def _complex(eqn: JaxprEqn, real: Bounds, imag: Bounds) -> Bounds:
     dtype = dtype_of(eqn.outvars[0])
