@@ -158,8 +158,7 @@ def test_function_without_a_tangent_program(
     coloring = asdex.jacobian_coloring(function, X)
     assert coloring.mode == "rev"
     message = failure(asdex.check_jacobian_correctness, function, X, coloring)
-    assert f"at {primitive!r}, {line_of(function)}" in message
-    assert ") or later." in message
+    assert f"at or after {primitive!r}, {line_of(function)}" in message
 
 
 def test_pytrees_and_argnums() -> None:

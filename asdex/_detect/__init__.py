@@ -12,7 +12,7 @@ from .dependence import Dependence as Dependence
 from .detect import Detection as Detection
 from .detect import detect as detect
 from .registry import register_rule as register_rule
-from .source import source_line as source_line
+from .source import origin as origin
 from .suspect import suspicion as suspicion
 from .trail import chain as chain
 from .trail import density_gain as density_gain

@@ -58,9 +58,9 @@ def suspicion(
     ]
     interpret(program.jaxpr, program.consts, args, Scope(0, Notes(trail=numbers)))
     if numbers.wrong is not None:
-        return _LOST.format(col=col, where=_described(numbers.wrong))
+        return _LOST.format(col=col, where=f"at {_described(numbers.wrong)}")
     if numbers.unknown is not None:
-        return _LOST.format(col=col, where=_described(numbers.unknown) + " or later")
+        return _LOST.format(col=col, where=f"at or after {_described(numbers.unknown)}")
     return ""
 
 
@@ -135,4 +135,4 @@ _HAS_ENTRY = (
     "Detection does find entry ({row}, {col}) in this function{where}: the pattern was "
     "made by hand, or for another function or point."
 )
-_LOST = "Detection loses column {col} at {where}."
+_LOST = "Detection loses column {col} {where}."

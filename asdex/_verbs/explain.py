@@ -1,5 +1,6 @@
 """Why a pattern is as it is: a report on the steps of its detection."""
 
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,8 +9,9 @@ import equinox as eqx
 import numpy as np
 
 from .._base.errors import ConservativePatternWarning
-from .._detect import Step, Trail, chain, density_gain, source_line
+from .._detect import DEFAULT_MAX_NNZ, Step, Trail, chain, density_gain, origin
 from .._structure.pattern import SparsityPattern
+from .reasons import reason_of
 from .sparsity import detect_sparsity
 
 
@@ -19,8 +21,13 @@ class SparsityStep(eqx.Module):
     primitive: str = eqx.field(static=True)
     line: str = eqx.field(static=True)
     """`file:line (function)` in the user's program."""
+    source: str = eqx.field(static=True)
+    """The text of that line, empty where it cannot be read."""
+    inside: str = eqx.field(static=True)
+    """The function of JAX, called in that line, that the equation is a part of; may be
+    empty."""
     entries: int = eqx.field(static=True)
-    """Dependences of its results."""
+    """How many inputs the elements of its results depend on, summed over the elements."""
     added: int = eqx.field(static=True)
     """How many more these are than those of the operand with the most."""
     gain: float = eqx.field(static=True)
@@ -29,12 +36,21 @@ class SparsityStep(eqx.Module):
     conservative: bool = eqx.field(static=True)
     """Whether no rule covers it, so that all `entries` are an assumption."""
 
+    @property
+    def reason(self) -> str:
+        """Why it makes the pattern denser, and what to do about it, as far as its primitive
+        tells."""
+        why, advice = reason_of(self.primitive, conservative=self.conservative)
+        return f"{why}; {advice}" if advice else why
+
     def __str__(self) -> str:
-        note = "  (no rule covers it: assumed dense)" if self.conservative else ""
-        return (
-            f"{self.entries:>12,} entries  {self.gain:>+10.1f} per element  "
-            f"{self.primitive:<22} {self.line}{note}"
+        within = f" in {self.inside}" if self.inside else ""
+        lines = [f"{self.line}: {self.source}" if self.source else self.line]
+        lines.append(
+            f"    {self.primitive}{within}: {self.entries:,} entries, "
+            f"{self.gain:+.1f} per element"
         )
+        return "\n".join(lines + textwrap.wrap(self.reason, _WIDTH, **_INDENTED))
 
 
 class SparsityReport(eqx.Module):
@@ -85,12 +101,19 @@ class SparsityReport(eqx.Module):
         cols = ", ".join(f"{col} ({count})" for col, count in self.densest_cols[:5])
         lines = [
             repr(self.pattern),
-            f"{len(self.steps)} steps; those that make it denser, the worst first:",
-            *map(str, self.culprits[:10]),
-            f"densest rows (entries): {rows}",
-            f"densest columns (entries): {cols}",
+            self._summary,
+            *map(str, self.culprits[:_SHOWN]),
+            f"Densest rows (entries): {rows}",
+            f"Densest columns (entries): {cols}",
         ]
         return "\n".join(lines)
+
+    @property
+    def _summary(self) -> str:
+        if not (found := len(self.culprits)):
+            return textwrap.fill(_NOTHING, _WIDTH)
+        shown = "the worst first" if found <= _SHOWN else f"the worst {_SHOWN} of {found}"
+        return textwrap.fill(_SUMMARY.format(steps=len(self.steps), shown=shown), _WIDTH)
 
 
 def explain_sparsity(
@@ -99,13 +122,15 @@ def explain_sparsity(
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     hessian: bool = False,
+    local: bool = False,
+    max_nnz: int = DEFAULT_MAX_NNZ,
     **kwargs: Any,
 ) -> SparsityReport:
     """Why the detected pattern of `f` has the entries that it has.
 
     Detects like `jacobian_sparsity` (like `hessian_sparsity` with `hessian=True`) and
-    keeps all steps: how much dependence each line of `f` adds, where a primitive without
-    a rule was taken to be dense, which rows and columns are the densest, and, by
+    keeps all steps: how much dependence each line of `f` adds and why, where a primitive
+    without a rule was taken to be dense, which rows and columns are the densest, and, by
     `report.chain(i, j)`, the steps from input `j` to output `i`. Arguments and errors
     are those of `jacobian_sparsity`.
 
@@ -121,6 +146,8 @@ def explain_sparsity(
             order=2 if hessian else 1,
             argnums=argnums,
             has_aux=has_aux,
+            local=local,
+            max_nnz=max_nnz,
             trail=trail,
         )
     steps = tuple(_report(step, trail) for step in trail.steps)
@@ -132,9 +159,12 @@ def _report(step: Step, trail: Trail) -> SparsityStep:
         return max((v.dependence.count() for v in values if v.dependence), default=0)
 
     entries = most(step.outputs)
+    line, source, inside = origin(step.eqn, step.callers)
     return SparsityStep(
         primitive=step.eqn.primitive.name,
-        line=source_line(step.eqn, step.callers),
+        line=line,
+        source=source,
+        inside=inside,
         entries=entries,
         added=entries - most(step.operands),
         gain=density_gain(step),
@@ -146,3 +176,20 @@ def _most_frequent(indices: np.ndarray, dim: int) -> list[tuple[int, int]]:
     counts = np.bincount(indices, minlength=dim)
     order = np.argsort(-counts, kind="stable")[:10]
     return [(int(k), int(counts[k])) for k in order if counts[k]]
+
+
+_SHOWN = 10
+"""How many steps a report prints."""
+
+_WIDTH = 88
+_INDENTED: dict[str, Any] = {"initial_indent": "    ", "subsequent_indent": "    "}
+
+_SUMMARY = (
+    "Of {steps} steps, these make the pattern denser, {shown}. Entries: how many inputs "
+    "the elements of a result depend on, summed over the elements; per element: how many "
+    "more they are, on average, than for the operand with the most."
+)
+_NOTHING = (
+    "No step makes the pattern denser: no element of a result depends on more inputs than "
+    "the elements that it is made of."
+)

@@ -11,6 +11,9 @@ import pytest
 from jaxtyping import Array
 
 import asdex
+from asdex._verbs.reasons import REASONS
+
+from .test_completeness import PUBLIC
 
 
 def sorts(x: Array) -> Array:
@@ -51,6 +54,43 @@ def test_report_names_the_culprit(function):
     assert worst.line.startswith(line_of(function))
     assert worst.added > 0
     assert worst.line in str(report)
+    assert worst.source.endswith("# culprit")
+    assert worst.source in str(report)
+    assert worst.reason
+
+
+def test_report_names_the_function_of_jax_and_why() -> None:
+    report = asdex.explain_sparsity(sorts, jnp.ones(5))
+    (worst,) = report.culprits
+    assert (worst.primitive, worst.inside) == ("gather", "sort")
+    text = " ".join(str(report).split())
+    assert "gather in sort: 25 entries, +4.0 per element" in text
+    assert "the index depends on the input" in text
+    assert "local=True" in text
+
+    def normed(x: Array) -> Array:
+        return x / jnp.linalg.norm(x)
+
+    worst = asdex.explain_sparsity(normed, jnp.ones(5)).culprits[0]
+    assert (worst.primitive, worst.inside) == ("reduce_sum", "norm")
+
+
+def test_report_of_nothing_to_blame() -> None:
+    report = asdex.explain_sparsity(lambda x: x**2, jnp.ones(5))
+    assert "No step makes the pattern denser" in str(report)
+
+
+def test_report_of_local_pattern() -> None:
+    x = jnp.arange(5.0)
+    report = asdex.explain_sparsity(sorts, x, local=True)
+    assert report.pattern.is_local
+    assert report.pattern.nnz == 5
+    with pytest.raises(asdex.PatternTooLargeError, match="max_nnz=6"):
+        asdex.explain_sparsity(sorts, x, max_nnz=6)
+
+
+def test_reasons_are_of_primitives_that_exist() -> None:
+    assert {*REASONS} <= {primitive.name for primitive in PUBLIC.values()}
 
 
 @pytest.mark.parametrize("function", [sorts, solves, gathers, loops])
