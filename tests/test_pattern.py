@@ -414,3 +414,10 @@ def test_symmetry_of_a_pattern_survives_pickling():
     assert pickle.loads(pickle.dumps(pattern)).is_symmetric
     assert not SparsityPattern([0], [1], (2, 2)).is_symmetric
     assert not SparsityPattern([0], [0], (1, 2)).is_symmetric
+
+
+def test_blocks_need_two_dimensions() -> None:
+    pattern = SparsityPattern.from_coo([0], [1], (2, 2))
+    assert pattern.kron((2, 1)).shape == (4, 2)
+    with pytest.raises(TypeError):
+        pattern.kron(2)  # pyright: ignore[reportArgumentType]

@@ -55,7 +55,7 @@ def as_shape(shape: Sequence[int]) -> tuple[int, int]:
     """`shape` as a pair of integers; `TypeError` or `ValueError` if it is none."""
     try:
         m, n = (int(dim.__index__()) for dim in shape)
-    except AttributeError:
+    except (AttributeError, TypeError):
         raise TypeError(f"shape must hold two integers. Got {shape!r}.") from None
     except ValueError:
         raise ValueError(f"shape must be a pair (m, n). Got {shape!r}.") from None

@@ -56,9 +56,9 @@ _UNCOVERED = "indices that are not known"
 
 class _Entries(NamedTuple):
     """The stored entries of a sparse array of shape `shape`, less those that only pad it:
-    their indices along each axis, and their positions in the data."""
+    their coordinates along each axis, and their positions in the data."""
 
-    index: Int[np.ndarray, "axes entries"]
+    coordinates: Int[np.ndarray, "axes entries"]
     place: Int[np.ndarray, " entries"]
     shape: Shape
 
@@ -120,5 +120,5 @@ def _flat(entries: _Entries, axes: Sequence[int]) -> Int[np.ndarray, " entries"]
     """The flat position of each entry along some axes."""
     position = np.zeros(entries.place.size, np.int64)
     for axis in axes:
-        position = position * entries.shape[axis] + entries.index[axis]
+        position = position * entries.shape[axis] + entries.coordinates[axis]
     return position
