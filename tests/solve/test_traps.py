@@ -35,6 +35,44 @@ def test_a_large_part_does_not_hide_a_small_one(dtype: type):
     assert (np.abs(product - 1) <= 200 * np.finfo(dtype).eps * terms).all()
 
 
+@pytest.mark.parametrize("mirror", [1.0, -1.0])
+def test_pivots_that_nearly_vanish(mirror: float) -> None:
+    """Dominated by the diagonal up to rounding, with pivots down to one unit of it.
+
+    Each unknown of a grid has a pair of its own. The second pivot of a pair is `delta`, and
+    without pivoting the square of the weak coupling is divided by it.
+    """
+    side, coupling = 12, 9e-7
+    size = side**2
+    grid = np.where(grid_mask(side), -1.0, 0.0)
+    np.fill_diagonal(grid, 0)
+    first, second = size + 2 * np.arange(size), size + 2 * np.arange(size) + 1
+    dense = np.zeros((3 * size, 3 * size))
+    dense[:size, :size] = grid
+    dense[first, second], dense[second, first] = -1.0, -mirror
+    dense[second, np.arange(size)] = coupling
+    dense[np.arange(size), second] = mirror * coupling
+    dense[first, first] = 1.0
+    dense[np.arange(size), np.arange(size)] = np.abs(grid).sum(axis=1) + coupling
+    dense[second, second] = mirror
+    pattern = SparsityPattern.from_dense(dense)
+    facts = Facts(pattern, np.arange(pattern.n, dtype=np.int32))
+    backend = plan_superlu(facts)
+    assert isinstance(backend, Host)
+    assert isinstance(backend.solver, _Sparse)
+    assert backend.solver.for_diagonal is not None
+    right = np.random.default_rng(0).normal(size=(1, pattern.n))
+    for power in range(20, 54):
+        for delta in (2.0**-power, -(2.0**-power)):
+            dense[second, second] = mirror * (1 + delta)
+            values = dense[pattern.rows, pattern.cols]
+            for matrix, transposed in ((dense, False), (dense.T, True)):
+                x, _ = backend.solver(values, right, transposed)
+                residual = np.abs(matrix @ x[0] - right[0])
+                terms = np.abs(matrix) @ np.abs(x[0]) + np.abs(right[0])
+                assert (residual <= 1e-13 * terms).all()
+
+
 def test_a_renumbered_grid_is_matched():
     """SciPy's matching takes minutes here."""
     side, n = 100, 10_000

@@ -176,8 +176,9 @@ class _Sparse:
 
     It is stable if the diagonal dominates the rows or the columns (Higham, Accuracy and
     Stability of Numerical Algorithms, 2nd ed., Theorem 9.9), or if the matrix is positive
-    definite. The latter is tried if it is symmetric with a positive diagonal, and the
-    solution is checked by its residual.
+    definite. It is tried if the former holds up to `_SLACK`, or if the matrix is symmetric
+    with a positive diagonal. The solution is checked by its residual in both cases: within
+    the slack a pivot can all but vanish, and the factors then lose half of the digits.
     """
 
     general: Permuted
@@ -199,17 +200,17 @@ class _Sparse:
             return None
         permuted = self.for_diagonal.permuted
         permuted_values = values[permuted.source]
-        is_dominant = _is_dominant(self.for_diagonal, permuted_values)
-        if not is_dominant and not _may_be_definite(self.for_diagonal, permuted_values):
+        if not (
+            _is_dominant(self.for_diagonal, permuted_values)
+            or _may_be_definite(self.for_diagonal, permuted_values)
+        ):
             return None
         matrix = permuted.matrix(values)
         lu = decompose(matrix, diag_pivot_thresh=0.0, panel_size=_PANEL)
         if lu is None:
             return None
         x = permuted.substitute(lu, rhs, transposed)
-        is_stable = is_dominant or permuted.is_backward_stable(
-            matrix, x, rhs, transposed, _MAX_ERROR
-        )
+        is_stable = permuted.is_backward_stable(matrix, x, rhs, transposed, _MAX_ERROR)
         return x if is_stable else None
 
 
