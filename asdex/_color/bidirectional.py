@@ -11,7 +11,7 @@ from .bounds import fewest_colors
 from .graph import Adjacency, adjacency, column_graph, high_degree_vertices, row_graph
 from .greedy import color_in_order
 from .orders import AbstractOrder, LargestFirst, Permutation
-from .star import color_stars, neutralize
+from .star import color_stars, find_stars, neutralize
 
 SideColors: TypeAlias = tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " m"]]
 """Colors of the columns and of the rows."""
@@ -83,9 +83,10 @@ class TwoSided(NamedTuple):
     ) -> SideColors:
         """A star coloring, neutral where not needed, each side numbered from 0."""
         m = self.pattern.m
-        palette = np.zeros(visits.size, np.int32)
-        palette[m:] = 1
-        colors, stars = color_stars(self.graph, visits, private=private, palette=palette)
+        side = np.zeros(visits.size, np.int32)
+        side[m:] = 1
+        colors = color_stars(self.graph, visits, private, side)
+        stars = find_stars(self.graph, colors)
         colors, _ = neutralize(colors, stars, np.zeros(0, np.int32))
         return _renumber(colors[m:]), _renumber(colors[:m])
 

@@ -31,7 +31,7 @@ from .graph import adjacency
 from .orders import AbstractOrder, LargestFirst
 from .portfolio import AbstractAlgorithm, Algorithm, Lattice, as_algorithm
 from .problem import Acyclic, Bidirectional, OneSided, Problem, Star
-from .star import color_stars, finish
+from .star import color_stars, find_stars, finish
 
 Decompression: TypeAlias = Literal["direct", "substitution"]
 """How entries are recovered from the compressed matrix."""
@@ -147,20 +147,18 @@ def color_symmetric(
     `forced_colors` has the wrong length; `InvalidColoringError`, naming two entries in
     conflict, if `forced_colors` is not a star coloring.
 
-    Cost: O(sum of the squared degrees). Where that would take seconds, vertices of the
-    largest degrees get a color of their own each and are left out.
+    Cost: O(nnz * colors / 32), nearly.
     """
     pattern = as_pattern(sparsity)
     graph = adjacency(pattern)
     if forced_colors is not None:
-        forced_colors = np.asarray(forced_colors, np.int32)
-        check_coloring_symmetric(pattern, forced_colors)
-        if not pattern.nnz:
-            forced_colors = None
-        elif forced_colors.min() < 0:
+        colors = np.asarray(forced_colors, np.int32)
+        check_coloring_symmetric(pattern, colors)
+        if pattern.nnz and colors.min() < 0:
             raise ValueError("forced_colors must not hold the neutral color -1.")
-    visits = order.arrange(graph.incidence)
-    return finish(pattern, *color_stars(graph, visits, forced_colors), postprocess)
+    else:
+        colors = color_stars(graph, order.arrange(graph.incidence))
+    return finish(pattern, colors, find_stars(graph, colors), postprocess)
 
 
 def color_jacobian(

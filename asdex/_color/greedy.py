@@ -2,18 +2,18 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Int32
 
 from .._structure.matrices import PatternLike, as_pattern
-from .graph import Bipartite, column_graph, dense_nets, row_graph
+from .graph import Bipartite, Lists, column_graph, row_graph
 from .loops import (
-    add_to_set,
+    MOST_STEPS_IN_PYTHON,
     compiled,
     for_range,
     full,
     read,
-    smallest_absent,
-    words_for,
+    while_loop,
     write,
 )
 from .orders import AbstractOrder, LargestFirst, Permutation
@@ -36,8 +36,7 @@ def color_cols(
     **Returns:** colors of shape `(n,)` and their number; a pattern without entries has
     0 colors, all of them -1.
 
-    Cost: O(sum of the squared row sizes); a row too dense for that costs
-    O(size * colors / 32).
+    Cost: O(nnz * colors / 32).
     """
     graph = column_graph(as_pattern(sparsity))
     return color_in_order(graph, order.arrange(graph))
@@ -67,70 +66,80 @@ def color_in_order(graph: Bipartite, visits: Permutation) -> tuple[Colors, int]:
         colors = np.empty(count, np.int32)
         colors[visits] = np.arange(count, dtype=np.int32)
         return colors, count
-    dense = dense_nets(graph)
-    dense_sets = np.zeros((1 + dense.sum()) * words_for(count), np.int32)
-    dense_number = np.where(dense, np.cumsum(dense), 0).astype(np.int32)
-    colors, num_colors = _first_free_colors(
-        visits, *nets, *vertices, dense_number, dense_sets, count
-    )
-    return colors[:count], int(num_colors)
+    num_nets = vertices.sizes.size
+    if nets.items.size <= MOST_STEPS_IN_PYTHON:
+        colors = _first_free_colors(visits, nets, num_nets)
+    else:
+        taken = np.zeros(num_nets, np.int32)
+        colors = _first_free_colors_compiled(visits, *nets, taken, count, num_nets)[:count]
+    return colors, int(colors.max()) + 1
+
+
+def _first_free_colors(visits: Permutation, nets: Lists, num_nets: int) -> Colors:
+    """Give each vertex in turn the smallest color that no vertex on its nets has.
+
+    A set of colors is an integer with one bit for each.
+    """
+    starts, items = nets.starts.tolist(), nets.items.tolist()
+    taken = [0] * num_nets
+    colors = np.empty(visits.size, np.int32)
+    chosen = []
+    for v in visits.tolist():
+        around = items[starts[v] : starts[v + 1]]
+        forbidden = 0
+        for net in around:
+            forbidden |= taken[net]
+        color = ~forbidden & (forbidden + 1)
+        for net in around:
+            taken[net] |= color
+        chosen.append(color.bit_length() - 1)
+    colors[visits] = chosen
+    return colors
 
 
 @compiled
-def _first_free_colors(
+def _first_free_colors_compiled(
     order: Int32[Array, " vertices"],
     starts: Int32[Array, " bounds"],
     nets: Int32[Array, " nnz"],
-    net_starts: Int32[Array, " net_bounds"],
-    vertices: Int32[Array, " nnz"],
-    dense: Int32[Array, " nets"],
-    dense_sets: Int32[Array, " words"],
+    taken: Int32[Array, " nets"],
     count: Int32[Array, ""],
-) -> tuple[Int32[Array, " vertices"], Int32[Array, ""]]:
-    """Give each vertex in turn the smallest color that no vertex on its nets has.
+    num_nets: Int32[Array, ""],
+) -> Int32[Array, " vertices"]:
+    """`_first_free_colors`, where sets of colors are single words.
 
-    Number `k > 0` of the dense nets keeps its set of colors in the words from
-    `k * stride` on, where `stride` is enough for `count` colors.
+    The first round gives colors from 0 to 31 to all vertices that can have one, the next
+    one those from 32 to 63 to those left, and so on. The result is the same: whether a
+    vertex gets a color depends on earlier vertices of that color alone.
     """
-    stride = words_for(count)
 
-    def visit(t, state):
-        colors, sets, forbidden, num_colors = state
-        v = read(order, t)
-        num_words = words_for(num_colors)
-        forbidden = for_range(
-            0, num_words, lambda k, forbidden: write(forbidden, k, 0), forbidden
-        )
+    def choose_all(state):
+        colors, taken, lowest, num_left = state
 
-        def forbid_net(e, forbidden):
-            net = read(nets, e)
-            is_dense = read(dense, net) > 0
-            offset = read(dense, net) * stride
+        def choose(t, state):
+            colors, taken, num_left = state
+            v = read(order, t)
+            first, last = read(starts, v), read(starts, v + 1)
 
-            def forbid_vertex(f, forbidden):
-                return add_to_set(forbidden, 0, read(colors, read(vertices, f)))
+            def forbid(e, word):
+                return word | read(taken, read(nets, e))
 
-            def forbid_word(k, forbidden):
-                word = read(forbidden, k) | read(sets, offset + k)
-                return write(forbidden, k, word)
+            def add(e, taken):
+                net = read(nets, e)
+                return write(taken, net, read(taken, net) | own)
 
-            start, stop = read(net_starts, net), read(net_starts, net + 1)
-            stop = jnp.where(is_dense, start, stop)
-            forbidden = for_range(start, stop, forbid_vertex, forbidden)
-            return for_range(0, jnp.where(is_dense, num_words, 0), forbid_word, forbidden)
+            # Nothing is absent where a vertex has its color.
+            word = jnp.where(read(colors, v) < 0, 0, -1)
+            word = for_range(first, jnp.where(word == 0, last, first), forbid, word)
+            own = ~word & (word + 1)
+            last = jnp.where(own == 0, first, last)
+            color = jnp.where(own == 0, read(colors, v), lowest + 31 - lax.clz(own))
+            num_left -= (own != 0).astype(jnp.int32)
+            return write(colors, v, color), for_range(first, last, add, taken), num_left
 
-        def add_to_net(e, sets):
-            return add_to_set(sets, read(dense, read(nets, e)) * stride, color)
+        taken = for_range(0, num_nets, lambda net, taken: write(taken, net, 0), taken)
+        colors, taken, num_left = for_range(0, count, choose, (colors, taken, num_left))
+        return colors, taken, lowest + 32, num_left
 
-        first, last = read(starts, v), read(starts, v + 1)
-        forbidden = for_range(first, last, forbid_net, forbidden)
-        color = smallest_absent(forbidden)
-        sets = for_range(first, last, add_to_net, sets)
-        colors = write(colors, v, color)
-        return colors, sets, forbidden, jnp.maximum(num_colors, color + 1)
-
-    colors = full(order.size, -1)
-    forbidden = full(int(words_for(order.size)), 0)
-    state = colors, dense_sets, forbidden, jnp.int32(0)
-    colors, _, _, num_colors = for_range(0, count, visit, state)
-    return colors, num_colors
+    state = full(order.size, -1), taken, jnp.int32(0), count
+    return while_loop(lambda state: state[3] > 0, choose_all, state)[0]

@@ -34,6 +34,10 @@ T = TypeVar("T")
 
 Index: TypeAlias = Int32[Array, ""] | int
 
+MOST_STEPS_IN_PYTHON = 100_000
+"""Steps up to which a loop in plain Python is used, at about 100 ns each. Compiling takes
+some 150 ms for each loop and class of sizes, and running compiled code next to none."""
+
 _SMALLEST_CLASS = 1024
 
 
@@ -89,30 +93,6 @@ def while_loop(
 def full(size: int, value: int) -> Int32[Array, " size"]:
     """An array of `size` elements `value`."""
     return jnp.full(size, value, jnp.int32)
-
-
-def words_for(num_colors: Index) -> Index:
-    """Length of a set that can hold `num_colors` colors, and one more."""
-    return 2 + num_colors // 32
-
-
-def add_to_set(
-    words: Int32[Array, " size"], offset: Index, color: Index
-) -> Int32[Array, " size"]:
-    """Add `color` to the set of colors that starts at word `offset`.
-
-    Color `c` is bit `c % 32` of word `1 + c // 32`. Word 0 takes the color -1 of vertices
-    that are not colored yet, so that no test is needed.
-    """
-    k = offset + 1 + (color >> 5)
-    return write(words, k, read(words, k) | (jnp.int32(1) << (color & 31)))
-
-
-def smallest_absent(words: Int32[Array, " size"]) -> Int32[Array, ""]:
-    """The smallest color that is not in the set that starts at word 0."""
-    k = while_loop(lambda k: read(words, k) == -1, lambda k: k + 1, jnp.int32(1))
-    absent = ~read(words, k)
-    return 32 * (k - 1) + 31 - lax.clz(absent & -absent)
 
 
 def _pad(argument: Integer[np.ndarray, " size"] | int) -> Int32[np.ndarray, "..."]:

@@ -14,7 +14,15 @@ import numpy as np
 from jaxtyping import Array, Int32, Int64
 
 from .graph import Bipartite, dense_nets, without_nets
-from .loops import compiled, for_range, full, read, while_loop, write
+from .loops import (
+    MOST_STEPS_IN_PYTHON,
+    compiled,
+    for_range,
+    full,
+    read,
+    while_loop,
+    write,
+)
 
 Permutation = Int32[np.ndarray, " vertices"]
 
@@ -100,7 +108,9 @@ def _arrange(
     count, highest = keys.size, int(keys.max(initial=0))
     if step > 0:
         highest = int((keys + _degrees(graph)).max(initial=0))
-    order = _take_largest(
+    if graph.walk <= MOST_STEPS_IN_PYTHON:
+        return _take_largest(graph, keys, highest, step)
+    order = _take_largest_compiled(
         *graph.nets,
         *graph.vertices,
         keys.astype(np.int32),
@@ -110,6 +120,35 @@ def _arrange(
         count,
     )
     return order[:count]
+
+
+def _take_largest(
+    graph: Bipartite, keys: Int64[np.ndarray, " vertices"], highest: int, step: int
+) -> Permutation:
+    """The bucket queue behind `_arrange`. Taken vertices have the key -1. A vertex whose
+    key changes stays in its old bucket, too, and is ignored there."""
+    starts, nets = graph.nets.starts.tolist(), graph.nets.items.tolist()
+    net_starts, vertices = graph.vertices.starts.tolist(), graph.vertices.items.tolist()
+    key: list[int] = keys.tolist()
+    buckets: list[list[int]] = [[] for _ in range(highest + 1)]
+    for v in reversed(range(len(key))):
+        buckets[key[v]].append(v)
+    order, top = [], highest
+    while len(order) < len(key):
+        while not buckets[top]:
+            top -= 1
+        v = buckets[top].pop()
+        if key[v] != top:
+            continue
+        key[v] = -1
+        order.append(v)
+        for net in nets[starts[v] : starts[v + 1]]:
+            for u in vertices[net_starts[net] : net_starts[net + 1]]:
+                if key[u] >= 0:
+                    key[u] += step
+                    buckets[key[u]].append(u)
+                    top = max(top, key[u])
+    return np.array(order, np.int32)
 
 
 def _rings(
@@ -133,7 +172,7 @@ def _rings(
 
 
 @compiled
-def _take_largest(
+def _take_largest_compiled(
     starts: Int32[Array, " bounds"],
     nets: Int32[Array, " nnz"],
     net_starts: Int32[Array, " net_bounds"],
@@ -145,7 +184,7 @@ def _take_largest(
     step: Int32[Array, ""],
     count: Int32[Array, ""],
 ) -> Int32[Array, " vertices"]:
-    """The bucket queue behind `_arrange`. Taken vertices have the key -1."""
+    """`_take_largest`, where the buckets are the rings of `_rings`."""
     nowhere = count + highest + 1
 
     def take(t, state):

@@ -10,7 +10,6 @@ from jaxtyping import Int32
 from .._base.types import ColoringMode
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
-from .._structure.stars import StarSet
 from .acyclic import color_trees
 from .bidirectional import TwoSided
 from .bounds import fewest_acyclic_colors, fewest_colors, fewest_passes, fewest_star_colors
@@ -18,18 +17,17 @@ from .graph import Bipartite, adjacency, column_graph, high_degree_vertices, row
 from .greedy import color_in_order
 from .lattice import color_by_lattice
 from .orders import Permutation
-from .star import color_stars, finish
+from .star import color_stars, find_stars, finish
 from .substitution import plan_substitution
 
 Colors = Int32[np.ndarray, " vertices"]
 
 
 class Candidate(NamedTuple):
-    """A valid coloring, and for a star coloring its stars. Neutral vertices have -1."""
+    """A valid coloring. Neutral vertices have -1."""
 
     colors: Colors
     num_colors: int
-    stars: StarSet | None = None
 
 
 class Problem(ABC):
@@ -78,7 +76,7 @@ class OneSided(Problem):
         return _color_lattice(self.graph, self.shapes, below)
 
     def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
-        colors, num_colors, _ = found
+        colors, num_colors = found
         return ColoredPattern(
             self.pattern, colors, num_colors, False, mode, None, found_by, self.lower_bound
         )
@@ -133,23 +131,17 @@ class Star(Problem):
         self.work = 2 * graph.squared_degrees
 
     def color(self, visits: Permutation) -> Candidate:
-        colors, stars = color_stars(self.adjacency, visits, private=self.private)
-        return Candidate(colors, int(colors.max(initial=-1)) + 1, stars)
+        colors = color_stars(self.adjacency, visits, self.private)
+        return Candidate(colors, int(colors.max(initial=-1)) + 1)
 
     def color_lattice(self, below: int) -> Candidate | None:
         # Where a vertex and all of its neighbors have different colors, no path of four
         # vertices has two colors.
-        graph, shapes = self.adjacency.closed, self.pattern.leaf_shapes
-        if (found := _color_lattice(graph, shapes, below)) is None:
-            return None
-        visits = np.arange(self.pattern.n, dtype=np.int32)
-        colors, stars = color_stars(self.adjacency, visits, found.colors)
-        return Candidate(colors, found.num_colors, stars)
+        return _color_lattice(self.adjacency.closed, self.pattern.leaf_shapes, below)
 
     def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
-        pattern = self.pattern
-        assert found.stars is not None
-        colors, count, stars = finish(pattern, found.colors, found.stars, self.postprocess)
+        pattern, stars = self.pattern, find_stars(self.adjacency, found.colors)
+        colors, count, stars = finish(pattern, found.colors, stars, self.postprocess)
         # The bound does not hold where a vertex without diagonal entry may be neutral.
         is_full = (pattern.rows == pattern.cols).sum() == pattern.n
         bound = self.lower_bound if is_full else min(1, pattern.nnz)

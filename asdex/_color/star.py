@@ -2,12 +2,20 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Int32
 
 from .._structure.pattern import SparsityPattern
 from .._structure.stars import StarSet
-from .graph import Adjacency, costly_vertices, without_vertices
-from .loops import compiled, for_range, full, read, while_loop, write
+from .graph import Adjacency, Lists, without_vertices
+from .loops import (
+    MOST_STEPS_IN_PYTHON,
+    compiled,
+    for_range,
+    read,
+    while_loop,
+    write,
+)
 from .orders import Permutation
 
 
@@ -29,148 +37,203 @@ def finish(
 def color_stars(
     graph: Adjacency,
     visits: Permutation,
-    forced_colors: Int32[np.ndarray, " n"] | None = None,
     private: Int32[np.ndarray, " private"] | None = None,
-    palette: Int32[np.ndarray, " n"] | None = None,
-) -> tuple[Int32[np.ndarray, " n"], StarSet]:
-    """Color the vertices in the given order, or keep `forced_colors`.
+    side: Int32[np.ndarray, " n"] | None = None,
+) -> Int32[np.ndarray, " n"]:
+    """Color the vertices in the given order.
 
-    Vertices in `private` get a color of their own each; by default those that would cost
-    too much otherwise. With a `palette` of zeros and ones, vertices of different palettes
-    have different colors.
+    Vertices in `private` get a color of their own each. In a bipartite graph, `side` is 0
+    or 1 for each vertex, and different sides have different colors.
     """
-    n, num_edges = graph.neighbors.sizes.size, graph.lo.size
-    if private is None:
-        private = costly_vertices(graph)
-        if forced_colors is not None:
-            is_alone = np.bincount(forced_colors)[forced_colors[private]] == 1
-            private = private[is_alone]
+    n = graph.neighbors.sizes.size
+    if n and graph.lo.size == n * (n - 1) // 2:  # All vertices are neighbors.
+        colors = np.empty(n, np.int32)
+        colors[visits] = np.arange(n, dtype=np.int32)
+        return colors
+    private = np.zeros(0, np.int32) if private is None else private
     is_private = np.zeros(n, bool)
     is_private[private] = True
+    neighbors = without_vertices(graph, is_private)[0]
     visits = visits[~is_private[visits]]
-    neighbors, edge = without_vertices(graph, is_private)
-    if forced_colors is None:
-        forced_colors = np.full(n, -1, np.int32)
-        forced_colors[private] = np.arange(private.size)
-    palette, stride = (np.zeros(n, np.int32), 1) if palette is None else (palette, 2)
-    colors, star, hub, num_stars = _star_coloring(
-        visits,
-        *neighbors,
-        edge,
-        np.zeros(num_edges, np.int32),
-        forced_colors,
-        palette + np.int32(private.size),
-        stride,
-        visits.size,
-    )
-    colors = np.where(is_private, forced_colors, colors[:n])
-    # A vertex that shares its color with none is a hub to all of its neighbors.
-    number = np.zeros(n, np.int32)
-    number[private] = num_stars + np.arange(private.size)
-    owner = np.where(is_private[graph.lo], graph.lo, graph.hi)
-    star = np.where(is_private[owner], number[owner], star[:num_edges])
-    hub = np.concatenate([hub[:num_stars], private])
-    return colors, StarSet(star, hub, graph.lo, graph.hi, np.arange(num_edges))
+    is_small = neighbors.items.size <= MOST_STEPS_IN_PYTHON
+    first_star_colors = _first_star_colors if is_small else _first_star_colors_compiled
+    colors = first_star_colors(visits, neighbors, side is not None)
+    if side is not None:
+        colors = 2 * colors + side
+    colors = colors + np.int32(private.size)
+    colors[private] = np.arange(private.size, dtype=np.int32)
+    return colors
+
+
+def find_stars(graph: Adjacency, colors: Int32[np.ndarray, " n"]) -> StarSet:
+    """The two-colored stars of a star coloring.
+
+    The hub of a star is the vertex with several neighbors of one color. A star of a single
+    edge is open: either end may be its hub.
+    """
+    lo, hi, num_colors = graph.lo, graph.hi, np.int64(colors.max(initial=-1) + 1)
+    # The neighbors of one color around one vertex are a group.
+    groups = np.concatenate([lo * num_colors + colors[hi], hi * num_colors + colors[lo]])
+    if colors.size * num_colors <= 4 * groups.size:
+        values = np.arange(colors.size * num_colors)
+    else:
+        values, groups = np.unique(groups, return_inverse=True)
+    is_star = np.bincount(groups, minlength=values.size) > 1
+    hub = (values[is_star] // max(1, num_colors)).astype(np.int32)
+    number = np.cumsum(is_star, dtype=np.int32) - np.int32(1)
+    at_lo, at_hi = groups[: lo.size], groups[lo.size :]
+    star = number[np.where(is_star[at_lo], at_lo, at_hi)]
+    is_open = ~(is_star[at_lo] | is_star[at_hi])
+    star[is_open] = hub.size + np.arange(is_open.sum(), dtype=np.int32)
+    hub = np.concatenate([hub, -1 - hi[is_open]])
+    return StarSet(star, hub, lo, hi, np.arange(lo.size))
+
+
+def _first_star_colors(
+    visits: Permutation, neighbors: Lists, is_two_sided: bool
+) -> Int32[np.ndarray, " n"]:
+    """Algorithm 4.1 of Gebremedhin et al. (2007), with sets of colors.
+
+    A vertex `v` may not have the color of a neighbor `w`. If other neighbors have the color
+    of `w`, it may not have that of any neighbor of `w`, otherwise not that of a neighbor of
+    `w` which is the hub of a star, having other neighbors of the color of `w`. So each
+    vertex keeps the colors of its neighbors, those that are repeated there, and those of
+    the hubs. A set is an integer with one bit for each color.
+    """
+    starts, items = neighbors.starts.tolist(), neighbors.items.tolist()
+    color, around, repeated, hubs = ([0] * (len(starts) - 1) for _ in range(4))
+    for v in visits.tolist():
+        forbidden = 0 if is_two_sided else around[v]
+        nearest = items[starts[v] : starts[v + 1]]
+        for w in nearest:
+            forbidden |= around[w] if color[w] & repeated[v] else color[w] and hubs[w]
+        own = ~forbidden & (forbidden + 1)
+        for w in nearest:
+            if color[w] & repeated[v]:
+                hubs[w] |= own
+            if around[w] & own:
+                hubs[v] |= color[w]
+                if color[w] and not repeated[w] & own:
+                    others = items[starts[w] : starts[w + 1]]
+                    hubs[next(u for u in others if color[u] == own)] |= color[w]
+                repeated[w] |= own
+            around[w] |= own
+        color[v] = own
+    return np.array([own.bit_length() - 1 for own in color], np.int32)
+
+
+def _first_star_colors_compiled(
+    visits: Permutation, neighbors: Lists, is_two_sided: bool
+) -> Int32[np.ndarray, " n"]:
+    """`_first_star_colors`, with sets of as many words as turn out to be needed."""
+    n, num_words = neighbors.sizes.size, 1 + int(neighbors.sizes.max(initial=0)) // 32
+    while True:
+        sets, count = np.zeros(n * num_words, np.int32), visits.size
+        colors, num_colored = _color_with_words(
+            visits, *neighbors, sets, np.zeros(n, np.int32), num_words, is_two_sided, count
+        )
+        if num_colored == visits.size:
+            return colors[:n]
+        num_words *= 2
 
 
 @compiled
-def _star_coloring(
+def _color_with_words(
     order: Int32[Array, " visits"],
     starts: Int32[Array, " bounds"],
     neighbors: Int32[Array, " nnz"],
-    edge: Int32[Array, " nnz"],
-    star: Int32[Array, " edges"],
-    forced_colors: Int32[Array, " n"],
-    lowest_color: Int32[Array, " n"],
-    stride: Int32[Array, ""],
+    empty_sets: Int32[Array, " words"],
+    colors: Int32[Array, " n"],
+    num_words: Int32[Array, ""],
+    is_two_sided: Int32[Array, ""],
     count: Int32[Array, ""],
-) -> tuple[
-    Int32[Array, " n"], Int32[Array, " edges"], Int32[Array, " edges"], Int32[Array, ""]
-]:
-    """Algorithm 4.1 of Gebremedhin et al. (2007), in its symbols.
+) -> tuple[Int32[Array, " n"], Int32[Array, ""]]:
+    """Color the vertices in `order` until one finds no color in `num_words` words.
 
-    Vertices are colored in `order`, each by one of `lowest_color + k * stride`;
-    `forced_colors` other than -1 are taken as they are, and must be right.
-
-    Marks are indexed by color plus one, so that vertices without color, -1, set one that is
-    never read. They hold the vertex, or the position in its list, that set them last, and
-    need no clearing.
+    Word `v * num_words + c // 32` of the sets holds color `c` of vertex `v`.
     """
 
-    def visit(t, state):
-        colors, forbidden, first, star, hub, num_stars = state
+    def visit(state):
+        t, colors, around, repeated, hubs, _ = state
         v = read(order, t)
         start, stop = read(starts, v), read(starts, v + 1)
 
-        def place(mark):
-            """Position in the list of `v` of the first neighbor that set this mark."""
-            return jnp.where(mark < 0, -1 - mark, mark)
+        def bit(c):
+            return jnp.where(c < 0, 0, jnp.int32(1) << (c & 31))
 
-        def look_at_neighbor(e, state):
-            forbidden, first = state
-            c = read(colors, read(neighbors, e)) + 1
-            earlier = place(read(first, c))
-            is_repeated = (start <= earlier) & (earlier < e)
-            first = write(first, c, jnp.where(is_repeated, -1 - earlier, e))
-            return write(forbidden, c, v), first
+        def add_to(sets, place, added):
+            return write(sets, place, read(sets, place) | added)
 
-        def forbid_around_neighbor(e, forbidden):
-            # Paths x - w - v - q with q of the color of w: v may not have that of any x.
-            # Paths v - w - x - y with y of the color of w: x is the hub of edge wx.
-            w = read(neighbors, e)
-            c = read(colors, w) + 1
-            is_repeated = read(first, c) < 0
+        def is_repeated(c, repeated):
+            return (read(repeated, v * num_words + (c >> 5)) & bit(c)) != 0
 
-            def forbid(f, forbidden):
-                x = read(neighbors, f)
-                is_hub = read(hub, read(star, read(edge, f))) == x
-                c = jnp.where(is_repeated | is_hub, read(colors, x) + 1, 0)
-                return write(forbidden, c, v)
+        def look_in_word(state):
+            k = state[0] + 1
 
-            last = jnp.where(c > 0, read(starts, w + 1), 0)
-            return for_range(read(starts, w), last, forbid, forbidden)
+            def forbid(e, word):
+                w = read(neighbors, e)
+                c, place = read(colors, w), w * num_words + k
+                of_all = is_repeated(c, repeated)
+                seen = jnp.where(of_all, read(around, place), read(hubs, place))
+                return word | jnp.where(c < 0, 0, seen)
 
-        def join_star(e, state):
-            star, hub, num_stars = state
-            w = read(neighbors, e)
-            c = read(colors, w) + 1
-            last = jnp.where(c > 0, read(starts, w + 1), 0)
+            own = jnp.where(is_two_sided, 0, read(around, v * num_words + k))
+            word = for_range(start, stop, forbid, own)
+            return k, ~word & (word + 1)
 
-            def is_other(f):
-                x = read(neighbors, f)
-                return (f < last) & ((x == v) | (read(colors, x) != color))
-
-            twin = while_loop(is_other, lambda f: f + 1, read(starts, w))
-            earlier = place(read(first, c))
-            joins_w, joins_v = twin < last, (c > 0) & (earlier < e)
-            joined = read(star, read(edge, jnp.where(joins_w, twin, earlier)))
-            is_new = ~joins_w & ~joins_v
-            # What is written for a neighbor without color is overwritten later.
-            star = write(star, read(edge, e), jnp.where(is_new, num_stars, joined))
-            undecided = -1 - jnp.maximum(v, w)
-            center = jnp.where(joins_w, w, jnp.where(joins_v, v, undecided))
-            hub = write(hub, read(star, read(edge, e)), center)
-            return star, hub, num_stars + (is_new & (c > 0)).astype(jnp.int32)
-
-        forbidden, first = for_range(start, stop, look_at_neighbor, (forbidden, first))
-        forbidden = for_range(start, stop, forbid_around_neighbor, forbidden)
-        color = while_loop(
-            lambda c: read(forbidden, c + 1) == v,
-            lambda c: c + stride,
-            read(lowest_color, v),
+        k, own = while_loop(
+            lambda state: (state[1] == 0) & (state[0] + 1 < num_words),
+            look_in_word,
+            (jnp.int32(-1), jnp.int32(0)),
         )
-        forced = read(forced_colors, v)
-        color = jnp.where(forced < 0, color, forced)
+        color = 32 * k + 31 - lax.clz(own)
         colors = write(colors, v, color)
-        stars = for_range(start, stop, join_star, (star, hub, num_stars))
-        return colors, forbidden, first, *stars
 
-    n = forced_colors.size
-    marks = full(2 * n + 2, -1), full(2 * n + 2, np.iinfo(np.int32).max)
-    stars = star, full(star.size, -1), jnp.int32(0)
-    state = for_range(0, count, visit, (full(n, -1), *marks, *stars))
-    colors, _, _, star, hub, num_stars = state
-    return colors, star, hub, num_stars
+        def join(e, state):
+            around, repeated, hubs = state
+
+            # All that is read comes out of one loop, as in `orders._take_largest`.
+            def look(_, state):
+                w = read(neighbors, e)
+                c, place, last = read(colors, w), w * num_words + k, read(starts, w + 1)
+                is_second = (read(around, place) & own) != 0
+                is_third = (read(repeated, place) & own) != 0
+                is_pair = is_second & ~is_third & (c >= 0)
+
+                def is_other(f):
+                    u = read(neighbors, f)
+                    return (f < last) & ((u == v) | (read(colors, u) != color))
+
+                other = while_loop(
+                    is_other,
+                    lambda f: f + 1,
+                    jnp.where(is_pair, read(starts, w), last),
+                )
+                u = jnp.where(other < last, read(neighbors, other), v)
+                of_hubs = jnp.where(is_second, bit(c), 0)
+                of_w = jnp.where(is_repeated(c, repeated), own, 0)
+                of_ends = jnp.where(is_second, own, 0)
+                return place, u * num_words + (c >> 5), c, of_hubs, of_w, of_ends
+
+            state = for_range(0, (own != 0).astype(jnp.int32), look, 6 * (jnp.int32(0),))
+            place, at_u, c, of_hubs, of_w, of_ends = state
+
+            # Three additions in a row would copy the array.
+            def add_hub(i, hubs):
+                at_v = v * num_words + (c >> 5)
+                at = jnp.where(i == 0, at_u, jnp.where(i == 1, at_v, place))
+                return add_to(hubs, at, jnp.where(i == 2, of_w, of_hubs))
+
+            hubs = for_range(0, 3, add_hub, hubs)
+            repeated = add_to(repeated, place, of_ends)
+            return add_to(around, place, own), repeated, hubs
+
+        sets = for_range(start, stop, join, (around, repeated, hubs))
+        return t + 1, colors, *sets, own
+
+    state = jnp.int32(0), colors - 1, *3 * (empty_sets,), jnp.int32(1)
+    state = while_loop(lambda state: (state[0] < count) & (state[-1] != 0), visit, state)
+    return state[1], state[0] - (state[-1] == 0).astype(jnp.int32)
 
 
 def neutralize(
@@ -185,30 +248,17 @@ def neutralize(
     """
     star, hub, edge_lo, edge_hi = stars.star, stars.hub, stars.edge_lo, stars.edge_hi
     num_colors = int(colors.max(initial=-1)) + 1
-    needed = np.zeros(num_colors, np.int32)
-    needed[colors[diagonal]] = 1
-    needed[colors[hub[hub >= 0]]] = 1
+    needed = np.zeros(num_colors, bool)
+    needed[colors[diagonal]] = True
+    needed[colors[hub[hub >= 0]]] = True
     is_open = hub[star] < 0
     lo, hi = edge_lo[is_open], edge_hi[is_open]
-    needed = _close_stars(colors[lo], colors[hi], needed, lo.size)[:num_colors] > 0
+    pairs = colors[lo] * np.int64(num_colors) + colors[hi]
+    _, first = np.unique(pairs, return_index=True)
+    for k in np.sort(first):
+        if not needed[colors[lo[k]]]:
+            needed[colors[hi[k]]] = True
     hub = hub.copy()
     hub[star[is_open]] = np.where(needed[colors[lo]], lo, hi)
     renumbered = np.where(needed, np.cumsum(needed) - 1, -1).astype(np.int32)
     return renumbered[colors], StarSet(star, hub, edge_lo, edge_hi, stars.edge_pos)
-
-
-@compiled
-def _close_stars(
-    lo: Int32[Array, " stars"],
-    hi: Int32[Array, " stars"],
-    needed: Int32[Array, " colors"],
-    count: Int32[Array, ""],
-) -> Int32[Array, " colors"]:
-    """Add `hi` of each star to the needed colors, unless one of its colors is there."""
-
-    def close(k, needed):
-        c = read(hi, k)
-        is_open = 1 - read(needed, read(lo, k))
-        return write(needed, c, jnp.maximum(read(needed, c), is_open))
-
-    return for_range(0, count, close, needed)

@@ -1,4 +1,4 @@
-"""The compiled loops keep their arrays in place."""
+"""Loops in Python and compiled ones agree, and the latter keep their arrays in place."""
 
 import inspect
 import re
@@ -7,19 +7,22 @@ import jax
 import numpy as np
 import pytest
 
+import asdex
+from asdex import SparsityPattern
 from asdex._color import acyclic, greedy, lattice, orders, star, substitution
 
 from ..compiling import optimized_jit
+from . import patterns
+from .orders import ORDERS
 
 SCALAR, ARRAY = (), (1024,)
 
 KERNELS = {
-    "greedy": (greedy._first_free_colors, [*7 * [ARRAY], SCALAR]),
-    "star": (star._star_coloring, [*7 * [ARRAY], SCALAR, SCALAR]),
+    "greedy": (greedy._first_free_colors_compiled, [*4 * [ARRAY], *2 * [SCALAR]]),
+    "star": (star._color_with_words, [*5 * [ARRAY], *3 * [SCALAR]]),
     "acyclic": (acyclic._acyclic_coloring, [*6 * [ARRAY], SCALAR, SCALAR]),
     "trees": (substitution._cut_trees, [*4 * [ARRAY], *3 * [SCALAR]]),
-    "close stars": (star._close_stars, [*3 * [ARRAY], SCALAR]),
-    "bucket queue": (orders._take_largest, [*7 * [ARRAY], *3 * [SCALAR]]),
+    "bucket queue": (orders._take_largest_compiled, [*7 * [ARRAY], *3 * [SCALAR]]),
     "differences": (lattice._mark_differences, [*4 * [ARRAY], SCALAR]),
     "check of a lattice": (lattice._is_valid, [*3 * [ARRAY], SCALAR]),
 }
@@ -33,3 +36,38 @@ def test_no_array_is_copied_inside_the_loop(name: str):
     copied = re.findall(r"= s32\[\d+\]\S* copy\(%(\S+)\)", str(text))
     # Arguments that a loop overwrites are copied once, on entry.
     assert not [name for name in copied if "tuple" in name or "fusion" in name]
+
+
+FAMILIES = {
+    "band": lambda: patterns.band(300, 7),
+    "grid": lambda: patterns.grid(15, 15),
+    "random": lambda: patterns.random_symmetric(0, 400, 12),
+    "power law": lambda: patterns.power_law(0, 400, 200),
+    "arrow": lambda: patterns.arrow(100),
+    "complete but for an edge": lambda: almost_complete(80),
+}
+
+
+def almost_complete(n: int) -> SparsityPattern:
+    mask = np.ones((n, n), bool)
+    mask[0, 1] = mask[1, 0] = False
+    return SparsityPattern.from_dense(mask)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_loops_in_python_and_compiled_ones_agree(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    pattern = FAMILIES[name]()
+
+    def colors() -> list[np.ndarray]:
+        sides = asdex.color_bidirectional(pattern)
+        of_orders = [asdex.color_cols(pattern, order=order)[0] for order in ORDERS]
+        stars = [asdex.color_symmetric(pattern, order=order)[0] for order in ORDERS]
+        return [*sides, *of_orders, *stars]
+
+    in_python = colors()
+    for module in (greedy, orders, star):
+        monkeypatch.setattr(module, "MOST_STEPS_IN_PYTHON", -1)
+    for one, other in zip(in_python, colors(), strict=True):
+        np.testing.assert_array_equal(one, other)
