@@ -398,7 +398,7 @@ def test_unsymmetric_hessians_of_inconsistent_custom_rules() -> None:
     assert_same(found, jax.jit(jax.hessian(fun))(X))
 
 
-def test_colorings_made_anew_do_not_compile_again() -> None:
+def test_equal_colorings_do_not_compile_again() -> None:
     @jax.jit
     def jitted(coloring: asdex.ColoredPattern, x: jax.Array) -> jax.Array:
         compilations.append(1)

@@ -160,7 +160,7 @@ def test_num_colors_is_an_int():
 
 
 @pytest.mark.parametrize("mode", ALL_MODES)
-def test_entries_are_read_where_they_stand_alone(mode):
+def test_entries_are_read_where_they_are_alone(mode):
     values = np.array([[1.0, 2, 0], [3, 4, 5], [0, 6, 7]])
     pattern = SparsityPattern([2, 0, 1, 1, 1, 0, 2], [2, 0, 1, 0, 2, 1, 1], (3, 3))
     coloring = ColoredPattern(pattern, ints(0, 1, 2), 3, False, mode)
@@ -375,7 +375,7 @@ def test_a_coloring_is_structure(make):
     assert jax.tree.map(lambda leaf: 1 / 0, make()) == make()
 
 
-def test_an_equal_coloring_does_not_compile_anew():
+def test_an_equal_coloring_does_not_compile_again():
     traces = []
 
     @jax.jit

@@ -85,7 +85,7 @@ def test_coloring_prints_as_in_the_tutorial():
     assert str(colored(bidiagonal(49), "fwd")) == TUTORIAL
 
 
-def test_row_coloring_stands_above_its_compressed_form():
+def test_row_coloring_is_above_its_compressed_form():
     assert str(colored(bidiagonal(3), "rev")) == ROWS_JOINED
 
 
@@ -216,7 +216,7 @@ def test_ten_million_entries_print_in_well_under_a_second():
     assert len(text.split("\n")) == 21
 
 
-def test_coloring_says_how_many_colors_are_needed():
+def test_coloring_shows_how_many_colors_are_needed():
     cycle = np.eye(5) + np.roll(np.eye(5), 1, axis=1)
     text = str(asdex.jacobian_coloring_from_sparsity(cycle, mode="fwd"))
     assert "3 JVPs (instead of 5 VJPs or 5 JVPs), no coloring has fewer than 2" in text

@@ -48,6 +48,17 @@ def test_argnums_are_kept_nonnegative() -> None:
     assert asdex.jacobian_sparsity(pair, X, Y, argnums=[-1, 0]).argnums == (1, 0)
 
 
+def test_a_pattern_made_by_hand_may_count_from_the_last_argument() -> None:
+    detected = asdex.jacobian_sparsity(pair, X, Y, argnums=1)
+    by_hand = asdex.SparsityPattern(
+        detected.rows, detected.cols, detected.shape, detected.input_avals, argnums=-1
+    )
+    coloring = asdex.jacobian_coloring_from_sparsity(by_hand)
+    derivative = asdex.jacobian_from_coloring(pair, coloring, "dense")
+    expected = jax.jacobian(pair, argnums=1)(X, Y)
+    np.testing.assert_array_equal(derivative(X, Y), expected)
+
+
 def test_keywords_bind_by_the_signature() -> None:
     by_keyword = asdex.jacobian_sparsity(pair, y=Y, x=X, argnums=1)
     assert by_keyword == asdex.jacobian_sparsity(pair, X, Y, argnums=1)
@@ -57,7 +68,7 @@ def test_keywords_bind_by_the_signature() -> None:
         np.testing.assert_array_equal(derivative(*args, **kwargs), expected)
 
 
-def test_a_skipped_parameter_stands_with_its_default() -> None:
+def test_a_skipped_parameter_has_its_default() -> None:
     def f(x: jax.Array, power: int = 2, scale: float = 1.0) -> jax.Array:
         return scale * x**power
 
@@ -129,7 +140,7 @@ def test_scalars() -> None:
 
 
 @pytest.mark.parametrize("shape", [4, (4,), (2, 2), ()])
-def test_input_shape_stands_for_a_sample(shape: Any) -> None:
+def test_input_shape_replaces_a_sample(shape: Any) -> None:
     expected = (shape,) if isinstance(shape, int) else shape
     for pattern in (
         asdex.jacobian_sparsity(lambda x: x**2, input_shape=shape),
@@ -151,7 +162,7 @@ def test_input_shape_is_left_to_a_function_that_has_it() -> None:
     assert asdex.jacobian_sparsity(f, X, input_shape=(5,)).shape == (5, 4)
 
 
-def test_static_values_stand_in_the_pattern() -> None:
+def test_static_values_are_stored_in_the_pattern() -> None:
     def f(
         x: jax.Array, flag: bool, power: int, name: str, scheme: Scheme, how: Any, no: None
     ) -> jax.Array:

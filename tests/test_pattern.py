@@ -66,7 +66,7 @@ def test_groups_are_dicts_of_sorted_lists():
     assert SparsityPattern([], [], (3, 4)).row_to_cols == {}
 
 
-def test_duplicates_are_merged_where_they_stand_first():
+def test_of_equal_entries_the_first_is_kept():
     pattern = SparsityPattern([2, 0, 2, 0], [3, 1, 3, 1], (3, 4))
     assert (pattern.rows.tolist(), pattern.cols.tolist()) == ([2, 0], [3, 1])
     assert SparsityPattern([0, 0, 1], [1, 1, 0], (2, 2)).is_sorted
@@ -99,7 +99,7 @@ def test_an_int_argnums_stays_one(argnums):
     assert pattern.example_input == aval(2)
 
 
-def test_static_arguments_stand_as_their_values():
+def test_static_arguments_are_stored_as_their_values():
     pattern = SparsityPattern([0], [1], (1, 2), (aval(2), "periodic", True))
     assert pattern.input_avals == (aval(2), "periodic", True)
 
@@ -301,7 +301,7 @@ def test_the_arrays_of_the_caller_are_not_shared():
     assert pattern.rows.tolist() == from_view.rows.tolist() == [0, 1]
 
 
-def test_nobody_can_make_the_arrays_writable():
+def test_the_arrays_cannot_be_made_writable():
     """Neither through the owner of a read-only array nor by the flag of a view."""
     rows, cols = np.arange(5, dtype=np.int32), np.arange(5, dtype=np.int32)[::-1]
     rows.setflags(write=False)
@@ -373,7 +373,7 @@ def test_a_pattern_is_structure():
     assert jax.tree.map(lambda leaf: 1 / 0, example()) == example()
 
 
-def test_an_equal_pattern_does_not_compile_anew():
+def test_an_equal_pattern_does_not_compile_again():
     def apply(pattern, x):
         return pattern.to_bcoo() @ x
 

@@ -245,7 +245,7 @@ def test_kron_of_special_patterns():
     assert of_last.kron((1, 3)).leaf_shapes == [(2, 3)]
 
 
-def test_errors_speak_of_entries_not_of_blocks():
+def test_errors_name_entries_not_blocks():
     aval = jax.ShapeDtypeStruct((2, 3), np.dtype(np.float32))
     wide = SparsityPattern([0, 0, 0], [0, 1, 2], (5, 6), (aval,))
     for color in (HESSIAN, partial(JACOBIAN, symmetric=True)):

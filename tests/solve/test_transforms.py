@@ -141,7 +141,7 @@ def test_solves_of_sequences():
     check_close(got, repeatedly(dense_solver(a))(b))
 
 
-def test_flag_beside_derivatives():
+def test_flag_in_addition_to_derivatives():
     a = SMALL["random"]
     data, b = jnp.asarray(a.data), jnp.asarray(a.rhs())
 
