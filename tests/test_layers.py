@@ -90,6 +90,13 @@ def test_evaluation_does_not_import_detection(graph: dict[Module, set[Module]]) 
     assert "_detect" not in {module[0] for module in reached}
 
 
+def test_no_algorithm_imports_the_checks_of_colorings(
+    graph: dict[Module, set[Module]],
+) -> None:
+    users = {module for module, others in graph.items() if ("_color", "check") in others}
+    assert users == {("_color", "__init__"), ("_color", "color")}
+
+
 def test_a_folder_hands_names_on_and_holds_no_code() -> None:
     for module, path in modules().items():
         if module[-1] == "__init__":
