@@ -125,9 +125,36 @@ def test_a_large_coloring_is_counted_too():
     ax = spy(colored(100_000))
     assert image(ax).sum() == 300_000 - 2
     assert ax.get_legend() is None
-    compressed = image(spy(colored(100_000), compressed=True))
-    assert compressed.shape[1] == 3
-    assert compressed.sum() == 300_000 - 2
+    (_, bar) = ax.figure.axes
+    assert bar.get_ylabel().startswith("entries per block of ")
+    assert bar.get_ylim()[0] >= 1
+
+
+def test_a_large_matrix_is_colored_where_each_block_has_one_color():
+    ax = spy(colored(100_000), compressed=True)
+    assert image(ax).shape[1] == 3
+    assert (image(ax) == [0, 1, 2]).all()
+    assert ax.get_legend() is not None
+    assert len(ax.figure.axes) == 1
+
+
+def test_a_single_row_has_a_single_tick():
+    ax = spy(SparsityPattern(np.zeros(9, int), range(9), (1, 9)))
+    ax.figure.canvas.draw()
+    assert [tick for tick in ax.get_yticks() if abs(tick) <= 0.5] == [0]
+
+
+@pytest.mark.usefixtures("without_annotation_checks")
+def test_any_matrix_is_drawn():
+    dense = np.eye(4) + np.eye(4, k=1)
+    pattern = SparsityPattern.from_dense(dense)
+    operator = asdex.SparseJacobian(np.ones(7), pattern)
+    for matrix in (dense, pattern.to_scipy(), pattern.to_bcoo(), operator):
+        assert spy(matrix).get_title() == "4×4, nnz=7"
+    assert "SparseJacobian(shape=(4, 4), nnz=7, " in operator._repr_html_()
+    assert len(pictures(operator._repr_html_())) == 1
+    with pytest.raises(ValueError, match="dense must be a matrix"):
+        spy(np.ones(3))
 
 
 def test_a_single_entry_of_a_large_pattern_is_visible():
@@ -161,10 +188,15 @@ def test_colormaps():
     assert first[:3] == to_rgb("tab:blue")
     assert spy(colored(5), cmap="viridis").images[0].cmap(2) == plt.get_cmap("viridis")(1.0)
     assert spy(tridiagonal(5), cmap="Reds").images[0].cmap.name == "Reds"
-    many = ColoredPattern(tridiagonal(12), np.arange(12), 12, False, "fwd")
+    many = ColoredPattern(tridiagonal(40), np.arange(40), 40, False, "fwd")
     ax = spy(many)
-    assert ax.images[0].cmap(10) == ax.images[0].cmap(0)  # tab10 starts again.
+    hues = ax.images[0].cmap(np.arange(40))
+    distances = np.abs(hues[:, None] - hues).sum(-1) + 9 * np.eye(40)
+    assert distances.min() > 0.05
+    assert np.diagonal(distances, 1).min() > 0.5
     assert ax.get_legend() is None
+    repeated = spy(many, cmap="tab10").images[0].cmap
+    assert repeated(10) == repeated(0)
 
 
 def test_a_missing_matplotlib_is_named(monkeypatch):
@@ -198,7 +230,7 @@ def test_html_of_a_pattern():
     html = tridiagonal(20)._repr_html_()
     assert "SparsityPattern(20×20, nnz=58, sparsity=85.5%)" in html
     (picture,) = pictures(html)
-    np.testing.assert_array_equal(picture["currentColor"], tridiagonal(20).todense())
+    np.testing.assert_array_equal(sum(picture.values()), tridiagonal(20).todense())
 
 
 @pytest.mark.parametrize(("mode", "arrow"), [("fwd", "→"), ("rev", "↓")])
@@ -219,10 +251,22 @@ def test_html_of_large_and_empty_matrices_is_small():
         assert len(pattern._repr_html_()) < 30_000
     assert "(empty)" in SparsityPattern([], [], (0, 3))._repr_html_()
     many = ColoredPattern(tridiagonal(50), np.arange(50), 50, False, "fwd")
-    assert set(pictures(many._repr_html_())[0]) == {"currentColor"}
+    assert len(pictures(many._repr_html_())[0]) == 50
 
 
-def test_what_spy_does_not_draw():
-    operator = asdex.SparseJacobian(np.ones(3), SparsityPattern(range(3), range(3), (3, 3)))
-    with pytest.raises(TypeError, match="SparseJacobian"):
-        spy(operator)  # pyright: ignore[reportArgumentType]
+@pytest.mark.parametrize("n", [30, 70, 100, 1000])
+@pytest.mark.parametrize("width", [2, 12])
+def test_html_has_no_holes(n, width):
+    """A band stays one, whatever it is scaled by, and is colored."""
+    band = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) < width
+    pattern = SparsityPattern.from_dense(band)
+    coloring = asdex.jacobian_coloring_from_sparsity(pattern, mode="fwd")
+    for view in (pattern, coloring):
+        html = view._repr_html_()
+        assert "currentColor" not in html
+        shown = sum(layer.astype(int) for layer in pictures(html)[0].values())
+        assert np.max(shown) == 1
+        for row in np.atleast_2d(shown):
+            (filled,) = np.nonzero(row)
+            assert filled.size
+            assert np.ptp(filled) == filled.size - 1

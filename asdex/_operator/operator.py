@@ -23,6 +23,7 @@ from .._call.space import Space
 from .._linalg import algebra
 from .._linalg.algebra import compiled
 from .._linalg.solvers import SOLVERS, SolverName, check_singular, solve_batch
+from .._show.notebook import as_html
 from .._show.text import one_line
 from .._structure.layouts import check_symmetric
 from .._structure.pattern import SparsityPattern
@@ -554,6 +555,10 @@ class SparseJacobian(eqx.Module):
 
     def __pdoc__(self, **options: Any) -> Any:
         return one_line(self)
+
+    def _repr_html_(self) -> str:
+        drawing = self.sparsity.drawing
+        return as_html(drawing, [repr(self)])
 
     def __repr__(self) -> str:
         shown = getattr(self.data, "dtype", self.data)

@@ -1,9 +1,16 @@
 """What the views show: a matrix, perhaps colored, and its compressed forms, as arrays."""
 
+from colorsys import hls_to_rgb
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Integer
+
+HUES = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd",
+        "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"]  # fmt: skip
+
+_GOLDEN = 0.61803399
+"""Multiples of it, modulo one, are far apart from those next to them."""
 
 Indices = Integer[np.ndarray, " cells"]
 
@@ -16,17 +23,32 @@ class Cells(NamedTuple):
     cols: Indices
     colors: Indices | None = None
 
-    def of_color(self, color: int) -> "Cells":
-        """The cells that have this color."""
-        chosen = self.colors == color
-        return Cells(self.shape, self.rows[chosen], self.cols[chosen])
-
-    def counts(self, size: tuple[int, int]) -> Int[np.ndarray, "height width"]:
-        """How many cells fall into each block of the matrix scaled to `size`."""
+    def blocks(self, size: tuple[int, int]) -> Indices:
+        """The block that each cell falls into, of the matrix scaled to `size`."""
         (m, n), (height, width) = self.shape, size
         down = self.rows.astype(np.int64) * height // max(m, 1)
         across = self.cols.astype(np.int64) * width // max(n, 1)
-        return np.bincount(down * width + across, minlength=height * width).reshape(size)
+        return down * width + across
+
+    def block_colors(self, size: tuple[int, int]) -> Int[np.ndarray, "h w"] | None:
+        """The color of the cells in each block, -1 where there are none; `None` if cells of
+        one block differ."""
+        if self.colors is None:
+            return None
+        blocks, image = self.blocks(size), np.full(size[0] * size[1], -1)
+        image[blocks] = self.colors
+        return image.reshape(size) if (image[blocks] == self.colors).all() else None
+
+    def counts(self, size: tuple[int, int]) -> Int[np.ndarray, "height width"]:
+        """How many cells fall into each block of the matrix scaled to `size`."""
+        return np.bincount(self.blocks(size), minlength=size[0] * size[1]).reshape(size)
+
+    def sizes(self, size: tuple[int, int]) -> Int[np.ndarray, "height width"]:
+        """How many elements each block has."""
+        (m, n), (height, width) = self.shape, size
+        down = np.bincount(np.arange(m) * height // max(m, 1), minlength=height)
+        across = np.bincount(np.arange(n) * width // max(n, 1), minlength=width)
+        return np.outer(down, across)
 
 
 class Colors(NamedTuple):
@@ -125,6 +147,16 @@ def scaled(shape: tuple[int, int], longest: int) -> tuple[int, int]:
     scale = min(1.0, longest / max(*shape, 1))
     height, width = (max(round(dim * scale), min(dim, 1)) for dim in shape)
     return height, width
+
+
+def palette(number: int) -> list[str]:
+    """So many colors, as `#rrggbb`; those with numbers close to each other are easy to tell
+    apart."""
+    if number <= len(HUES):
+        return HUES[:number]
+    lightness = (0.45, 0.62, 0.32)
+    mixed = [hls_to_rgb(k * _GOLDEN % 1, lightness[k % 3], 0.75) for k in range(number)]
+    return ["#" + "".join(f"{round(255 * part):02x}" for part in rgb) for rgb in mixed]
 
 
 def count(number: int, noun: str) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Int
 
-from .drawing import Cells, Drawing, count
+from .drawing import Cells, Drawing, count, palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,13 +26,11 @@ def plot(
     ax = _new_axes() if ax is None else ax
     cells = _cells(drawing, compressed)
     size = _image_size(ax, cells.shape)
-    in_color = cells.colors is not None and size == cells.shape
-    if in_color:
-        image = np.full(cells.shape, np.nan)
-        image[cells.rows, cells.cols] = cells.colors
+    colors, counts = cells.block_colors(size), cells.counts(size)
+    if colors is not None:
+        image = np.where(colors >= 0, colors, np.nan)
         style = _color_style(cmap, drawing.num_colors)
     else:
-        counts = cells.counts(size)
         image = np.where(counts > 0, counts, np.nan)
         style = _count_style(cmap, counts)
     m, n = max(cells.shape[0], 1), max(cells.shape[1], 1)
@@ -45,8 +43,13 @@ def plot(
     image = image if image.size else np.full((1, 1), np.nan)
     drawn = ax.imshow(image, **{**style, **options})
     _label(ax, _title(drawing, compressed))
-    if in_color:
+    if colors is not None:
         _add_legend(ax, drawn, drawing.num_colors)
+    elif size != cells.shape and cells.rows.size:
+        height, width = (round(a / b, 1) for a, b in zip(cells.shape, size, strict=True))
+        label = f"entries per block of {height:g}×{width:g}"
+        bar = ax.figure.colorbar(drawn, ax=ax, label=label)
+        bar.ax.set_ylim(min(1, counts.max() / 2), counts.max())
     return ax
 
 
@@ -93,12 +96,14 @@ def _color_style(cmap: "str | Colormap | None", num_colors: int) -> dict[str, An
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
-    chosen = colormaps.get_cmap(cmap or "tab10")
-    if isinstance(chosen, ListedColormap) and chosen.N < 256:
-        palette = chosen(np.arange(num_colors) % chosen.N)
+    if cmap is None:
+        listed = palette(num_colors)
     else:
-        palette = chosen(np.linspace(0, 1, num_colors))
-    listed = ListedColormap(palette if num_colors else ["white"])
+        chosen = colormaps.get_cmap(cmap)
+        is_listed = isinstance(chosen, ListedColormap) and chosen.N < 256
+        places = np.arange(num_colors) % chosen.N
+        listed = chosen(places if is_listed else np.linspace(0, 1, num_colors))
+    listed = ListedColormap(listed if num_colors else ["white"])
     return {"cmap": listed, "vmin": -0.5, "vmax": max(num_colors, 1) - 0.5}
 
 
@@ -125,7 +130,9 @@ def _label(ax: "Axes", title: str) -> None:
 
     ax.set_title(title)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(
+            MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+        )
 
 
 def _add_legend(ax: "Axes", drawn: Any, num_colors: int) -> None:
