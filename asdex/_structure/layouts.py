@@ -22,8 +22,8 @@ class CompressedStructure(NamedTuple):
     """
 
     indptr: Int32[np.ndarray, " pointers"]
-    indices: EntryIndices
-    permutation: EntryIndices
+    indices: Int32[np.ndarray, " nnz"]
+    permutation: Int32[np.ndarray, " nnz"]
 
 
 class TriangleStructure(NamedTuple):
@@ -48,7 +48,7 @@ def csc_structure(pattern: SparsityPattern) -> CompressedStructure:
     return compress_lines(pattern.cols, pattern.rows, pattern.n)
 
 
-def transpose_map(pattern: SparsityPattern) -> EntryIndices:
+def transpose_map(pattern: SparsityPattern) -> Int32[np.ndarray, " nnz"]:
     """The order that turns values into those of the transpose in row-major order.
 
     The transpose of the matrix with values `data` has the values `data[transpose_map]`.

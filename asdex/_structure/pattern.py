@@ -28,7 +28,7 @@ from .files import (
     take_header,
     write_file,
 )
-from .inputs import Argnums, Inputs, is_aval
+from .inputs import Inputs, is_aval
 
 
 class SparsityPattern(eqx.Module):
@@ -74,7 +74,7 @@ class SparsityPattern(eqx.Module):
         cols: Integer[np.ndarray, " entries"] | Sequence[int],
         shape: Sequence[int],
         input_avals: tuple[PyTree, ...] = (),
-        argnums: Argnums = 0,
+        argnums: int | Sequence[int] = 0,
         output_shapes: Sequence[Sequence[int]] | None = None,
         is_local: bool = False,
     ):
@@ -107,7 +107,7 @@ class SparsityPattern(eqx.Module):
         shape: Sequence[int],
         *,
         input_avals: tuple[PyTree, ...] = (),
-        argnums: Argnums = 0,
+        argnums: int | Sequence[int] = 0,
     ) -> "SparsityPattern":
         """The pattern with entries `(rows[k], cols[k])`, in the given order.
 
