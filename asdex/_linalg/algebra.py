@@ -19,7 +19,7 @@ from .._base.index import IndexArray
 from .._structure.layouts import find_entries
 from .._structure.pattern import SparsityPattern
 from .multiply import group_sums, multiply, multiply_transposed, sum_by_index, take
-from .plans import Map, Part, plan_part, plan_product, plan_triangle, plan_union
+from .plans import Map, plan_part, plan_product, plan_union
 
 Data: TypeAlias = Num[Array, "*batch nnz"]
 Matrix: TypeAlias = tuple[SparsityPattern, Num[Array, "..."]]
@@ -138,17 +138,17 @@ def submatrix(
     pattern: SparsityPattern, data: Data, rows: IndexArray, cols: IndexArray
 ) -> Matrix:
     """The matrix of some rows and columns, in the given order."""
-    return _of_part(plan_part(pattern, rows.array, cols.array), data)
+    part, entries = plan_part(pattern, rows.array, cols.array)
+    return part, take(data, entries)
 
 
 @partial(compiled, static=("k", "upper"))
 def triangle(pattern: SparsityPattern, data: Data, k: int, upper: bool) -> Matrix:
     """The entries on one side of diagonal `k`, and on it."""
-    return _of_part(plan_triangle(pattern, k, upper=upper), data)
-
-
-def _of_part(part: Part, data: Data) -> Matrix:
-    return part.pattern, take(data, part.entries)
+    offset = pattern.cols.astype(np.int64) - pattern.rows
+    entries = np.flatnonzero(offset >= k if upper else offset <= k).astype(np.int32)
+    rows, cols = pattern.rows[entries], pattern.cols[entries]
+    return SparsityPattern(rows, cols, pattern.shape), take(data, entries)
 
 
 # -- Reductions --------------------------------------------------------------------------

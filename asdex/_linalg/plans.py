@@ -37,13 +37,6 @@ class Product(NamedTuple):
     right: Int32[np.ndarray, " products"]
 
 
-class Part(NamedTuple):
-    """The pattern of a part of a matrix, and which of its entries they are."""
-
-    pattern: SparsityPattern
-    entries: Map
-
-
 def plan_union(left: SparsityPattern, right: SparsityPattern) -> Union:
     """Entries of either pattern; if one holds all of them it is that one, as it is.
 
@@ -91,10 +84,11 @@ def plan_part(
     pattern: SparsityPattern,
     rows: Integer[np.ndarray, " part_rows"],
     cols: Integer[np.ndarray, " part_cols"],
-) -> Part:
-    """The matrix of some rows and columns, each given once, in the given order.
+) -> tuple[SparsityPattern, Int32[np.ndarray, " part_nnz"]]:
+    """The matrix of some rows and columns, each given once, in the given order, and which
+    entries are left; they keep their order.
 
-    Entries that are left keep their order. Cost: O(m + n + nnz).
+    Cost: O(m + n + nnz).
     """
     new_row, new_col = np.full(pattern.m, -1, np.int32), np.full(pattern.n, -1, np.int32)
     new_row[rows] = np.arange(rows.size)
@@ -102,14 +96,4 @@ def plan_part(
     entries = np.flatnonzero((new_row[pattern.rows] >= 0) & (new_col[pattern.cols] >= 0))
     part_rows, part_cols = new_row[pattern.rows[entries]], new_col[pattern.cols[entries]]
     part = SparsityPattern(part_rows, part_cols, (rows.size, cols.size))
-    return Part(part, entries.astype(np.int32))
-
-
-def plan_triangle(pattern: SparsityPattern, k: int, *, upper: bool) -> Part:
-    """The entries on one side of diagonal `k`, and on it."""
-    offset = pattern.cols.astype(np.int64) - pattern.rows
-    entries = np.flatnonzero(offset >= k if upper else offset <= k).astype(np.int32)
-    return Part(
-        SparsityPattern(pattern.rows[entries], pattern.cols[entries], pattern.shape),
-        entries,
-    )
+    return part, entries.astype(np.int32)
