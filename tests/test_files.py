@@ -104,7 +104,6 @@ def test_input_structures_come_back(name, tmp_path):
         {aval: 1},
         {("a", "b"): aval(2)},
         np.float32,
-        1j,
         jax.ShapeDtypeStruct((), jax.random.key(0).dtype),
     ],
 )

@@ -175,6 +175,13 @@ def test_static_values_are_stored_in_the_pattern() -> None:
     check(f, (X, *static))
 
 
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.dtype(np.float32), jnp.float32, "float32"]
+)
+def test_types_are_static(dtype: Any) -> None:
+    check(lambda x, dtype: x.astype(dtype) ** 2, (X, dtype))
+
+
 def test_static_values_inside_of_pytrees() -> None:
     def f(options: dict[str, Any], x: jax.Array) -> jax.Array:
         return x ** options["power"] * options["scale"] + (1 if options["flag"] else x)

@@ -103,6 +103,8 @@ def is_aval(leaf: Any) -> bool:
 
 def is_array(leaf: Any) -> bool:
     """Whether a leaf may change from call to call; any other leaf is static."""
+    if isinstance(leaf, type):  # Types of NumPy have the attributes of their values.
+        return False
     return isinstance(leaf, (float, complex)) or (
         hasattr(leaf, "shape") and hasattr(leaf, "dtype")
     )
