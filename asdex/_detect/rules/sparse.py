@@ -15,9 +15,8 @@ from ..value import Scope, Value, output_shape
 from .control import implementation
 
 register(
-    *("bcoo_todense", "bcoo_fromdense", "bcoo_extract", "bcoo_transpose"),
-    *("bcoo_dot_general_sampled", "bcoo_spdot_general", "bcoo_sort_indices"),
-    *("bcoo_sum_duplicates", "bcsr_todense", "bcsr_fromdense", "bcsr_extract"),
+    *("bcoo_todense", "bcoo_extract", "bcoo_transpose", "bcoo_dot_general_sampled"),
+    *("bcoo_spdot_general", "bcoo_sort_indices", "bcoo_sum_duplicates", "bcsr_todense"),
     always=True,
 )(implementation)
 

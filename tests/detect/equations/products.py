@@ -199,6 +199,41 @@ def bcoo_dot_general_sampled(rng: Rng) -> Equation:
     return Equation(fun, operands, "no", inputs=[0, 1])
 
 
+@equation("bcoo_sort_indices")
+def bcoo_sort_indices(rng: Rng) -> Equation:
+    shape, data, indices = _sparse(rng)
+
+    def fun(data: jax.Array, indices: jax.Array) -> jax.Array:
+        return sparse.BCOO((data, indices), shape=shape).sort_indices().data
+
+    return Equation(fun, [data, indices], "no", inputs=[0])
+
+
+@equation("bcoo_sum_duplicates")
+def bcoo_sum_duplicates(rng: Rng) -> Equation:
+    shape, data, indices = _sparse(rng)
+    nse = indices.shape[0]
+
+    def fun(data: jax.Array, indices: jax.Array) -> jax.Array:
+        return sparse.BCOO((data, indices), shape=shape).sum_duplicates(nse=nse).data
+
+    return Equation(fun, [data, indices], "no", inputs=[0])
+
+
+@equation("bcoo_spdot_general")
+def bcoo_spdot_general(rng: Rng) -> Equation:
+    """The product is a sparse array, which is made dense."""
+    (m, n), data, indices = _sparse(rng)
+    _, others, places = _sparse(rng)
+
+    def fun(data, indices, others, places):
+        left = sparse.BCOO((data, indices), shape=(m, n))
+        product: Any = left @ sparse.BCOO((others, places), shape=(n, m))
+        return product.todense()
+
+    return Equation(fun, [data, indices, others, places], "no", inputs=[0, 2])
+
+
 @equation("bcsr_todense")
 def bcsr_todense(rng: Rng) -> Equation:
     def fun(data: jax.Array, indices: jax.Array, indptr: jax.Array) -> jax.Array:
