@@ -51,6 +51,7 @@ def main() -> None:
     derivatives_over_points(make, sharded, points)
     colors_over_devices(mesh)
     entries_over_devices(mesh)
+    functions_over_devices(mesh)
 
 
 def products_over_points(
@@ -145,6 +146,59 @@ def entries_over_devices(mesh: Mesh) -> None:
     same(jax.jit(SparseJacobian.mv)(a, x), expected @ np.asarray(x))
     same(a.rmv(x), np.asarray(x) @ expected)
     same((a @ a).todense(), expected @ expected)
+
+
+def functions_over_devices(mesh: Mesh) -> None:
+    """Functions that are split by hand have the patterns that they have on one device."""
+    square = Mesh(np.array(jax.devices()).reshape(2, 4), ("rows", "cols"))
+    around = [(k, (k + 1) % DEVICES) for k in range(DEVICES)]
+
+    def with_neighbors(x: Array, around: list[tuple[int, int]]) -> Array:
+        back = [(receiver, sender) for sender, receiver in around]
+        left = jax.lax.ppermute(x[-1:], "points", around)
+        right = jax.lax.ppermute(x[:1], "points", back)
+        extended = jnp.concatenate([left, x, right])
+        return extended[2:] * x + extended[:-2]
+
+    def first_reversed(x: Array) -> Array:
+        return jnp.where(jax.lax.axis_index("points") == 0, x[::-1], x)
+
+    def twice(x: Array) -> Array:
+        step = partial(with_neighbors, around=around)
+        return jax.lax.scan(lambda x, _: (step(x), None), x, None, length=2)[0]
+
+    split, whole = P("points"), P()
+    table: list[tuple[Any, Any, Any, Mesh]] = [
+        (jnp.sin, split, split, mesh),
+        (partial(with_neighbors, around=around), split, split, mesh),
+        (partial(with_neighbors, around=around[:-1]), split, split, mesh),
+        (jax.checkpoint(twice), split, split, mesh),
+        (first_reversed, split, split, mesh),
+        (lambda x: jax.lax.psum(jnp.sin(x), "points"), split, whole, mesh),
+        (lambda x: jax.lax.all_gather(x, "points")[0] * x, split, split, mesh),
+        (lambda x: jax.lax.psum_scatter(x**2, "points", tiled=True), whole, split, mesh),
+        (
+            lambda x: x.sum(keepdims=True) ** 2,
+            P(("cols", "rows")),
+            P(("rows", "cols")),
+            square,
+        ),
+    ]
+    x = jnp.linspace(0.5, 1.5, 2 * DEVICES)
+    for fun, into, out, where in table:
+        f: Any = jax.shard_map(fun, mesh=where, in_specs=into, out_specs=out)
+
+        def total(x: Array, f: Any = f) -> Array:
+            return jnp.sum(jnp.sin(f(x)))
+
+        for verb, dense in (
+            (asdex.jacobian, jax.jacfwd(f)),
+            (asdex.hessian, jax.hessian(total)),
+        ):
+            derivative = verb(f if verb is asdex.jacobian else total, x)
+            expected = np.asarray(jax.jit(dense)(x))
+            assert derivative.sparsity.nnz == np.count_nonzero(expected)
+            same(derivative(x).todense(), expected)
 
 
 if __name__ == "__main__":
