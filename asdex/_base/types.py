@@ -20,6 +20,9 @@ HessianMode: TypeAlias = Literal["fwd_over_rev", "rev_over_fwd", "rev_over_rev"]
 gradient, `"rev_over_fwd"` the gradient of the directional derivative,
 `"rev_over_rev"` the VJP of the gradient."""
 
+Accumulate: TypeAlias = Literal["accumulate"]
+"""In place of a mode: the values are accumulated along the linearized program."""
+
 ColoringMode: TypeAlias = JacobianMode | HessianMode
 """AD mode that a coloring was computed for."""
 
@@ -41,6 +44,7 @@ ChunkSize: TypeAlias = int | Literal["auto"] | None
 """How many colors to process at a time; `None` means all."""
 
 ONE_SIDED_MODES: tuple[JacobianMode, ...] = ("fwd", "rev")
+ACCUMULATE: Accumulate = "accumulate"
 BIDIRECTIONAL = "bidirectional"
 """Both of `ONE_SIDED_MODES` together, with a compressed matrix for each."""
 

@@ -7,10 +7,18 @@ indices, masks and constants where a rule asks for it, by constant folding (`fol
 """
 
 from . import rules as rules
-from .dependence import DEFAULT_MAX_NNZ as DEFAULT_MAX_NNZ
+from .accumulate import accumulate as accumulate
+from .coefficients import Coefficients as Coefficients
+from .coefficients import NoCoefficients as NoCoefficients
+from .coefficients import add_at as add_at
+from .coefficients import as_jax as as_jax
+from .coefficients import is_constant as is_constant
+from .costs import Costs as Costs
+from .costs import fewest_passes as fewest_passes
 from .dependence import Dependence as Dependence
 from .detect import Detection as Detection
 from .detect import detect as detect
+from .matrices import DEFAULT_MAX_NNZ as DEFAULT_MAX_NNZ
 from .registry import register_rule as register_rule
 from .source import origin as origin
 from .suspect import suspicion as suspicion

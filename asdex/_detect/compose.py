@@ -66,10 +66,11 @@ def compose(
     for term in local.terms:
         rows, source = np.broadcast_to(term.rows, shape), outer
         if term.base is not None:
-            height = term.base.shape[0]
-            targets = np.repeat(np.arange(height), np.diff(term.base.indptr))
+            matrix = term.base.matrix
+            height = matrix.shape[0]
+            targets = np.repeat(np.arange(height), np.diff(matrix.indptr))
             targets = targets + height * np.arange(steps)[:, None]
-            sources = index[:, term.base.indices]
+            sources = index[:, matrix.indices]
             source = outer.spread(
                 targets.reshape(-1), sources.reshape(-1), (steps * height,)
             )

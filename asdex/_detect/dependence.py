@@ -1,24 +1,37 @@
-"""`Dependence`: which inputs each element of an array depends on.
+"""`Dependence`: which inputs each element of an array depends on, and how.
 
 The elements of an array of any shape depend on sets of the `n` inputs. Most programs move
 elements about and add up a few of them, so the sets are kept as a short union of *terms*.
-A term copies, for each element, one row of a boolean matrix: the identity at first (the
-element depends on one input), or a matrix that a product left behind. Moving elements
-moves row numbers, an array of the element's own shape; only a true combination of many
-elements builds a matrix, by SciPy's compiled kernels.
+A term copies, for each element, one row of a matrix: the identity at first (the element
+depends on one input), or a matrix that a product left behind. Moving elements moves row
+numbers, an array of the element's own shape; only a true combination of many elements
+builds a matrix, by SciPy's compiled kernels.
+
+Detection follows rows alone. If coefficients are followed, too, the elements are the sums
+of their terms, each with a coefficient per element. The methods are then linear maps:
+`take` copies elements, `spread` multiplies by a sparse matrix, `merge` and `union` add.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from math import prod
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Int32, Integer
 from scipy.sparse import csr_array, vstack
+
+from . import coefficients as co
+from .coefficients import Coefficients
+from .matrices import (
+    boolean,
+    entry_numbers,
+    from_lists,
+    product,
+    select_rows,
+    total,
+)
 
 Shape: TypeAlias = tuple[int, ...]
 Rows: TypeAlias = Int32[np.ndarray, "..."]
@@ -26,49 +39,42 @@ Rows: TypeAlias = Int32[np.ndarray, "..."]
 NOTHING = np.int32(-1)
 """Row number of an element that depends on no input."""
 
-_MAX_TERMS = 16
+MAX_TERMS = 16
 """A union of more terms than this is computed as one matrix."""
 
-
-DEFAULT_MAX_NNZ = 2**31
-
-_max_nnz: ContextVar[int] = ContextVar("max_nnz", default=DEFAULT_MAX_NNZ)
+_MAX_EXPANDED = 50_000_000
+"""Products of sparse matrices with values are not computed if they have more terms."""
 
 
-class TooManyEntries(Exception):
-    """A matrix would have more entries than `at_most` allows."""
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Base:
+    """A canonical boolean matrix with `n` columns, and the values of its entries if
+    coefficients are followed."""
 
-    def __init__(self, entries: int, limit: int):
-        super().__init__(entries, limit)
-        self.entries, self.limit = entries, limit
-        self.where: str | None = None  # Set by the interpreter.
-
-
-@contextmanager
-def at_most(max_nnz: int) -> Iterator[None]:
-    """Refuse to build a boolean matrix of more than `max_nnz` entries."""
-    token = _max_nnz.set(max_nnz)
-    try:
-        yield
-    finally:
-        _max_nnz.reset(token)
-
-
-def _check_entries(entries: int) -> None:
-    if entries > (limit := _max_nnz.get()):
-        raise TooManyEntries(entries, limit)
+    matrix: csr_array
+    values: Coefficients = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
     """For each element the row of `base` that holds its inputs; `NOTHING` for none.
 
-    `base` is a boolean matrix with `n` columns, canonical, with every stored value true;
-    `None` is the identity.
+    Without a base the row is that of the identity. If coefficients are followed, element
+    `e` is `coefficients[e]` times the row; where it is `NOTHING` they are zero.
     """
 
     rows: Rows
-    base: csr_array | None
+    base: Base | None
+    coefficients: Coefficients = None
+
+
+class Entries(NamedTuple):
+    """Entries of a matrix with one row per element, in any order. Several can be in one
+    place; their values are then added."""
+
+    rows: Integer[np.ndarray, " entries"]
+    cols: Integer[np.ndarray, " entries"]
+    values: Coefficients
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,66 +98,93 @@ class Dependence:
         """
         if not self.size:
             return nothing(positions.shape, self.n)
-        missing = positions < 0
-        any_missing = missing.any()
-
-        def pick(rows: np.ndarray) -> Any:
-            picked = rows.reshape(-1)[positions]
-            return np.where(missing, NOTHING, picked) if any_missing else picked
-
-        return combine([self], pick, positions.shape)
+        return combine([self], lambda x: co.take(x, positions), positions.shape)
 
     def where(self, keep: Bool[np.ndarray, "*shape"]) -> "Dependence":
-        """The same array with no dependence where `keep` is false."""
-        return combine([self], lambda rows: np.where(keep, rows, NOTHING), self.shape)
+        """The same array with zeros where `keep` is false."""
+        return combine([self], lambda x: co.keep_where(keep, x), self.shape)
+
+    def without(self, zero: Bool[np.ndarray, "..."]) -> "Dependence":
+        """The same array with no dependence where it is known that its elements are, or
+        will be, multiplied by zero: their coefficients are not touched."""
+        if not zero.any():
+            return self
+        if zero.all():
+            return nothing(self.shape, self.n)
+        keep = np.broadcast_to(~zero, self.shape)
+        terms = [
+            replace(term, rows=np.where(keep, term.rows, NOTHING)) for term in self.terms
+        ]
+        return _union(self.shape, self.n, terms)
+
+    def map(self, function: Callable[[Coefficients], Coefficients]) -> "Dependence":
+        """The array whose coefficients are `function` of the coefficients: a linear map
+        element by element, such as a product with known or computed values."""
+        terms = [
+            term
+            if term.coefficients is None
+            else replace(term, coefficients=function(term.coefficients))
+            for term in self.terms
+        ]
+        return replace(self, terms=tuple(terms))
 
     def reshape(self, shape: Shape) -> "Dependence":
         """The same elements in another shape."""
-        return combine([self], lambda rows: rows.reshape(shape), shape)
+        return combine([self], lambda x: x.reshape(shape), shape)
 
     def spread(
         self,
         targets: Integer[np.ndarray, " edges"],
         sources: Integer[np.ndarray, " edges"],
         shape: Shape,
+        weights: Coefficients = None,
     ) -> "Dependence":
-        """The array of shape `shape` whose element `t` depends on all that the elements
-        `s` depend on, over the edges `(t, s)` of flat positions.
+        """The array of shape `shape` whose element `t` is the sum of the elements `s` over
+        the edges `(t, s)` of flat positions, each times the weight of its edge, if given.
 
-        This is the boolean product with a local pattern. Cost: a sort of the edges by
-        target for each term, and a boolean matrix product for each matrix.
+        This is the product with a local, sparse matrix. Cost: a sort of the edges by
+        target for each term, and a sparse matrix product for each matrix.
         """
         size = prod(shape)
         terms = []
-        products: dict[int, tuple[csr_array | None, list[csr_array]]] = {}
+        products: dict[int, tuple[Base | None, list[_Edges]]] = {}
         for term in self.terms:
-            rows = term.rows.reshape(-1)[sources]
-            kept = rows >= 0
-            if not kept.all():
-                rows, into = rows[kept], targets[kept]
-            else:
-                into = targets
-            width = self.n if term.base is None else term.base.shape[0]
-            local = boolean(into, rows, (size, width))
+            edges = _Edges.of(term, targets, sources, weights)
+            width = self.n if term.base is None else term.base.matrix.shape[0]
+            local = boolean(edges.targets, edges.rows, (size, width))
             if np.diff(local.indptr).max(initial=0) <= 1:
-                terms.append(_lift(local, term.base, shape))
+                terms.append(_one_per_element(local, edges, term.base, shape))
             else:
-                products.setdefault(id(term.base), (term.base, []))[1].append(local)
-        for base, locals_at_base in products.values():
-            terms.append(_lift(_sum(locals_at_base), base, shape))
+                of_base = products.setdefault(id(term.base), (term.base, []))[1]
+                of_base.append(replace(edges, local=local))
+        for base, parts in products.values():
+            terms.append(_product(parts, base, shape))
         return _union(shape, self.n, terms)
 
     def gather_union(
-        self, views: Sequence[Integer[np.ndarray, "*new"]], shape: Shape
+        self,
+        views: Sequence[Integer[np.ndarray, "*new"]],
+        shape: Shape,
+        weights: Sequence[Coefficients] | None = None,
     ) -> "Dependence":
-        """The array of shape `shape` each element of which depends on what the elements
-        at its position in each of the `views` depend on; -1 adds nothing."""
-        if len(views) * len(self.terms) <= _MAX_TERMS:
-            return union([nothing(shape, self.n), *map(self.take, views)])
-        sources = np.stack([view.reshape(-1) for view in views], axis=1)
-        targets = np.broadcast_to(np.arange(len(sources))[:, None], sources.shape)
-        seen = sources >= 0
-        return self.spread(targets[seen], sources[seen], shape)
+        """The array of shape `shape` each element of which is the sum of the elements at
+        its position in each of the `views`, times the view's weights, if given, of a shape
+        that broadcasts to `shape`; -1 adds nothing."""
+        if len(views) * len(self.terms) <= MAX_TERMS:
+            parts = list(map(self.take, views))
+            if weights is not None:
+                parts = [
+                    part.map(lambda x, w=weight: co.multiply(x, w))
+                    for part, weight in zip(parts, weights, strict=True)
+                ]
+            return union([nothing(shape, self.n), *parts])
+        sources = np.stack([view.reshape(-1) for view in views])
+        targets = np.broadcast_to(np.arange(sources.shape[1]), sources.shape)
+        seen, of_edge = sources >= 0, None
+        if weights is not None:
+            flat = [co.broadcast_to(weight, shape).reshape(-1) for weight in weights]
+            of_edge = co.take(co.concatenate(flat), np.flatnonzero(seen))
+        return self.spread(targets[seen], sources[seen], shape, of_edge)
 
     def mix(
         self,
@@ -159,23 +192,34 @@ class Dependence:
         targets: Integer[np.ndarray, " edges"],
         sources: Integer[np.ndarray, " edges"],
     ) -> "Dependence":
-        """The array whose element at position `t` along `axis` depends on that at position
-        `s`, over the edges `(t, s)`, for all positions along the other axes."""
+        """The array whose element at position `t` along `axis` is the sum of those at
+        positions `s`, over the edges `(t, s)`, for all positions along the other axes."""
         index = np.arange(self.size).reshape(self.shape)
         into, of = (np.take(index, part, axis).reshape(-1) for part in (targets, sources))
         return self.spread(into, of, self.shape)
 
     def merge(self, axes: Iterable[SupportsIndex]) -> "Dependence":
-        """The array whose elements depend on all elements along `axes` together (which
-        keep length one), like a sum over them."""
+        """The array whose elements are the sums along `axes` (which keep length one)."""
         axes = tuple(int(axis) for axis in axes if self.shape[axis] != 1)
         if not axes:
             return self
         shape = tuple(1 if axis in axes else dim for axis, dim in enumerate(self.shape))
         if not self.size:
             return nothing(shape, self.n)
+        alike, rest = self.split_uniform(axes)
+        sums = [
+            replace(
+                term,
+                rows=term.rows.max(axis=axes, keepdims=True),
+                coefficients=co.sum_along(term.coefficients, axes),
+            )
+            for term in alike.terms
+        ]
+        return union([Dependence(shape, self.n, tuple(sums)), rest._merge(axes, shape)])
+
+    def _merge(self, axes: tuple[int, ...], shape: Shape) -> "Dependence":
         length = prod(self.shape[axis] for axis in axes)
-        if length * len(self.terms) <= _MAX_TERMS:
+        if length * len(self.terms) <= MAX_TERMS:
             index = np.arange(self.size).reshape(self.shape)
             lanes = np.moveaxis(index, axes, range(-len(axes), 0)).reshape(-1, length)
             return self.gather_union([lane.reshape(shape) for lane in lanes.T], shape)
@@ -183,23 +227,32 @@ class Dependence:
         targets = np.broadcast_to(targets, self.shape).reshape(-1)
         return self.spread(targets, np.arange(self.size, dtype=np.int32), shape)
 
+    def split_uniform(self, axes: tuple[int, ...]) -> tuple["Dependence", "Dependence"]:
+        """The terms whose rows do not change along `axes`, and the others. To combine
+        elements along these axes combines the coefficients, and leaves rows as they are."""
+        alike, rest = [], []
+        for term in self.terms:
+            row = term.rows.max(axis=axes, keepdims=True)
+            (alike if ((term.rows == row) | (term.rows < 0)).all() else rest).append(term)
+        return replace(self, terms=tuple(alike)), replace(self, terms=tuple(rest))
+
     def broadcast(self, shape: Shape) -> "Dependence":
         """The array repeated along axes of length one, to shape `shape`."""
-        return combine([self], lambda rows: np.broadcast_to(rows, shape), shape)
+        return combine([self], lambda x: co.broadcast_to(x, shape), shape)
 
     def count(self) -> int:
         """Number of entries, those that several terms have in common counted each time.
 
         Cost: one pass over the row numbers; no matrix is made.
         """
-        total = 0
+        count = 0
         for term in self.terms:
             rows = term.rows[term.rows >= 0]
-            lengths = None if term.base is None else np.diff(term.base.indptr)
-            total += (
+            lengths = None if term.base is None else np.diff(term.base.matrix.indptr)
+            count += (
                 rows.size if lengths is None else int(lengths[rows].sum(dtype=np.int64))
             )
-        return total
+        return count
 
     def whole(self) -> "Dependence":
         """One element (shape `()`) that depends on all that any element depends on."""
@@ -214,13 +267,18 @@ class Dependence:
         matrices = []
         inputs = [term.rows.reshape(-1) for term in self.terms if term.base is None]
         if inputs:
-            matrices.append(_from_lists(np.stack(inputs, axis=1), self.n))
+            matrices.append(from_lists(np.stack(inputs, axis=1), self.n))
         for term in self.terms:
             if term.base is not None:
-                matrices.append(_select(term.base, term.rows.reshape(-1)))
+                matrices.append(select_rows(term.base.matrix, term.rows.reshape(-1)))
         if not matrices:
             return csr_array((self.size, self.n), dtype=bool)
-        return _sum(matrices)
+        return total(matrices)
+
+    def entries(self) -> list[Entries]:
+        """The entries of the matrix of shape `(size, n)` with their values, term by term,
+        if coefficients are followed."""
+        return [_entries(term) for term in self.terms]
 
 
 def nothing(shape: Shape, n: int) -> Dependence:
@@ -228,22 +286,36 @@ def nothing(shape: Shape, n: int) -> Dependence:
     return Dependence(tuple(shape), n, ())
 
 
-def identity(shape: Shape, n: int, offset: int = 0) -> Dependence:
-    """An array that holds the inputs `offset, offset + 1, ...` of `n`."""
+def identity(shape: Shape, n: int, offset: int = 0, dtype: Any = None) -> Dependence:
+    """An array that holds the inputs `offset, offset + 1, ...` of `n`; with a dtype,
+    coefficients are followed."""
     rows = np.arange(offset, offset + prod(shape), dtype=np.int32).reshape(shape)
-    return Dependence(tuple(shape), n, (Term(rows, None),))
+    coefficients = None if dtype is None else co.ones(shape, dtype)
+    return Dependence(tuple(shape), n, (Term(rows, None, coefficients),))
 
 
-def from_matrix(matrix: csr_array, shape: Shape) -> Dependence:
-    """An array whose element `k` depends on the inputs in row `k` of `matrix`."""
-    return Dependence(tuple(shape), matrix.shape[1], (_lift(matrix, None, shape),))
+def from_matrix(matrix: csr_array, shape: Shape, values: Coefficients = None) -> Dependence:
+    """An array whose element `k` depends on the inputs in row `k` of `matrix`, by the
+    values of its entries if coefficients are followed."""
+    return Dependence(tuple(shape), matrix.shape[1], (_lift(matrix, values, None, shape),))
+
+
+def as_matrix(dependence: Dependence) -> Dependence:
+    """The same elements as one term."""
+    matrix, values = dependence.matrix(), None
+    parts = dependence.entries() if _has_coefficients(dependence.terms) else []
+    if parts:
+        number = [entry_numbers(matrix, part.rows, part.cols) for part in parts]
+        flat = co.concatenate([part.values for part in parts])
+        values = co.segment_sum(flat, np.concatenate(number), matrix.nnz)
+    return from_matrix(matrix, dependence.shape, values)
 
 
 def union(operands: Sequence[Dependence]) -> Dependence:
-    """An array that depends, element by element, on what each operand depends on.
+    """An array whose elements are the sums of those of the operands.
 
-    The operands have one shape. Cost: O(1), or that of `Dependence.matrix` when there
-    are many terms.
+    The operands have one shape. Cost: O(size) for each pair of terms, or that of
+    `Dependence.matrix` when there are many terms.
     """
     first = operands[0]
     return _union(first.shape, first.n, [term for dep in operands for term in dep.terms])
@@ -253,10 +325,15 @@ def stack(operands: Sequence[Dependence]) -> Dependence:
     """Arrays of one shape along a new leading axis."""
     shape = (len(operands), *operands[0].shape)
     bases = {id(term.base) for dep in operands for term in dep.terms}
-    if len(bases) <= _MAX_TERMS:
-        return combine(operands, lambda *rows: np.stack(rows), shape)
-    matrices = vstack([dep.matrix() for dep in operands], format="csr")
-    return from_matrix(csr_array(matrices), shape)
+    if len(bases) <= MAX_TERMS:
+        return combine(operands, lambda *xs: co.stack(xs), shape)
+    terms = [as_matrix(dep).terms[0] for dep in operands]
+    flat = [Dependence(shape[1:], operands[0].n, (term,)).matrix() for term in terms]
+    matrices = csr_array(vstack(flat, format="csr"))
+    if not _has_coefficients(terms):
+        return from_matrix(matrices, shape)
+    values = co.concatenate([_entries(term).values for term in terms])
+    return from_matrix(matrices, shape, values)
 
 
 def combine(
@@ -264,131 +341,214 @@ def combine(
 ) -> Dependence:
     """An array of shape `shape` each element of which copies an element of an operand.
 
-    `move` makes the array out of arrays like the operands (`np.concatenate`, a slice,
-    ...). It is applied to the row numbers, for each matrix and each layer of terms.
+    `move` makes the array out of arrays like the operands (`co.concatenate`, a slice,
+    ...). It is applied to the row numbers, for each matrix and each layer of terms, and to
+    the coefficients.
     """
     bases = {id(term.base): term.base for dep in operands for term in dep.terms}
     terms = []
     for base in bases.values():
-        columns = [
-            [term.rows for term in dep.terms if term.base is base] for dep in operands
-        ]
+        columns = [[term for term in dep.terms if term.base is base] for dep in operands]
         for layer in zip_longest(*columns):
-            filled = (
-                np.broadcast_to(NOTHING, dep.shape) if rows is None else rows
-                for dep, rows in zip(operands, layer, strict=True)
+            rows = (
+                np.broadcast_to(NOTHING, dep.shape) if term is None else term.rows
+                for dep, term in zip(operands, layer, strict=True)
             )
-            terms.append(Term(np.asarray(move(*filled)), base))
+            coefficients = _filled(operands, layer)
+            moved = None if coefficients is None else move(*coefficients)
+            terms.append(Term(np.asarray(move(*rows)), base, moved))
     return _union(shape, operands[0].n, terms)
 
 
-def boolean(
-    rows: Integer[np.ndarray, " entries"],
-    cols: Integer[np.ndarray, " entries"],
-    shape: tuple[int, int],
-) -> csr_array:
-    """The canonical boolean matrix with the given entries, repeated ones merged."""
-    values = np.ones(rows.size, bool)
-    matrix = csr_array((values, (rows, cols)), shape=shape)
-    matrix.sum_duplicates()
-    _check_entries(matrix.nnz)
-    return matrix
+def align(operands: Sequence[Dependence], join: Callable[..., Coefficients]) -> Dependence:
+    """The array of the operands' shape that a linear map of several arrays, element by
+    element, makes of them: `join` is applied to coefficients of equal rows."""
+    first = operands[0]
+    groups: list[tuple[Term, list[Coefficients]]] = []
+    for k, dependence in enumerate(operands):
+        for term in dependence.terms:
+            for number, (kept, parts) in enumerate(groups):
+                if parts[k] is None and (rows := _common_rows(kept, term)) is not None:
+                    parts[k] = term.coefficients
+                    groups[number] = replace(kept, rows=rows), parts
+                    break
+            else:
+                parts = [None] * len(operands)
+                parts[k] = term.coefficients
+                groups.append((term, parts))
+    terms = []
+    for term, parts in groups:
+        if term.coefficients is not None:
+            dtypes = [part.dtype for part in parts if part is not None]
+            filled = [
+                co.zeros(first.shape, _dtype_of(dep) or dtypes[0]) if part is None else part
+                for dep, part in zip(operands, parts, strict=True)
+            ]
+            term = replace(term, coefficients=join(*filled))
+        terms.append(term)
+    return _union(first.shape, first.n, terms)
 
 
-def _sum(matrices: Sequence[csr_array]) -> csr_array:
-    """The canonical boolean matrix whose entries are those of all the matrices."""
-    total = matrices[0]
-    for matrix in matrices[1:]:
-        total = csr_array(total + matrix)
-        _check_entries(total.nnz)
-    total.sort_indices()
-    return total
+def _dtype_of(dependence: Dependence) -> Any:
+    return next((term.coefficients.dtype for term in dependence.terms), None)
 
 
-def product(left: csr_array, right: csr_array) -> csr_array:
-    """The canonical boolean product, refused before it outgrows the limit."""
-    limit = _max_nnz.get()
-    per_row = np.diff(right.indptr).astype(np.int64)[left.indices]
-    bound = np.concatenate([[0], np.cumsum(per_row)])[left.indptr]  # Up to each row.
-    if bound[-1] <= limit:
-        result = csr_array(left @ right)
-        result.sort_indices()
-        return result
-    # The entries may be much fewer: compute as many rows at once as surely fit.
-    blocks, entries, start = [], 0, 0
-    while start < left.shape[0]:
-        stop = int(np.searchsorted(bound, bound[start] + max(limit, 1), side="right")) - 1
-        stop = min(max(stop, start + 1), left.shape[0])
-        blocks.append(csr_array(left[start:stop] @ right))
-        entries += blocks[-1].nnz
-        _check_entries(entries)
-        start = stop
-    result = csr_array(vstack(blocks, format="csr"))
-    result.sort_indices()
-    return result
+def _filled(
+    operands: Sequence[Dependence], layer: Sequence[Term | None]
+) -> list[Coefficients] | None:
+    """The coefficients of a layer, zeros where an operand has no term in it."""
+    given = [term.coefficients for term in layer if term is not None]
+    if given[0] is None:
+        return None
+    return [
+        co.zeros(dep.shape, given[0].dtype) if term is None else term.coefficients
+        for dep, term in zip(operands, layer, strict=True)
+    ]
 
 
-def _from_lists(inputs: Int32[np.ndarray, "size k"], n: int) -> csr_array:
-    """The matrix whose row `i` holds the inputs listed in row `i`, less `NOTHING`."""
-    listed = inputs >= 0
-    if listed.all():
-        indptr = np.arange(0, inputs.size + 1, inputs.shape[1])
-        indices = inputs.reshape(-1)
-    else:
-        indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(listed, axis=1))])
-        indices = inputs[listed]
-    values = np.ones(indices.size, bool)
-    matrix = csr_array((values, indices, indptr), shape=(len(inputs), n))
-    matrix.sum_duplicates()
-    _check_entries(matrix.nnz)
-    return matrix
+def _has_coefficients(terms: Sequence[Term]) -> bool:
+    return any(term.coefficients is not None for term in terms)
 
 
 def _union(shape: Shape, n: int, terms: Sequence[Term]) -> Dependence:
     distinct: list[Term] = []
     for term in terms:
-        if not any(_same(term, other) for other in distinct):
+        for k, other in enumerate(distinct):
+            if (rows := _common_rows(other, term)) is not None:
+                both = other.coefficients
+                if both is not None:
+                    both = co.add(both, term.coefficients)
+                distinct[k] = Term(rows, other.base, both)
+                break
+        else:
             distinct.append(term)
     dependence = Dependence(tuple(shape), n, tuple(distinct))
-    if len(distinct) > _MAX_TERMS:
-        return from_matrix(dependence.matrix(), dependence.shape)
-    return dependence
+    return as_matrix(dependence) if len(distinct) > MAX_TERMS else dependence
 
 
-def _same(term: Term, other: Term) -> bool:
-    """Whether two terms are equal; a few elements decide most cases."""
+def _common_rows(term: Term, other: Term) -> Rows | None:
+    """The rows of two terms as one, if they agree wherever both have any; a few elements
+    decide most cases."""
     if term.base is not other.base:
-        return False
+        return None
     if term.rows is other.rows:
-        return True
+        return term.rows
     step = max(1, term.rows.size // 64)
-    if not np.array_equal(term.rows.flat[::step], other.rows.flat[::step]):
-        return False
-    return np.array_equal(term.rows, other.rows)
+    if not _agree(term.rows.flat[::step], other.rows.flat[::step]).all():
+        return None
+    if not _agree(term.rows, other.rows).all():
+        return None
+    return np.maximum(term.rows, other.rows)
 
 
-def _lift(matrix: csr_array, base: csr_array | None, shape: Shape) -> Term:
+def _agree(rows: Rows, others: Rows) -> Bool[np.ndarray, "..."]:
+    return (rows == others) | (rows < 0) | (others < 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Edges:
+    """Rows of a base that are added to elements, edge by edge."""
+
+    targets: Integer[np.ndarray, " edges"]
+    rows: Rows
+    values: Coefficients
+    local: csr_array | None = None
+    """The boolean matrix of targets and rows, once it is known."""
+
+    @classmethod
+    def of(
+        cls,
+        term: Term,
+        targets: Integer[np.ndarray, " edges"],
+        sources: Integer[np.ndarray, " edges"],
+        weights: Coefficients,
+    ) -> "_Edges":
+        rows, values = term.rows.reshape(-1)[sources], term.coefficients
+        if values is not None:
+            values = co.take(values, sources)
+            values = values if weights is None else co.multiply(values, weights)
+        kept = rows >= 0
+        if kept.all():
+            return cls(targets, rows, values)
+        values = None if values is None else co.take(values, np.flatnonzero(kept))
+        return cls(targets[kept], rows[kept], values)
+
+
+def _one_per_element(
+    local: csr_array, edges: _Edges, base: Base | None, shape: Shape
+) -> Term:
+    """The term of elements each of which has edges of one row at most."""
+    has_row = np.diff(local.indptr) > 0
+    rows = np.full(local.shape[0], NOTHING)
+    rows[has_row] = local.indices
+    values = edges.values
+    if values is not None:
+        values = co.segment_sum(values, edges.targets, local.shape[0]).reshape(shape)
+    return Term(rows.reshape(shape), base, values)
+
+
+def _product(parts: Sequence[_Edges], base: Base | None, shape: Shape) -> Term:
+    """The term of elements that combine several rows of a base."""
+    local = total([part.local for part in parts if part.local is not None])
+    values = None
+    if parts[0].values is not None:
+        numbers = [entry_numbers(local, part.targets, part.rows) for part in parts]
+        flat = co.concatenate([part.values for part in parts])
+        values = co.segment_sum(flat, np.concatenate(numbers), local.nnz)
+    return _lift(local, values, base, shape)
+
+
+def _lift(matrix: csr_array, values: Coefficients, base: Base | None, shape: Shape) -> Term:
     """The term whose element `k` depends on the union of the rows of `base` that row
     `k` of `matrix` lists."""
     counts = np.diff(matrix.indptr)
     if counts.max(initial=0) <= 1:
+        has_row = counts > 0
         rows = np.full(matrix.shape[0], NOTHING)
-        rows[counts > 0] = matrix.indices
-        return Term(rows.reshape(shape), base)
+        rows[has_row] = matrix.indices
+        if values is not None:
+            values = co.take(values, np.where(has_row, np.cumsum(has_row) - 1, -1))
+            values = values.reshape(shape)
+        return Term(rows.reshape(shape), base, values)
     if base is not None:
-        matrix = product(matrix, base)
-    return Term(np.arange(matrix.shape[0], dtype=np.int32).reshape(shape), matrix)
+        local, matrix = matrix, product(matrix, base.matrix)
+        if values is not None:
+            values = _product_values(local, values, base, matrix)
+    rows = np.arange(matrix.shape[0], dtype=np.int32).reshape(shape)
+    coefficients = None if values is None else co.ones(shape, values.dtype)
+    return Term(rows, Base(matrix, values), coefficients)
 
 
-def _select(base: csr_array, rows: Int32[np.ndarray, " size"]) -> csr_array:
-    """The matrix of the given rows of `base`; `NOTHING` gives an empty row."""
-    lengths = np.diff(base.indptr)
-    lengths = np.where(rows < 0, 0, lengths[rows]) if lengths.size else np.zeros_like(rows)
-    indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    _check_entries(int(indptr[-1]))
-    starts = np.where(rows < 0, 0, base.indptr[rows])
-    positions = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
-    indices = base.indices[positions]
-    return csr_array(
-        (np.ones(indices.size, bool), indices, indptr), shape=(rows.size, base.shape[1])
+def _product_values(
+    left: csr_array, values: Coefficients, right: Base, result: csr_array
+) -> Coefficients:
+    """The values of the product of two sparse matrices, in the order of its entries."""
+    lengths = np.diff(right.matrix.indptr)[left.indices]
+    if (terms := int(lengths.sum(dtype=np.int64))) > _MAX_EXPANDED:
+        raise co.NoCoefficients("a product of two large sparse matrices")
+    rows = np.repeat(np.arange(left.shape[0]), np.diff(left.indptr))
+    of_left = np.repeat(np.arange(left.nnz), lengths)
+    within = np.arange(terms) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    of_right = right.matrix.indptr[left.indices][of_left] + within
+    numbers = entry_numbers(result, rows[of_left], right.matrix.indices[of_right])
+    terms_of_sum = co.multiply(co.take(values, of_left), co.take(right.values, of_right))
+    return co.segment_sum(terms_of_sum, numbers, result.nnz)
+
+
+def _entries(term: Term) -> Entries:
+    rows = term.rows.reshape(-1)
+    element = np.flatnonzero(rows >= 0)
+    values = term.coefficients.reshape(-1)
+    if element.size != rows.size:
+        values = co.take(values, element)
+    if term.base is None:
+        return Entries(element, rows[element], values)
+    starts = term.base.matrix.indptr[rows[element]]
+    lengths = np.diff(term.base.matrix.indptr)[rows[element]]
+    repeats = np.repeat(np.arange(element.size), lengths)
+    first = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    positions = first + np.arange(repeats.size)
+    product_values = co.multiply(
+        co.take(values, repeats), co.take(term.base.values, positions)
     )
+    return Entries(element[repeats], term.base.matrix.indices[positions], product_values)

@@ -15,9 +15,11 @@ from scipy.sparse import csr_array
 
 from .._base.errors import ConservativePatternWarning, PatternTooLargeError
 from .._base.types import PyTree
-from .dependence import DEFAULT_MAX_NNZ, TooManyEntries, at_most, identity, nothing
+from .costs import Costs
+from .dependence import identity, nothing
 from .interpret import interpret
 from .known import constant
+from .matrices import DEFAULT_MAX_NNZ, TooManyEntries, at_most
 from .source import describe
 from .trail import densest
 from .value import Notes, Scope, Trail, Value
@@ -32,6 +34,7 @@ class Detection:
     shape: tuple[int, int]
     excludes_forward: bool
     """Whether JAX cannot run the function in forward mode: it has a `custom_vjp`."""
+    costs: Costs
     aux: PyTree
     """What the function returned in addition, as `jax.ShapeDtypeStruct`s."""
 
@@ -78,6 +81,7 @@ def detect(
         cols=matrix.indices.astype(np.int32, copy=False),
         shape=(m, n),
         excludes_forward=bool(notes.custom_vjps),
+        costs=Costs.of(notes),
         aux=program.aux,
     )
 

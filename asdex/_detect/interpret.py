@@ -1,12 +1,17 @@
 """The interpreter: follows dependence through a jaxpr, equation by equation."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
+import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import AbstractToken, Jaxpr, JaxprEqn, Literal, Var
 
-from .dependence import Dependence, TooManyEntries, union
+from .._base.compat import CALLS
+from .dependence import Dependence, union
+from .folding.bounds import is_plain
 from .known import constant, results
+from .matrices import TooManyEntries
 from .registry import rule_for
 from .source import describe
 from .value import Scope, Step, Value, shape_of
@@ -25,15 +30,17 @@ def interpret(
 
     def read(atom):
         if isinstance(atom, Literal):
-            return Value(atom.aval, None, constant(atom.val))
+            return Value(atom.aval, None, constant(atom.val), _literal(atom))
         return environment[atom]
 
     last_uses = _last_uses(jaxpr)
     for eqn, done in zip(jaxpr.eqns, last_uses, strict=True):
         _refuse_references(eqn)
-        if not eqn.outvars:  # For example a print.
-            continue
         operands = [read(atom) for atom in eqn.invars]
+        if not eqn.outvars:  # For example a print.
+            if scope.emits and all(operand.dependence is None for operand in operands):
+                emit(eqn, operands)
+            continue
         environment |= zip(eqn.outvars, _apply_and_note(eqn, operands, scope), strict=True)
         for var in done:
             environment.pop(var, None)
@@ -82,19 +89,52 @@ def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequen
     is_active = any(operand.dependence is not None for operand in operands)
     if not is_active and not (entry and entry.always):
         known = results(eqn, [operand.known for operand in operands])
-        return [Value(var.aval, None, k) for var, k in zip(eqn.outvars, known, strict=True)]
+        arrays = emit(eqn, operands) if scope.emits else [None] * len(eqn.outvars)
+        triples = zip(eqn.outvars, known, arrays, strict=True)
+        return [Value(var.aval, None, k, array) for var, k, array in triples]
     if entry is None:
         outcome = conservative(eqn, operands, scope, "")
     elif positions := entry.not_covered(operands):
         names = " and ".join(map(str, positions))
         outcome = conservative(eqn, operands, scope, f"dependence through operand {names}")
     else:
+        if is_active and not entry.coefficients:
+            scope.lacks_coefficients(eqn)
         outcome = entry.rule(eqn, operands, scope)
     outputs = [outcome] if isinstance(outcome, Dependence) else outcome
-    return [
+    values = [
         output if isinstance(output, Value) else Value(var.aval, output)
         for var, output in zip(eqn.outvars, outputs, strict=True)
     ]
+    if is_active and eqn.primitive not in CALLS:
+        scope.notes.count(value.dependence for value in values)
+    if scope.emits:
+        _check_coefficients(values)
+    if scope.emits and not is_active and any(value.array is None for value in values):
+        for value, array in zip(values, emit(eqn, operands), strict=True):
+            value.array = array
+    return values
+
+
+def _check_coefficients(values: Sequence[Value]) -> None:
+    for value in values:
+        for term in value.dependence.terms if value.dependence else ():
+            found = term.coefficients
+            assert found.shape == term.rows.shape == value.shape, found.shape
+            assert found.dtype == value.aval.dtype, found.dtype
+
+
+def emit(eqn: JaxprEqn, operands: Sequence[Value]) -> list[Any]:
+    """The results of an equation on values that depend on no input."""
+    with eqn.ctx.manager:
+        params = eqn.primitive.get_bind_params(eqn.params)
+        out = eqn.primitive.bind(*(operand.array for operand in operands), **params)
+    return list(out) if eqn.primitive.multiple_results else [out]
+
+
+def _literal(atom: Literal) -> Any:
+    aval = cast(ShapedArray, atom.aval)
+    return np.asarray(atom.val, aval.dtype) if is_plain(atom) else atom.val
 
 
 def conservative(
@@ -105,6 +145,7 @@ def conservative(
     `uncovered`: what the rule of the primitive does not cover, empty if there is no rule.
     """
     scope.notes.conservative[eqn] = uncovered
+    scope.lacks_coefficients(eqn)
     wholes = [operand.dependence.whole() for operand in operands if operand.dependence]
     everything = union(wholes)
     return [everything.broadcast(shape_of(var)) for var in eqn.outvars]

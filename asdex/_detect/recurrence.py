@@ -8,7 +8,8 @@ from jaxtyping import Int
 from scipy.sparse import csr_array, eye_array, vstack
 
 from .compose import compose, joined
-from .dependence import Dependence, combine, from_matrix, nothing, product, stack
+from .dependence import Dependence, combine, from_matrix, nothing, stack
+from .matrices import product
 
 _MAX_DEPTH = 4
 """A carry that is forgotten after so many steps is computed for all steps at once."""

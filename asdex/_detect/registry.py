@@ -29,6 +29,9 @@ class Entry:
     operand depends on an input, the conservative rule is used."""
     always: bool = False
     """Whether it applies also if no operand depends on an input."""
+    coefficients: bool = False
+    """Whether what it returns has the right coefficients, where those of the operands are
+    followed."""
 
     def not_covered(self, operands: Sequence[Value]) -> list[int]:
         """The operands that depend on an input and that the rule cannot treat."""
@@ -53,7 +56,10 @@ def rule_for(primitive: Primitive) -> Entry | None:
 
 
 def register(
-    *primitives: Key, linear: tuple[int, ...] | None = None, always: bool = False
+    *primitives: Key,
+    linear: tuple[int, ...] | None = None,
+    always: bool = False,
+    coefficients: bool = False,
 ) -> Callable[[Rule], Rule]:
     """Register a rule for a family of primitives; see `Entry` for the options. Raises
     `ValueError` if one of them has a rule."""
@@ -63,7 +69,7 @@ def register(
         for primitive in primitives:
             if _name(primitive) in taken:
                 raise ValueError(f"The primitive {_name(primitive)} has a rule already.")
-            RULES[primitive] = Entry(rule, linear, always)
+            RULES[primitive] = Entry(rule, linear, always, coefficients)
         return rule
 
     return decorate

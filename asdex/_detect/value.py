@@ -1,15 +1,17 @@
 """Values of the interpreted program, and what the equations of one detection share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
+from weakref import WeakSet
 
 import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import JaxprEqn, Var
 from jaxtyping import Shaped
 
-from .dependence import Dependence, Shape
+from .coefficients import Coefficients, NoCoefficients
+from .dependence import Base, Dependence, Shape
 from .folding import Bounds
 from .known import UNKNOWN, Known, Status, StepwiseValueNeeded, bounds, evaluate
 
@@ -17,11 +19,13 @@ from .known import UNKNOWN, Known, Status, StepwiseValueNeeded, bounds, evaluate
 @dataclass(slots=True, eq=False)
 class Value:
     """A value of the interpreted program: its type, what it depends on (`None`:
-    on no input), and, in that case, what is known of it."""
+    on no input), and, in that case, what is known of it and where it is computed."""
 
     aval: Any
     dependence: Dependence | None = None
     known: Known = UNKNOWN
+    array: Any = None
+    """What it is in the emitted program, if coefficients are followed."""
 
     @property
     def shape(self) -> Shape:
@@ -45,6 +49,10 @@ class Scope:
     callers: tuple[JaxprEqn, ...] = ()
     """The equations that called this program, outermost first."""
 
+    emits: bool = False
+    """Whether coefficients are followed: what they are made of is computed by a program
+    that is emitted on the way."""
+
     @classmethod
     def empty(cls) -> "Scope":
         """A scope without inputs, to derive others from."""
@@ -66,6 +74,22 @@ class Scope:
     def apart(self) -> "Scope":
         """The scope of a program that JAX does not differentiate."""
         return replace(self, notes=Notes(conservative=self.notes.conservative))
+
+    def factor(self, operand: Value) -> Coefficients:
+        """An operand by which coefficients are multiplied: constant if its value is known
+        exactly. `None` if coefficients are not followed."""
+        if not self.emits:
+            return None
+        found = bounds(operand.known, thorough=False)
+        if found is not None and found.is_exact:
+            return np.broadcast_to(np.asarray(found.lo, operand.aval.dtype), operand.shape)
+        return operand.array
+
+    def lacks_coefficients(self, eqn: JaxprEqn) -> None:
+        """Say that the dependence of the results of an equation has no coefficients."""
+        self.notes.without_coefficients.add(eqn.primitive.name)
+        if self.emits:
+            raise NoCoefficients(eqn.primitive.name)
 
     def partial_value(self, operand: Value) -> Bounds | None:
         """What is known of an operand in every step of a loop, `None` if that is nothing.
@@ -137,8 +161,25 @@ class Notes:
     cover, an empty text if they have none."""
     custom_vjps: list[JaxprEqn] = field(default_factory=list)
     """The equations that JAX cannot run in forward mode."""
+    without_coefficients: set[str] = field(default_factory=set)
+    """Names of the primitives that pass on dependence, but no coefficients."""
+    work: int = 0
+    """How many coefficients a program that follows them computes."""
+    pass_work: int = 0
+    """How many elements one pass of the tangent program computes."""
     trail: "Trail | None" = None
     """Where the steps are kept, if they are."""
+    _counted: WeakSet[Base] = field(default_factory=WeakSet)
+
+    def count(self, results: Iterable[Dependence | None]) -> None:
+        """Add the work that the results of an equation take."""
+        for dependence in filter(None, results):
+            self.pass_work += dependence.size
+            self.work += dependence.size * len(dependence.terms)
+            for term in dependence.terms:
+                if term.base is not None and term.base not in self._counted:
+                    self._counted.add(term.base)
+                    self.work += term.base.matrix.nnz
 
 
 def shape_of(var: Var) -> Shape:

@@ -69,7 +69,7 @@ def linearize(
     else:
         y, pull, extras = jax.vjp(fun, x, has_aux=True)
         maps = [Linearization(lambda v: pull(v)[0], y.dtype, x.dtype)]
-    _check_output_dtype(y.dtype, mode, holomorphic)
+    check_output_dtype(y.dtype, mode, holomorphic)
     return maps, extras
 
 
@@ -178,7 +178,8 @@ def resolve_chunk_size(chunk_size: ChunkSize, coloring: ColoredPattern) -> int |
     return size if size < coloring.num_colors else None
 
 
-def _check_output_dtype(dtype: Any, mode: str, holomorphic: bool) -> None:
+def check_output_dtype(dtype: Any, mode: str, holomorphic: bool) -> None:
+    """Raise `TypeError` unless JAX differentiates an output of this dtype in this mode."""
     is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
     if holomorphic and not is_complex:
         raise TypeError(f"holomorphic=True needs outputs of complex dtype. Got {dtype}.")

@@ -15,7 +15,6 @@ from .._base.types import (
     JACOBIAN_MODES,
     OPERATOR,
     OUTPUT_FORMATS,
-    ChunkSize,
     OutputFormat,
     check_choice,
 )
@@ -25,8 +24,10 @@ from .._operator import SparseJacobian
 from .._operator.formats import Conversion, plan_conversion
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
+from .accumulate import accumulate_data
 from .compress import compress, joined, linearize, resolve_chunk_size, rows_of
 from .decompress import decompress_data
+from .options import Options
 from .probe import with_check
 from .read import (
     ChunkedPlan,
@@ -39,78 +40,38 @@ from .read import (
 from .substitute import substitute
 
 Shapes = tuple[tuple[int, ...], ...]
+Vector = Inexact[Array, " size"]
 
 
-class Options(NamedTuple):
-    """What a caller may choose about an evaluation; `jacobian` explains the choices."""
-
-    output_format: OutputFormat | None = "bcoo"  # `None` stops at the compressed matrix.
-    with_value: bool = False
-    has_aux: bool = False
-    holomorphic: bool = False
-    allow_int: bool = False
-    chunk_size: ChunkSize = None
-    checkpoint: bool = False
-    checked: bool = False
-
-
-class Evaluation(NamedTuple):
-    """How a derivative is computed from a program of the function: by which products, how
-    their results are read, and in which format the matrix is returned.
+class Compression(NamedTuple):
+    """How the values are computed by colors: by which products, and how their results are
+    read; `None` stops at the compressed matrix.
 
     What the coloring and the options alone determine is computed by `plan`, once.
     """
 
     coloring: ColoredPattern
-    order: int
-    options: Options
-    sparsity: SparsityPattern  # That of the operator.
     chunk_size: int | None
     decompression: DecompressionPlan | ChunkedPlan | None
-    conversion_for: Callable[[Shapes], Conversion | None]
 
     @classmethod
-    def plan(cls, coloring: ColoredPattern, order: int, options: Options) -> "Evaluation":
-        """The evaluation of a Jacobian (`order` 1) or Hessian (`order` 2).
-
-        **Raises:** `TypeError` or `ValueError` for options that no call can have.
-        """
-        _check_options(coloring, order, options)
-        pattern = coloring.sparsity
+    def plan(cls, coloring: ColoredPattern, options: Options) -> "Compression":
+        """The compression by a coloring."""
         chunk_size = resolve_chunk_size(options.chunk_size, coloring)
-        # A pattern made by hand need not hold the shapes of the output.
-        conversion_for = functools.lru_cache(maxsize=2)(
-            functools.partial(_conversion, pattern, options.output_format)
-        )
-        conversion_for(pattern.output_shapes if order == 1 else pattern.inputs.shapes)
         plan = _plan_decompression(coloring, options.output_format, chunk_size)
-        return cls(coloring, order, options, pattern.bare, chunk_size, plan, conversion_for)
+        return cls(coloring, chunk_size, plan)
 
-    def with_value(self) -> "Evaluation":
-        """The same, but the value of the function is computed, too."""
-        return self._replace(options=self.options._replace(with_value=True))
-
-    def on_device(
+    def values(
         self,
-        program: Program,
-        consts: Sequence[Any],
-        values: Sequence[Any],
-        others: Sequence[Any],
-    ) -> tuple[Any, list[Array], list[Array]]:
-        """All that JAX can compile: the compressed matrix, or an operator, in the format
-        of the options unless that is one of the host; the leaves of the output, if the
-        value is returned; and the arrays of the auxiliary output, if there is one."""
-        options, coloring, mode = self.options, self.coloring, self.coloring.mode
-        domain = program.domain
-        codomain = program.codomain if self.order == 1 else domain
-        self.conversion_for(codomain.shapes)  # Raises an error if the sizes do not fit.
-
-        def fun(x: Inexact[Array, " n"]) -> tuple[Inexact[Array, "..."], list[Array]]:
-            return program.run(consts, x, others)
-
+        fun: Callable[[Vector], tuple[Array, list[Array]]],
+        x: Vector,
+        options: Options,
+    ) -> tuple[Any, list[Array]]:
+        """The values of the entries, or the compressed matrix, and the arrays that `fun`
+        returns in addition."""
+        coloring = self.coloring
         fun = jax.checkpoint(fun) if options.checkpoint else fun
-        x = domain.pack(values)
-        maps, arrays = linearize(fun, x, mode, holomorphic=options.holomorphic)
+        maps, arrays = linearize(fun, x, coloring.mode, holomorphic=options.holomorphic)
         sides = rows_of(maps, coloring)
         if self.decompression is None:
             result: Any = compress(sides, self.chunk_size)
@@ -124,10 +85,115 @@ class Evaluation(NamedTuple):
             entries = (
                 decompress_data(result, coloring) if self.decompression is None else result
             )
-            result = with_check(result, entries, maps[0], coloring)
-        if self.decompression is not None:
-            symmetric = coloring.symmetric
-            result = SparseJacobian(result, self.sparsity, domain, codomain, symmetric)
+            result = with_check(result, entries, maps[0], coloring.sides[0])
+        return result, arrays
+
+
+class Evaluation(NamedTuple):
+    """How a derivative is computed from a program of the function, and in which format the
+    matrix is returned.
+
+    Without a compression, the values are accumulated.
+    """
+
+    pattern: SparsityPattern
+    symmetric: bool
+    order: int
+    options: Options
+    compression: Compression | None
+    conversion_for: Callable[[Shapes], Conversion | None]
+
+    @classmethod
+    def by_colors(
+        cls, coloring: ColoredPattern, order: int, options: Options
+    ) -> "Evaluation":
+        """The evaluation of a Jacobian (`order` 1) or Hessian (`order` 2) by a coloring.
+
+        **Raises:** `TypeError` or `ValueError` for options that no call can have.
+        """
+        _check_coloring(coloring, order)
+        compression = Compression.plan(coloring, options)
+        return cls._plan(coloring.sparsity, coloring.symmetric, order, options, compression)
+
+    @classmethod
+    def by_accumulation(
+        cls, pattern: SparsityPattern, order: int, options: Options, *, symmetric: bool
+    ) -> "Evaluation":
+        """The evaluation of a Jacobian (`order` 1) or Hessian (`order` 2) without colors.
+
+        **Raises:** what `by_colors` raises.
+        """
+        return cls._plan(pattern, symmetric, order, options, None)
+
+    @classmethod
+    def _plan(
+        cls,
+        pattern: SparsityPattern,
+        symmetric: bool,
+        order: int,
+        options: Options,
+        compression: Compression | None,
+    ) -> "Evaluation":
+        _check_options(order, options)
+        # A pattern made by hand need not hold the shapes of the output.
+        conversion_for = functools.lru_cache(maxsize=2)(
+            functools.partial(_conversion, pattern, options.output_format)
+        )
+        conversion_for(pattern.output_shapes if order == 1 else pattern.inputs.shapes)
+        return cls(pattern, symmetric, order, options, compression, conversion_for)
+
+    @property
+    def coloring(self) -> ColoredPattern | None:
+        """The coloring that is used, if one is."""
+        return None if self.compression is None else self.compression.coloring
+
+    @property
+    def mode(self) -> str:
+        """How automatic differentiation is used: accumulation goes forward."""
+        if self.coloring is not None:
+            return self.coloring.mode
+        return "fwd" if self.order == 1 else "fwd_over_rev"
+
+    def with_value(self) -> "Evaluation":
+        """The same, but the value of the function is computed, too."""
+        return self._replace(options=self.options._replace(with_value=True))
+
+    def on_device(
+        self,
+        program: Program,
+        consts: Sequence[Any],
+        values: Sequence[Any],
+        others: Sequence[Any],
+        constants: Sequence[Any] | None = None,
+    ) -> tuple[Any, list[Array], list[Array]]:
+        """All that JAX can compile: the compressed matrix, or an operator, in the format
+        of the options unless that is one of the host; the leaves of the output, if the
+        value is returned; and the arrays of the auxiliary output, if there is one.
+
+        `constants` are the values of `consts`, where those are traced but known.
+
+        **Raises:** `NoCoefficients` if the values cannot be accumulated.
+        """
+        options = self.options
+        domain = program.domain
+        codomain = program.codomain if self.order == 1 else domain
+        self.conversion_for(codomain.shapes)  # Raises an error if the sizes do not fit.
+
+        def fun(x: Vector) -> tuple[Inexact[Array, "..."], list[Array]]:
+            return program.run(consts, x, others)
+
+        x = domain.pack(values)
+        if self.compression is None:
+            known = dict(zip(map(id, consts), constants or consts, strict=True))
+            result, arrays = accumulate_data(
+                fun, x, self.pattern, self.order, options, known
+            )
+        else:
+            result, arrays = self.compression.values(fun, x, options)
+        if options.output_format is not None:
+            result = SparseJacobian(
+                result, self.pattern.bare, domain, codomain, self.symmetric
+            )
             on_host = options.output_format in HOST_FORMATS
             result = result if on_host else self._convert(result)
         leaves, aux = program.split(arrays)
@@ -157,7 +223,7 @@ class Evaluation(NamedTuple):
         if conversion is None:
             return operator
         pairs = itertools.product(codomain.dtypes, domain.dtypes)
-        by_rows = self.coloring.sides[0].kind == "row"
+        by_rows = self.coloring is not None and self.coloring.sides[0].kind == "row"
         dtypes = [col if by_rows else row for row, col in pairs]
         return conversion(operator.data, domain, codomain, dtypes)
 
@@ -187,7 +253,7 @@ def _plan_decompression(
     return plan_chunks(coloring, chunk_size)
 
 
-def _check_options(coloring: ColoredPattern, order: int, options: Options) -> None:
+def _check_coloring(coloring: ColoredPattern, order: int) -> None:
     if not isinstance(coloring, ColoredPattern):
         raise TypeError(
             f"coloring must be a ColoredPattern. Got {type(coloring).__name__}. Make one "
@@ -200,6 +266,9 @@ def _check_options(coloring: ColoredPattern, order: int, options: Options) -> No
             f"A {name} needs a coloring of mode {' or '.join(map(repr, modes))}. This one "
             f"has mode {coloring.mode!r}. Make it with {name.lower()}_coloring."
         )
+
+
+def _check_options(order: int, options: Options) -> None:
     if options.output_format is not None:
         check_choice("output_format", options.output_format, OUTPUT_FORMATS)
     if order == 2 and options.allow_int:

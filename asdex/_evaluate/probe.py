@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Inexact, Num
 
-from .._structure.coloring import ColoredPattern
 from .._structure.sides import Side
 from .compress import Linearization
 
@@ -23,16 +22,14 @@ def with_check(
     result: T,
     values: Num[Array, " nnz"],
     linear_map: Linearization,
-    coloring: ColoredPattern,
+    side: Side,
 ) -> T:
     """`result`, once the values of the entries have been checked.
 
-    Compares the product of `linear_map`, that of the first side of the coloring, with one
-    random vector, at every call and also under `jax.jit`;
-    if it differs, the program raises an error when it runs. Cost: one pass more, and
-    O(nnz).
+    Compares the product of `linear_map`, that of one side of a coloring, with one random
+    vector, at every call and also under `jax.jit`; if it differs, the program raises an
+    error when it runs. Cost: one pass more, and O(nnz).
     """
-    side = coloring.sides[0]
     rng, dtype = np.random.default_rng(0), linear_map.seed_dtype
     probe = random_probe(rng, side.colors.size, dtype)
     product = compare_products(values, probe, linear_map, side)

@@ -8,7 +8,7 @@ computation of the compressed matrix without computing anything twice.
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,10 @@ _MAX_WINDOWS = 64
 
 _MAX_CHOICE = 8
 """Windows per entry above which a gather is cheaper."""
+
+
+Lines: TypeAlias = Num[Array, "colors dim"] | Sequence[Num[Array, " dim"]]
+"""The rows of a compressed matrix, or coefficients."""
 
 
 class Window(NamedTuple):
@@ -64,18 +68,23 @@ def plan_decompression(coloring: ColoredPattern) -> DecompressionPlan:
 
     Cost: O(nnz) for each window of a slot.
     """
-    positions = coloring.positions
-    return DecompressionPlan(
-        positions, _runs(positions, coloring.sparsity.rows, coloring.dim)
-    )
+    return plan_reading(coloring.positions, coloring.sparsity.rows, coloring.dim)
+
+
+def plan_reading(
+    positions: Integer[np.ndarray, " nnz"], rows: Int32[np.ndarray, " nnz"], dim: int
+) -> DecompressionPlan:
+    """Plan to read entries in rows `rows` at positions in lines of length `dim`."""
+    return DecompressionPlan(positions, _runs(positions, rows, dim))
 
 
 def read(
-    compressed: Num[Array, "colors dim"], plan: DecompressionPlan
+    compressed: Lines,
+    plan: DecompressionPlan,
 ) -> Num[Array, " nnz"]:
-    """The values of the entries."""
+    """The values of the entries, read from lines of equal length."""
     if not plan.runs:
-        return _gather(compressed, plan.positions)
+        return _gather(jnp.asarray(compressed), plan.positions)
     pieces = [
         jnp.stack([_choose(compressed, slot, run.rows) for slot in run.slots], axis=-1)
         for run in plan.runs
@@ -94,18 +103,14 @@ def _gather(
     return compressed.at[index].get(mode="promise_in_bounds")
 
 
-def _choose(
-    compressed: Num[Array, "colors dim"], slot: Slot, rows: int
-) -> Num[Array, " rows"]:
+def _choose(compressed: Lines, slot: Slot, rows: int) -> Num[Array, " rows"]:
     first, *others = [_window(compressed, window, rows) for window in slot.windows]
     for k, other in enumerate(others, start=1):
         first = jnp.where(slot.choice == k, other, first)
     return first
 
 
-def _window(
-    compressed: Num[Array, "colors dim"], window: Window, rows: int
-) -> Num[Array, " rows"]:
+def _window(compressed: Lines, window: Window, rows: int) -> Num[Array, " rows"]:
     """`rows` elements of a row of the compressed matrix, zero beyond its ends."""
     line = compressed[window.color]
     before = max(-window.start, 0)

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from .._base.types import (
@@ -14,7 +15,6 @@ from .._base.types import (
     check_choice,
     check_jacobian_mode,
 )
-from .._call.trace import Trace
 from .._color import (
     Algorithm,
     Decompression,
@@ -25,7 +25,7 @@ from .._color import (
 from .._detect import DEFAULT_MAX_NNZ
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
-from .sparsity import detect_sparsity
+from .sparsity import Detected, detect_sparsity
 
 
 def jacobian_sparsity(
@@ -132,7 +132,7 @@ def jacobian_coloring(
     **Raises:** what those two raise; `ValueError` if JAX cannot differentiate `f` in
     `mode`.
     """
-    coloring, _ = color_jacobian_of(
+    _, color = prepare_jacobian(
         f,
         args,
         kwargs,
@@ -143,7 +143,7 @@ def jacobian_coloring(
         postprocess=postprocess,
         algorithm=algorithm,
     )
-    return coloring
+    return color()
 
 
 def hessian_coloring(
@@ -164,7 +164,7 @@ def hessian_coloring(
     for the other arguments and the errors. Without a `mode`, `"fwd_over_rev"` is taken
     if JAX can use it on `f`.
     """
-    coloring, _ = color_hessian_of(
+    _, color = prepare_hessian(
         f,
         args,
         kwargs,
@@ -176,10 +176,10 @@ def hessian_coloring(
         algorithm=algorithm,
         decompression=decompression,
     )
-    return coloring
+    return color()
 
 
-def color_jacobian_of(
+def prepare_jacobian(
     f: Callable[..., Any],
     args: Sequence[Any],
     kwargs: dict[str, Any],
@@ -191,9 +191,9 @@ def color_jacobian_of(
     postprocess: bool = False,
     algorithm: Algorithm = "auto",
     choices: Sequence[JacobianMode] = JACOBIAN_MODES,
-) -> tuple[ColoredPattern, Trace]:
-    """`jacobian_coloring` that chooses among `choices` if no mode is given, with the trace
-    that the pattern was detected on."""
+) -> tuple[Detected, Callable[[], ColoredPattern]]:
+    """What `jacobian_coloring` detects, and a function that colors it, choosing among
+    `choices` if no mode is given."""
     if mode is not None:
         check_jacobian_mode(mode)
     chosen = as_algorithm(algorithm)
@@ -202,16 +202,21 @@ def color_jacobian_of(
         detected.require(mode)
         choices = (mode,)
     modes = [mode for mode in detected.modes if mode in choices]
-    while True:
-        coloring = color_jacobian(detected.pattern, modes, symmetric, postprocess, chosen)
-        if mode is not None or detected.refused(coloring.mode) is None:
-            return coloring, detected.trace
-        if len(modes) == 1:
-            detected.require(coloring.mode)
-        modes.remove(coloring.mode)
+
+    def color() -> ColoredPattern:
+        pattern, left = detected.pattern, list(modes)
+        while True:
+            coloring = color_jacobian(pattern, left, symmetric, postprocess, chosen)
+            if mode is not None or detected.refused(coloring.mode) is None:
+                return coloring
+            if len(left) == 1:
+                detected.require(coloring.mode)
+            left.remove(coloring.mode)
+
+    return detected, color
 
 
-def color_hessian_of(
+def prepare_hessian(
     f: Callable[..., Any],
     args: Sequence[Any],
     kwargs: dict[str, Any],
@@ -223,14 +228,15 @@ def color_hessian_of(
     postprocess: bool = False,
     algorithm: Algorithm = "auto",
     decompression: Decompression = "direct",
-) -> tuple[ColoredPattern, Trace]:
-    """`hessian_coloring`, with the trace that the pattern was detected on."""
+) -> tuple[Detected, Callable[[], ColoredPattern]]:
+    """What `hessian_coloring` detects, and a function that colors it."""
     if mode is not None:
         check_choice("mode", mode, HESSIAN_MODES)
     detected = detect_sparsity(f, args, kwargs, order=2, argnums=argnums, has_aux=has_aux)
     if mode is not None:
         detected.require(mode)
-    coloring = hessian_coloring_from_sparsity(
+    return detected, partial(
+        hessian_coloring_from_sparsity,
         detected.pattern,
         mode=mode or detected.first_mode(),
         symmetric=symmetric,
@@ -238,4 +244,3 @@ def color_hessian_of(
         algorithm=algorithm,
         decompression=decompression,
     )
-    return coloring, detected.trace

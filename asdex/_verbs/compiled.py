@@ -16,6 +16,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .._call.trace import Program, Trace
+from .._detect import NoCoefficients
 from .._evaluate.evaluate import Evaluation
 
 MAX_PROGRAMS = 8
@@ -45,7 +46,7 @@ class Compiled:
         def run(*args: Any) -> Any:
             # The program of the last call: where JAX traces this again, objects in an older
             # one may have changed in place.
-            return self.evaluation.on_device(self.program, *args)
+            return self.evaluation.on_device(self.program, *args, constants=self.consts)
 
         self.run = jax.jit(run)
 
@@ -92,6 +93,11 @@ class CompiledPrograms:
         ):
             kept = None
         if kept is None or not _are_equal(kept.consts, trace.consts):
+            accumulates = self._evaluation.coloring is None
+            if kept is not None and accumulates:
+                raise NoCoefficients(
+                    "the arrays that the function closes over have changed"
+                )
             check()
             if any(isinstance(const, Tracer) for const in trace.consts):
                 return None

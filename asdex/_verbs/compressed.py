@@ -5,9 +5,10 @@ from typing import Any
 
 from .._base.types import ONE_SIDED_MODES, ChunkSize, HessianMode, JacobianMode
 from .._color import Algorithm
-from .._evaluate.evaluate import Options
+from .._evaluate.evaluate import Evaluation
+from .._evaluate.options import Options
 from .._structure.coloring import ColoredPattern
-from .colorings import color_hessian_of, color_jacobian_of
+from .colorings import prepare_hessian, prepare_jacobian
 from .derivative import Derivative, signature_of
 
 
@@ -38,7 +39,7 @@ def compressed_jacobian(
     **Returns:** a function that returns `B`, a `jax.Array`, or with `has_aux` a pair
     `(B, aux)`.
     """
-    coloring, traced = color_jacobian_of(
+    detected, color = prepare_jacobian(
         f,
         sample_args,
         sample_kwargs,
@@ -58,7 +59,7 @@ def compressed_jacobian(
         checkpoint=checkpoint,
         checked=checked,
     )
-    return Derivative.of(f, coloring, 1, options, traced)
+    return Derivative.of(f, Evaluation.by_colors(color(), 1, options), detected.trace)
 
 
 def compressed_jacobian_from_coloring(
@@ -82,7 +83,7 @@ def compressed_jacobian_from_coloring(
         checkpoint=checkpoint,
         checked=checked,
     )
-    return Derivative.of(f, coloring, 1, options)
+    return Derivative.of(f, Evaluation.by_colors(coloring, 1, options))
 
 
 @signature_of(compressed_jacobian)
@@ -127,7 +128,7 @@ def compressed_hessian(
     **Returns:** a function that returns `B`, a `jax.Array`, or with `has_aux` a pair
     `(B, aux)`.
     """
-    coloring, traced = color_hessian_of(
+    detected, color = prepare_hessian(
         f,
         sample_args,
         sample_kwargs,
@@ -146,7 +147,7 @@ def compressed_hessian(
         checkpoint=checkpoint,
         checked=checked,
     )
-    return Derivative.of(f, coloring, 2, options, traced)
+    return Derivative.of(f, Evaluation.by_colors(color(), 2, options), detected.trace)
 
 
 @signature_of(compressed_jacobian_from_coloring)
@@ -154,7 +155,8 @@ def compressed_hessian_from_coloring(
     f: Callable[..., Any], coloring: ColoredPattern, **options: Any
 ) -> Derivative:
     """`compressed_hessian` by a given coloring; see `hessian_from_coloring`."""
-    return Derivative.of(f, coloring, 2, Options(output_format=None, **options))
+    chosen = Options(output_format=None, **options)
+    return Derivative.of(f, Evaluation.by_colors(coloring, 2, chosen))
 
 
 @signature_of(compressed_hessian)

@@ -1,6 +1,7 @@
 """What the verbs return: a function that computes a derivative."""
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,9 @@ from jax.core import Tracer
 from .._call.arguments import Bound, bind_call, check_differentiable, find_signature
 from .._call.flat import FlatCall, flatten
 from .._call.trace import Trace, trace
-from .._evaluate.evaluate import Evaluation, Options
+from .._detect import Costs, NoCoefficients, fewest_passes
+from .._evaluate.evaluate import Evaluation
+from .._evaluate.options import Options
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
 from .compiled import CompiledPrograms
@@ -54,30 +57,33 @@ class Derivative:
     evaluation: Evaluation
     _signature: inspect.Signature
     _programs: CompiledPrograms
+    _costs: Costs | None = None
+    _color: Callable[[], ColoredPattern] | None = None
 
     @classmethod
     def of(
         cls,
         function: Callable[..., Any],
-        coloring: ColoredPattern,
-        order: int,
-        options: Options,
+        evaluation: Evaluation,
         detected_on: Trace | None = None,
+        costs: Costs | None = None,
+        color: Callable[[], ColoredPattern] | None = None,
     ) -> "Derivative":
-        """The derivative of a function by a coloring.
+        """The derivative of a function by an evaluation.
 
         `detected_on` is the trace of the function that the pattern was detected on. Without
-        it the pattern is trusted at the first call.
+        it the pattern is trusted at the first call. `color` makes a coloring, for calls
+        whose values cannot be accumulated.
 
-        **Raises:** what `Evaluation.plan` raises; `TypeError` if it is not callable.
+        **Raises:** `TypeError` if the function is not callable.
         """
         if not callable(function):
             raise TypeError(f"f must be callable. Got {function!r}.")
-        evaluation = Evaluation.plan(coloring, order, options)
         programs = CompiledPrograms(evaluation)
         if detected_on is not None:
             programs.admit(detected_on, check=lambda: None)
-        return cls(function, evaluation, find_signature(function), programs)
+        signature = find_signature(function)
+        return cls(function, evaluation, signature, programs, costs, color)
 
     def with_value(self) -> "Derivative":
         """The same, but returning the value of the function, too."""
@@ -94,18 +100,32 @@ class Derivative:
         check_differentiable(
             inputs,
             call.domain.dtypes,
-            self.coloring.mode,
+            evaluation.mode,
             holomorphic=options.holomorphic,
             allow_int=options.allow_int,
         )
         traced = trace(call)
         given = call.values, call.others
-        compiled = self._programs.admit(traced, partial(self._check, traced, bound, call))
-        if compiled is None or any(isinstance(x, Tracer) for x in jax.tree.leaves(given)):
-            results = evaluation.on_device(traced.program, traced.consts, *given)
-        else:
-            results = compiled(*given)
+        check = partial(self._check, traced, bound, call)
+        try:
+            compiled = self._programs.admit(traced, check)
+            if compiled is None or any(
+                isinstance(x, Tracer) for x in jax.tree.leaves(given)
+            ):
+                results = evaluation.on_device(traced.program, traced.consts, *given)
+            else:
+                results = compiled(*given)
+        except NoCoefficients:
+            return self._by_colors(*args, **kwargs)
         return evaluation.assemble(traced.program, *results)
+
+    @functools.cached_property
+    def _by_colors(self) -> "Derivative":
+        """The same, by colors: for programs whose values cannot be accumulated."""
+        assert self._color is not None
+        evaluation = Evaluation.by_colors(self._color(), self.order, self.options)
+        programs = self._programs.of(evaluation)
+        return dataclasses.replace(self, evaluation=evaluation, _programs=programs)
 
     def _check(self, traced: Trace, bound: Bound, call: FlatCall) -> None:
         """Raise `ValueError` if the pattern lacks an entry of this trace."""
@@ -123,19 +143,19 @@ class Derivative:
             check_still_holds(pattern, traced, bound, call, self.order)
 
     @property
-    def coloring(self) -> ColoredPattern:
-        """The coloring by which it is computed."""
+    def coloring(self) -> ColoredPattern | None:
+        """The coloring by which it is computed, `None` if the values are accumulated."""
         return self.evaluation.coloring
 
     @property
     def sparsity(self) -> SparsityPattern:
         """The pattern of the matrix."""
-        return self.coloring.sparsity
+        return self.evaluation.pattern
 
     @property
     def num_colors(self) -> int:
         """How many products with the matrix, by JVPs, VJPs or HVPs, a call takes."""
-        return self.coloring.num_colors
+        return 0 if self.coloring is None else self.coloring.num_colors
 
     @property
     def order(self) -> int:
@@ -158,6 +178,25 @@ class Derivative:
         given, usual = self.options._asdict(), Options()._asdict()
         chosen = "".join(f", {k}={v!r}" for k, v in given.items() if v != usual[k])
         return (
-            f"<{kind} of {name}: {m}×{n}, nnz={self.sparsity.nnz}, "
-            f"{self.num_colors} colors in mode {self.coloring.mode!r}{chosen}>"
+            f"<{kind} of {name}: {m}×{n}, nnz={self.sparsity.nnz}, {self._way()}{chosen}>"
+        )
+
+    def _way(self) -> str:
+        """How the values are computed, and why."""
+        costs, coloring = self._costs, self.coloring
+        if coloring is not None:
+            way = f"{coloring.num_colors} colors in mode {coloring.mode!r}"
+            if costs is None:
+                return way
+            if costs.lacking:
+                return f"{way} (no coefficients for {', '.join(costs.lacking)})"
+            return (
+                f"{way} ({coloring.num_colors} x {costs.one_pass} operations; accumulated "
+                f"{costs.coefficients})"
+            )
+        assert costs is not None
+        passes = fewest_passes(self.sparsity)
+        return (
+            f"accumulated ({costs.coefficients} operations; by colors at least {passes} x "
+            f"{costs.one_pass})"
         )

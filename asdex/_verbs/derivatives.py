@@ -7,12 +7,21 @@ two have equal arguments, one is derived from the other.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._base.types import ChunkSize, HessianMode, JacobianMode, OutputFormat
+from .._base.types import (
+    ACCUMULATE,
+    Accumulate,
+    ChunkSize,
+    HessianMode,
+    JacobianMode,
+    OutputFormat,
+)
 from .._color import Algorithm, Decompression
-from .._evaluate.evaluate import Options
+from .._evaluate.evaluate import Evaluation
+from .._evaluate.options import Options
 from .._structure.coloring import ColoredPattern
-from .colorings import color_hessian_of, color_jacobian_of
+from .colorings import prepare_hessian, prepare_jacobian
 from .derivative import Derivative, signature_of
+from .sparsity import Detected
 
 
 def jacobian(
@@ -22,7 +31,7 @@ def jacobian(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    mode: JacobianMode | None = None,
+    mode: JacobianMode | Accumulate | None = None,
     symmetric: bool = False,
     algorithm: Algorithm = "auto",
     output_format: OutputFormat = "bcoo",
@@ -79,13 +88,13 @@ def jacobian(
     a static argument, or something that `f` reads, has changed. Keyword arguments that have
     no sample are passed on to `f`.
     """
-    coloring, traced = color_jacobian_of(
+    detected, color = prepare_jacobian(
         f,
         sample_args,
         sample_kwargs,
         argnums=argnums,
         has_aux=has_aux,
-        mode=mode,
+        mode=None if mode == ACCUMULATE else mode,
         symmetric=symmetric,
         algorithm=algorithm,
     )
@@ -98,7 +107,9 @@ def jacobian(
         checkpoint=checkpoint,
         checked=checked,
     )
-    return Derivative.of(f, coloring, 1, options, traced)
+    if mode is None and algorithm != "auto":
+        return Derivative.of(f, Evaluation.by_colors(color(), 1, options), detected.trace)
+    return _derivative(f, detected, color, mode, options, symmetric=symmetric, order=1)
 
 
 def jacobian_from_coloring(
@@ -129,7 +140,7 @@ def jacobian_from_coloring(
         checkpoint=checkpoint,
         checked=checked,
     )
-    return Derivative.of(f, coloring, 1, options)
+    return Derivative.of(f, Evaluation.by_colors(coloring, 1, options))
 
 
 @signature_of(jacobian)
@@ -158,7 +169,7 @@ def hessian(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    mode: HessianMode | None = None,
+    mode: HessianMode | Accumulate | None = None,
     symmetric: bool = True,
     algorithm: Algorithm = "auto",
     decompression: Decompression = "direct",
@@ -192,13 +203,13 @@ def hessian(
     **Raises:** what `hessian_coloring` and `jacobian` raise; `TypeError` with
     `allow_int`.
     """
-    coloring, traced = color_hessian_of(
+    detected, color = prepare_hessian(
         f,
         sample_args,
         sample_kwargs,
         argnums=argnums,
         has_aux=has_aux,
-        mode=mode,
+        mode=None if mode == ACCUMULATE else mode,
         symmetric=symmetric,
         algorithm=algorithm,
         decompression=decompression,
@@ -212,7 +223,9 @@ def hessian(
         checkpoint=checkpoint,
         checked=checked,
     )
-    return Derivative.of(f, coloring, 2, options, traced)
+    if mode is None and (algorithm, decompression) != ("auto", "direct"):
+        return Derivative.of(f, Evaluation.by_colors(color(), 2, options), detected.trace)
+    return _derivative(f, detected, color, mode, options, symmetric=symmetric, order=2)
 
 
 @signature_of(jacobian_from_coloring)
@@ -227,7 +240,8 @@ def hessian_from_coloring(
     The coloring, from `hessian_coloring` or made by hand, is trusted as it is by
     `jacobian_from_coloring`. See `hessian` for the arguments.
     """
-    return Derivative.of(f, coloring, 2, Options(output_format, **options))
+    chosen = Options(output_format, **options)
+    return Derivative.of(f, Evaluation.by_colors(coloring, 2, chosen))
 
 
 @signature_of(hessian)
@@ -247,3 +261,27 @@ def value_and_hessian(*args: Any, **kwargs: Any) -> Derivative:
 def value_and_hessian_from_coloring(*args: Any, **kwargs: Any) -> Derivative:
     """`value_and_hessian` by a given coloring; see `hessian_from_coloring`."""
     return hessian_from_coloring(*args, **kwargs).with_value()
+
+
+def _derivative(
+    f: Callable[..., Any],
+    detected: Detected,
+    color: Callable[[], ColoredPattern],
+    mode: str | None,
+    options: Options,
+    *,
+    symmetric: bool,
+    order: int,
+) -> Derivative:
+    """The derivative by accumulation, if that is possible and wanted, or, where no mode is
+    given, the cheaper way; otherwise by colors."""
+    costs, pattern = detected.costs, detected.pattern
+    is_open = mode is None and options.chunk_size is None and not options.checkpoint
+    possible = not costs.lacking and {"fwd", "fwd_over_rev"} & {*detected.modes}
+    if possible and (mode == ACCUMULATE or (is_open and costs.favor_accumulation(pattern))):
+        evaluation = Evaluation.by_accumulation(
+            pattern, order, options, symmetric=symmetric
+        )
+    else:
+        evaluation = Evaluation.by_colors(color(), order, options)
+    return Derivative.of(f, evaluation, detected.trace, costs, color)

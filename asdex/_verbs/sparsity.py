@@ -14,7 +14,7 @@ from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, JACOBIAN_MODES
 from .._call.arguments import Bound, as_inputs, bind_samples, bind_values
 from .._call.flat import FlatCall, flatten
 from .._call.trace import Trace, trace
-from .._detect import DEFAULT_MAX_NNZ, Trail, detect
+from .._detect import DEFAULT_MAX_NNZ, Costs, Trail, detect
 from .._evaluate.compress import linearize
 from .._structure.inputs import Inputs, as_aval, is_array, is_aval
 from .._structure.pattern import SparsityPattern
@@ -24,7 +24,8 @@ _STARTING_IN_REVERSE = ("rev", "rev_over_fwd", "rev_over_rev")
 
 
 class Detected(NamedTuple):
-    """A pattern, and the trace of the function that it was detected on."""
+    """A pattern, the trace of the function that it was detected on, and the costs of the
+    two ways to the values."""
 
     pattern: SparsityPattern
     modes: tuple[Any, ...]
@@ -33,6 +34,7 @@ class Detected(NamedTuple):
     trace: Trace
     samples: tuple[Any, Sequence[Any]]
     """The flat vector and the other arrays that the function is traced with."""
+    costs: Costs
 
     def require(self, mode: str) -> None:
         """Raise `ValueError` if JAX cannot differentiate the function in mode `mode`."""
@@ -144,7 +146,7 @@ def detect_sparsity(
         # What was detected is the Jacobian of the gradient, a reverse pass, so a custom_vjp
         # shows up in it only where it is differentiated forward first.
         modes = tuple(mode for mode in modes if mode in _STARTING_IN_REVERSE)
-    return Detected(pattern, modes, traced, (x, call.others))
+    return Detected(pattern, modes, traced, (x, call.others), detection.costs)
 
 
 def check_still_holds(

@@ -161,7 +161,7 @@ def test_merge(seed: int, shape: Shape, max_terms: int) -> None:
     dependence, model = make(rng, shape, n)
     axes = tuple(np.flatnonzero(rng.random(len(shape)) < 0.5).tolist())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_MAX_TERMS", max_terms)
+        patch.setattr(module, "MAX_TERMS", max_terms)
         found = dependence.merge(axes)
     check(found, np.logical_or.reduce(model, axis=axes, keepdims=True))
 

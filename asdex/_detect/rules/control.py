@@ -22,13 +22,13 @@ from ..value import Scope, Value, shape_of
 def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[Value]:
     """The outputs of a program that holds its constants."""
     consts = [
-        Value(var.aval, None, constant(value))
+        Value(var.aval, None, constant(value), value)
         for var, value in zip(program.jaxpr.constvars, program.consts, strict=True)
     ]
     return interpret(program.jaxpr, consts, operands, scope)
 
 
-@register(*CALLS, always=True)
+@register(*CALLS, always=True, coefficients=True)
 def inline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
     """The program, inlined."""
     return call(called_program(eqn), operands, scope.called_by(eqn))
@@ -45,7 +45,7 @@ def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> li
     return call(program, operands, scope.called_by(eqn))
 
 
-@register(p.cond_p, always=True)
+@register(p.cond_p, always=True, coefficients=True)
 def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """The branch taken where that is known, otherwise the union of those that can be."""
     which, *args = operands
@@ -58,6 +58,8 @@ def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     final = min(max(final, first), last)
     if first == final:
         return call(branches[first], args, inner)
+    if any(arg.dependence is not None for arg in args):
+        scope.lacks_coefficients(eqn)
     outcomes = [call(branch, args, inner) for branch in branches[first : final + 1]]
     merged = []
     for var, *values in zip(eqn.outvars, *outcomes, strict=True):

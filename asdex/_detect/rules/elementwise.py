@@ -6,11 +6,11 @@ import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
 from jax.extend.core import primitives as p
-from jaxtyping import Bool
 
 from ..._base.compat import LOG2, ONE_MINUS_SQUARE, POLYNOMIAL
-from ..dependence import Dependence, Shape, combine, nothing, union
-from ..moves import select
+from .. import coefficients as co
+from ..dependence import Dependence, Shape, align, combine, nothing, union
+from ..folding.bounds import dtype_of
 from ..registry import register
 from ..value import Scope, Value, output_shape
 
@@ -23,9 +23,36 @@ def broadcast_to(operand: Value, shape: Shape) -> Dependence:
 
 
 @register(
-    *(lax.add_p, lax.sub_p, lax.neg_p, p.add_jaxvals_p, lax.max_p, lax.min_p, lax.abs_p),
-    *(lax.convert_element_type_p, lax.reduce_precision_p, lax.real_p, lax.imag_p),
-    *(lax.complex_p, lax.conj_p, lax.clamp_p, lax.div_p, lax.rem_p, lax.pow_p, lax.atan2_p),
+    *(lax.add_p, lax.sub_p, p.add_jaxvals_p, lax.complex_p),
+    coefficients=True,
+)
+def add(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """A sum of linear functions of the operands."""
+    shape = output_shape(eqn)
+    sources = [
+        broadcast_to(op, shape) if op.dependence else nothing(shape, scope.n)
+        for op in operands
+    ]
+    joins = {lax.sub_p: co.subtract, lax.complex_p: lambda x, y: co.bind(eqn, x, y)[0]}
+    return align(sources, joins.get(eqn.primitive, co.add))
+
+
+@register(
+    *(lax.neg_p, lax.convert_element_type_p, lax.reduce_precision_p, lax.real_p),
+    *(lax.imag_p, lax.conj_p),
+    coefficients=True,
+)
+def unary(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """Linear in real numbers, unless it makes integers of them."""
+    (operand,) = operands
+    assert operand.dependence is not None
+    if not np.issubdtype(dtype_of(eqn.outvars[0]), np.inexact):
+        scope.lacks_coefficients(eqn)
+    return operand.dependence.map(lambda x: co.bind(eqn, x)[0])
+
+
+@register(
+    *(lax.max_p, lax.min_p, lax.abs_p, lax.clamp_p, lax.rem_p, lax.pow_p, lax.atan2_p),
     *(lax.sign_p, lax.floor_p, lax.ceil_p, lax.round_p, lax.is_finite_p, lax.nextafter_p),
     *(lax.exp_p, lax.exp2_p, lax.expm1_p, lax.log_p, lax.log1p_p, lax.logistic_p),
     *(lax.sin_p, lax.cos_p, lax.tan_p, lax.asin_p, lax.acos_p, lax.atan_p),
@@ -47,29 +74,36 @@ def elementwise(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Depen
     return union([broadcast_to(op, shape) for op in operands if op.dependence])
 
 
-@register(lax.mul_p)
+@register(lax.mul_p, coefficients=True)
 def multiply(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """A coefficient known to be zero removes dependence."""
     shape = output_shape(eqn)
     products = []
-    for factor, other in (operands, operands[::-1]):
-        if factor.dependence is None:
+    for operand, other in (operands, operands[::-1]):
+        if operand.dependence is None:
             continue
-        product = broadcast_to(factor, shape)
+        product = broadcast_to(operand, shape)
         coefficient = scope.partial_value(other)
         if coefficient is not None:
-            product = _without(product, coefficient.zero)
-        products.append(product)
+            product = product.without(coefficient.zero)
+        factor = scope.factor(other)
+        products.append(product.map(lambda x, y=factor: co.multiply(x, y)))
+    if len(products) > 1:
+        scope.lacks_coefficients(eqn)
     return union(products)
 
 
-def _without(dependence: Dependence, zero: Bool[np.ndarray, "..."]) -> Dependence:
-    """What is left of `dependence` after multiplication by zero in some elements."""
-    if not zero.any():
-        return dependence
-    if zero.all():
-        return nothing(dependence.shape, dependence.n)
-    return dependence.where(np.broadcast_to(~zero, dependence.shape))
+@register(lax.div_p, coefficients=True)
+def divide(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """Linear in the numerator."""
+    numerator, denominator = operands
+    if denominator.dependence is not None:
+        scope.lacks_coefficients(eqn)
+        shape = output_shape(eqn)
+        return union([broadcast_to(op, shape) for op in operands if op.dependence])
+    divisor = scope.factor(denominator)
+    result = broadcast_to(numerator, output_shape(eqn))
+    return result.map(lambda x: co.bind(eqn, x, divisor)[0])
 
 
 @register(lax.bitcast_convert_type_p)
@@ -87,25 +121,31 @@ def bitcast(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependenc
     return dependence
 
 
-@register(lax.select_n_p)
+@register(lax.select_n_p, coefficients=True)
 def select_n(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """The case that is taken where the predicate is known, otherwise all possible ones."""
     shape = output_shape(eqn)
     which, *cases = operands
     predicate = scope.predicate(which)
-    if predicate is None:
+    if which.dependence is not None:
+        scope.lacks_coefficients(eqn)
         return union([broadcast_to(op, shape) for op in operands if op.dependence])
     sources = [case.dependence or nothing(shape, scope.n) for case in cases]
+
+    def select(*xs: co.Coefficients) -> co.Coefficients:
+        return co.bind(eqn, which.array, *xs)[0]
+
+    if predicate is None:
+        return align(sources, select)
     last = len(cases) - 1
     least, most = (
         np.broadcast_to(np.clip(np.asarray(side, np.int64), 0, last), shape)
         for side in (predicate.lo, predicate.hi)
     )
     if predicate.is_exact:
-        return combine(sources, lambda *rows: select(least, *rows), shape)
-    return union(
-        [
-            source.where(np.asarray((least <= number) & (number <= most)))
-            for number, source in enumerate(sources)
-        ]
-    )
+        return combine(sources, lambda *xs: co.choose(least, xs), shape)
+    possible = [
+        source.without(~np.asarray((least <= number) & (number <= most)))
+        for number, source in enumerate(sources)
+    ]
+    return align(possible, select)

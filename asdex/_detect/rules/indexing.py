@@ -7,13 +7,14 @@ the other axes stay exact.
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
 from jaxtyping import Int64
 
+from .. import coefficients as co
 from ..dependence import Dependence, Shape, combine, nothing, union
 from ..folding import MAX_ALTERNATIVES, Bounds, alternatives
 from ..positions import gather_positions, scatter_positions
@@ -78,13 +79,15 @@ def _range_merged(dependence: Dependence, axis: int, part: slice) -> Dependence:
     return combine([dependence], lambda rows: rows[index], shape).merge((axis,))
 
 
-@register(lax.dynamic_slice_p, linear=(0,))
+@register(lax.dynamic_slice_p, linear=(0,), coefficients=True)
 def dynamic_slice(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """A window of the operand."""
     operand, *starts = operands
     source, sizes = operand.dependence, eqn.params["slice_sizes"]
     assert source is not None
     choices, wide = _window_starts(starts, source.shape, sizes, scope)
+    if wide or len(choices) > 1:
+        scope.lacks_coefficients(eqn)
     for axis, part in wide.items():
         whole = slice(part.start, part.stop - 1 + sizes[axis])
         source = _range_merged(source, axis, whole)
@@ -96,7 +99,7 @@ def dynamic_slice(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dep
     return union(windows).broadcast(sizes)
 
 
-@register(lax.dynamic_update_slice_p, linear=(0, 1))
+@register(lax.dynamic_update_slice_p, linear=(0, 1), coefficients=True)
 def dynamic_update_slice(
     eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
 ) -> Dependence:
@@ -106,6 +109,8 @@ def dynamic_update_slice(
     old = operand.dependence or nothing(operand.shape, scope.n)
     new = update.dependence or nothing(update.shape, scope.n)
     choices, wide = _window_starts(starts, shape, sizes, scope)
+    if wide or len(choices) > 1:
+        scope.lacks_coefficients(eqn)
     new = new.merge(wide)
     outcomes = [old] if wide else []
     for first in choices:
@@ -117,12 +122,9 @@ def dynamic_update_slice(
         )
         below = nothing(shape, scope.n) if wide else old
 
-        def put(old_rows: Any, new_rows: Any, window: Any = window) -> Any:
-            rows = old_rows.copy()
-            rows[window] = new_rows
-            return rows
-
-        outcomes.append(combine([below, new], put, shape))
+        outcomes.append(
+            combine([below, new], lambda x, y, w=window: co.put(x, y, w), shape)
+        )
     return union(outcomes)
 
 
@@ -140,7 +142,7 @@ def _window_starts(
     return _starts(Bounds(lo, hi), lo.shape, limits, prod(shape))
 
 
-@register(lax.gather_p, linear=(0,))
+@register(lax.gather_p, linear=(0,), coefficients=True)
 def gather(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """The elements at the indices."""
     operand, indices = operands
@@ -149,6 +151,8 @@ def gather(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence
     axes = eqn.params["dimension_numbers"].start_index_map
     limits = [source.shape[axis] - sizes[axis] for axis in axes]
     choices, wide = _starts(scope.indices(indices), indices.shape, limits, prod(shape))
+    if wide or len(choices) > 1:
+        scope.lacks_coefficients(eqn)
     for column, part in wide.items():
         whole = slice(part.start, part.stop - 1 + sizes[axes[column]])
         source = _range_merged(source, axes[column], whole)
@@ -157,9 +161,9 @@ def gather(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence
     return source.take(*views) if len(views) == 1 else source.gather_union(views, shape)
 
 
+@register(lax.scatter_p, lax.scatter_add_p, linear=(0, 2), coefficients=True)
 @register(
-    *(lax.scatter_p, lax.scatter_add_p, lax.scatter_sub_p, lax.scatter_mul_p),
-    *(lax.scatter_min_p, lax.scatter_max_p),
+    *(lax.scatter_sub_p, lax.scatter_mul_p, lax.scatter_min_p, lax.scatter_max_p),
     linear=(0, 2),
 )
 def scatter(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
@@ -172,6 +176,8 @@ def scatter(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependenc
     limits = [shape[axis] - window.get(axis, 1) for axis in axes]
     found = scope.indices(indices)
     choices, wide = _starts(found, indices.shape, limits, prod(updates.shape))
+    if wide or len(choices) > 1:
+        scope.lacks_coefficients(eqn)
     if wide:
         ranges = {
             axes[column]: slice(part.start, part.stop - 1 + window.get(axes[column], 1))
@@ -180,6 +186,8 @@ def scatter(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependenc
         return union([old, _scatter_anywhere(eqn, new, shape, choices, ranges)])
     targets = [scatter_positions(eqn, shape, s, updates.shape).reshape(-1) for s in choices]
     if eqn.primitive is lax.scatter_p and len(targets) == 1:
+        if np.unique(targets[0]).size < targets[0].size:  # Which one wins is not known.
+            scope.lacks_coefficients(eqn)
         keep = np.ones(old.size, bool)
         keep[targets[0][targets[0] >= 0]] = False
         old = old.where(keep.reshape(shape))

@@ -213,6 +213,7 @@ def collective(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[D
 @register(
     *(lax.optimization_barrier_p, p.device_put_p, "nonbatchable"),
     "nondifferentiable_backward",
+    coefficients=True,
 )
 def pass_through(
     eqn: JaxprEqn, operands: Sequence[Value], scope: Scope

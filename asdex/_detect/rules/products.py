@@ -3,77 +3,148 @@
 import itertools
 from collections.abc import Sequence
 from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
-from jaxtyping import Int
+from jaxtyping import Bool
 
-from ..dependence import Dependence, Shape, combine, nothing, union
-from ..folding import Bounds
+from .. import coefficients as co
+from ..dependence import (
+    MAX_TERMS,
+    NOTHING,
+    Dependence,
+    Shape,
+    Term,
+    combine,
+    nothing,
+    union,
+)
+from ..folding.bounds import dtype_of
 from ..interpret import conservative
 from ..positions import Window, seen_positions
 from ..registry import register
 from ..value import Scope, Value, output_shape
 
 
-@register(lax.dot_general_p)
+@register(lax.dot_general_p, coefficients=True)
 def dot_general(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """Each output depends on the elements it is contracted from, less those that meet
     a known zero."""
-    shape = output_shape(eqn)
-    parts = [
-        _contract(eqn, operands[side], operands[1 - side], side, scope)
-        for side in (0, 1)
-        if operands[side].dependence
-    ]
-    return union(parts) if parts else nothing(shape, scope.n)
+    sides = [side for side in (0, 1) if operands[side].dependence]
+    if len(sides) > 1:
+        scope.lacks_coefficients(eqn)
+    return union([_contract(eqn, operands, side, scope) for side in sides])
+
+
+class _Order(NamedTuple):
+    """How to bring the axes of an operand into the order (batch, free, contracted)."""
+
+    axes: tuple[int, ...]
+    shape: Shape
+
+    @classmethod
+    def of(cls, shape: Shape, batch: Sequence[int], contracting: Sequence[int]) -> "_Order":
+        free = [axis for axis in range(len(shape)) if axis not in {*batch, *contracting}]
+        parts = (batch, free, contracting)
+        joined = [prod(shape[axis] for axis in part) for part in parts]
+        return cls(tuple(itertools.chain(*parts)), tuple(joined))
+
+    def __call__(self, x: Any) -> Any:
+        return x.transpose(self.axes).reshape(self.shape)
 
 
 def _contract(
-    eqn: JaxprEqn, operand: Value, other: Value, side: int, scope: Scope
+    eqn: JaxprEqn, operands: Sequence[Value], side: int, scope: Scope
 ) -> Dependence:
-    """Dependence of a product through its left (`side` 0) or right (1) operand.
+    """A product through its left (`side` 0) or right (1) operand.
 
-    With axes brought into the order (batch, free, contracted), output `(g, i, j)`
-    depends on element `(g, i, k)` of the operand wherever element `(g, j, k)` of the other
-    operand is not a known zero.
+    With axes brought into the order (batch, free, contracted), output `(g, i, j)` is
+    the sum over `k` of element `(g, i, k)` of the operand times element `(g, j, k)` of the
+    other one, unless that is a known zero.
     """
-    assert operand.dependence is not None
+    operand, other = operands[side], operands[1 - side]
     contracting, batch = eqn.params["dimension_numbers"]
-    own = _in_order(operand.shape, batch[side], contracting[side])
-    dependence = operand.dependence.take(own)
-    groups, free, contracted = own.shape
-    other_index = _in_order(other.shape, batch[1 - side], contracting[1 - side])
-    out = (groups, free, other_index.shape[1])
-
-    coefficient = scope.partial_value(other)
-    if coefficient is None or not coefficient.zero.any():
-        result = dependence.merge((2,)).broadcast(out)
-    else:
-        nonzero = ~coefficient.zero.reshape(-1)[other_index]
-        group, j, k = (index[:, None] for index in np.nonzero(nonzero))
-        row = group * free + np.arange(free)
-        targets, sources = row * out[2] + j, row * contracted + k
-        result = dependence.spread(targets.reshape(-1), sources.reshape(-1), out)
+    order = _Order.of(operand.shape, batch[side], contracting[side])
+    order_of_other = _Order.of(other.shape, batch[1 - side], contracting[1 - side])
+    assert operand.dependence is not None
+    source = combine([operand.dependence], order, order.shape)
+    partial, factor = scope.partial_value(other), scope.factor(other)
+    nonzero = None
+    if partial is not None and partial.zero.any():
+        nonzero = order_of_other(~np.broadcast_to(partial.zero, other.shape))
+    if factor is not None:
+        dtype = dtype_of(eqn.outvars[0])  # Perhaps wider than those of the operands.
+        source = source.map(lambda x: x.astype(dtype))
+        factor = order_of_other(factor).astype(dtype)
+    product = _Contraction(eqn, nonzero, factor, order_of_other.shape[1])
+    alike, rest = source.split_uniform((2,))
+    result = union([product.of_alike(alike), product.of_different(rest)])
     if side == 1:
-        result = combine(
-            [result], lambda rows: rows.swapaxes(1, 2), (out[0], out[2], out[1])
-        )
+        groups, i, j = result.shape
+        result = combine([result], lambda x: x.swapaxes(1, 2), (groups, j, i))
     return result.reshape(output_shape(eqn))
 
 
-def _in_order(
-    shape: Shape, batch: Sequence[int], contracting: Sequence[int]
-) -> Int[np.ndarray, "batch free contracted"]:
-    """Flat positions of the elements, axes sorted and joined into three."""
-    free = [axis for axis in range(len(shape)) if axis not in {*batch, *contracting}]
-    parts = (batch, free, contracting)
-    index = np.arange(prod(shape)).reshape(shape).transpose(*itertools.chain(*parts))
-    return index.reshape([prod(shape[axis] for axis in part) for part in parts])
+class _Contraction(NamedTuple):
+    """The product of an operand of axes `(g, i, k)` with one of axes `(g, j, k)`."""
+
+    eqn: JaxprEqn
+    nonzero: Bool[np.ndarray, "g j k"] | None
+    """Where the other operand is not a known zero; `None` if it may be nonzero anywhere."""
+    factor: co.Coefficients
+    """The other operand, if coefficients are followed."""
+    columns: int
+
+    def of_alike(self, source: Dependence) -> Dependence:
+        """The product with elements that depend on one input along the contracted axis:
+        their coefficients are contracted."""
+        shape = (*source.shape[:2], self.columns)
+        terms = []
+        for term in source.terms:
+            rows = np.broadcast_to(term.rows.max(axis=2, keepdims=True, initial=-1), shape)
+            if self.nonzero is not None:
+                meets = np.matmul(
+                    (term.rows >= 0).astype(np.float32),
+                    self.nonzero.swapaxes(1, 2).astype(np.float32),
+                )
+                rows = np.where(meets > 0, rows, NOTHING)
+            values = term.coefficients
+            if values is not None:
+                values = co.contract(values, self.factor, self.eqn)
+            terms.append(Term(rows, term.base, values))
+        return Dependence(shape, source.n, tuple(terms))
+
+    def of_different(self, source: Dependence) -> Dependence:
+        """The product with other elements."""
+        groups, free, contracted = source.shape
+        shape = (groups, free, self.columns)
+        if self.nonzero is None and self.factor is None:
+            return source.merge((2,)).broadcast(shape)
+        if self.nonzero is None and contracted * len(source.terms) <= MAX_TERMS:
+            lanes = [
+                combine(
+                    [source],
+                    lambda x, k=k: co.broadcast_to(x[:, :, k : k + 1], shape),
+                    shape,
+                ).map(lambda x, k=k: co.multiply(x, self.factor[:, None, :, k]))
+                for k in range(contracted)
+            ]
+            return union([nothing(shape, source.n), *lanes])
+        size = (groups, self.columns, contracted)
+        nonzero = np.ones(size, bool) if self.nonzero is None else self.nonzero
+        group, j, k = (index[:, None] for index in np.nonzero(nonzero))
+        row = group * free + np.arange(free)
+        targets, sources = row * self.columns + j, row * contracted + k
+        weights = None
+        if self.factor is not None:
+            position = np.broadcast_to(np.flatnonzero(nonzero)[:, None], targets.shape)
+            weights = co.take(self.factor, position.reshape(-1))
+        return source.spread(targets.reshape(-1), sources.reshape(-1), shape, weights)
 
 
-@register(lax.conv_general_dilated_p)
+@register(lax.conv_general_dilated_p, coefficients=True)
 def convolution(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """Each output depends on the elements under the window, in its group of features,
     less the window's elements that are known to be zero."""
@@ -81,27 +152,30 @@ def convolution(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Depen
     image, kernel = operands
     parts = []
     if image.dependence:
-        parts.append(_through_image(eqn, image, kernel.shape, scope.partial_value(kernel)))
+        parts.append(_through_image(eqn, image, kernel, scope))
     if kernel.dependence:
+        scope.lacks_coefficients(eqn)
         parts.append(_through_kernel(eqn, image, kernel))
     assert all(part.shape == shape for part in parts)
     return union(parts)
 
 
-def _through_image(
-    eqn: JaxprEqn, image: Value, kernel: Shape, weights: Bounds | None
-) -> Dependence:
+def _through_image(eqn: JaxprEqn, image: Value, kernel: Value, scope: Scope) -> Dependence:
     """With axes in the order (batch, features, space): output `(b, o, s)` depends on the
-    features of its group, at the position that each element of the window covers."""
+    features of its group, at the position that each element of the window covers. Only
+    their coefficients tell the features of a group apart."""
     assert image.dependence is not None
+    partial, factor = scope.partial_value(kernel), scope.factor(kernel)
     numbers = eqn.params["dimension_numbers"]
     groups = eqn.params["feature_group_count"]
     batch_groups = eqn.params["batch_group_count"]
     source = _transposed(image.dependence, numbers.lhs_spec)
     batch, features = source.shape[:2]
     space = source.shape[2:]
-    joined = source.reshape((batch, groups, features // groups, *space)).merge((2,))
-    joined = joined.reshape((batch, groups, *space))
+    of_group = features // groups
+    if factor is None:
+        source = source.reshape((batch, groups, of_group, *space)).merge((2,))
+        source, of_group = source.reshape((batch, groups, *space)), 1
 
     out_shape = tuple(output_shape(eqn)[axis] for axis in numbers.out_spec)
     out_batch, out_features = out_shape[:2]
@@ -113,19 +187,30 @@ def _through_image(
     member = batch_group[None, :] * out_batch + np.arange(out_batch)[:, None]
     row = member * groups + group[None, :]
 
-    used = np.ones([kernel[axis] for axis in numbers.rhs_spec], bool)
-    if weights is not None:
-        used = ~weights.zero.transpose(numbers.rhs_spec)
-    used = np.any(used, axis=1)
-    places = list(itertools.product(*(range(kernel[a]) for a in numbers.rhs_spec[2:])))
-    views = []
-    for place, covered in zip(
-        places, seen_positions(_window(eqn), places, space, out_space), strict=True
+    size = [kernel.shape[axis] for axis in numbers.rhs_spec]
+    used = np.ones(size, bool)
+    if partial is not None:
+        used = ~np.broadcast_to(partial.zero, kernel.shape).transpose(numbers.rhs_spec)
+    if factor is None:
+        used = np.any(used, axis=1, keepdims=True)
+    else:
+        dtype = dtype_of(eqn.outvars[0])  # Perhaps wider than those of the operands.
+        source = source.map(lambda x: x.astype(dtype))
+        factor = factor.transpose(numbers.rhs_spec).astype(dtype)
+    places = list(itertools.product(*map(range, size[2:])))
+    covered = list(seen_positions(_window(eqn), places, space, out_space))
+    views, weights = [], []
+    for feature, (place, here) in itertools.product(
+        range(of_group), zip(places, covered, strict=True)
     ):
-        position = row[:, :, None] * prod(space) + covered.reshape(-1)
-        seen = (covered.reshape(-1) >= 0) & used[(slice(None), *place)][:, None]
+        of_feature = (slice(None), feature, *place)
+        position = (row * of_group + feature)[:, :, None] * prod(space) + here.reshape(-1)
+        seen = (here.reshape(-1) >= 0) & used[of_feature][:, None]
         views.append(np.where(seen, position, -1).reshape(out_shape))
-    return _transposed(joined.gather_union(views, out_shape), _inverse(numbers.out_spec))
+        if factor is not None:
+            weights.append(factor[of_feature].reshape(-1, *(1,) * len(space)))
+    result = source.gather_union(views, out_shape, weights if weights else None)
+    return _transposed(result, _inverse(numbers.out_spec))
 
 
 def _window(eqn: JaxprEqn) -> Window:
@@ -181,7 +266,7 @@ def ragged_dot(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Depend
         return conservative(eqn, operands, scope, "ragged axes that are contracted")[0]
     contracted = [list(contracting[0]), [*contracting[1], *numbers.rhs_group_dimensions]]
     shapes = [
-        _in_order(operands[side].shape, batch[side], contracted[side]).shape
+        _Order.of(operands[side].shape, batch[side], contracted[side]).shape
         for side in (0, 1)
     ]
     out = (shapes[0][0], shapes[0][1], shapes[1][1])
@@ -190,8 +275,8 @@ def ragged_dot(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Depend
         dependence = operands[side].dependence
         if dependence is None:
             continue
-        own = _in_order(operands[side].shape, batch[side], contracted[side])
-        merged = dependence.take(own).merge((2,))
+        order = _Order.of(operands[side].shape, batch[side], contracted[side])
+        merged = combine([dependence], order, order.shape).merge((2,))
         merged = merged if side == 0 else _transposed(merged, (0, 2, 1))
         parts.append(merged.broadcast(out).reshape(output_shape(eqn)))
     return union(parts)

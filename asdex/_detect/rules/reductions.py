@@ -11,8 +11,9 @@ from ..registry import register
 from ..value import Scope, Value, output_shape
 
 
+@register(lax.reduce_sum_p, coefficients=True)
 @register(
-    *(lax.reduce_sum_p, lax.reduce_max_p, lax.reduce_min_p, lax.reduce_prod_p),
+    *(lax.reduce_max_p, lax.reduce_min_p, lax.reduce_prod_p),
     *(lax.reduce_and_p, lax.reduce_or_p, lax.reduce_xor_p, lax.argmax_p, lax.argmin_p),
 )
 def reduce(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:

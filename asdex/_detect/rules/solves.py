@@ -9,8 +9,9 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.extend.core import primitives as p
 
 from ..compose import as_own_inputs, joined, split
-from ..dependence import Dependence, boolean, nothing
+from ..dependence import Dependence, nothing
 from ..interpret import conservative
+from ..matrices import boolean
 from ..registry import Outcome, register
 from ..value import Scope, Value, output_shape
 from .control import call

@@ -15,8 +15,9 @@ from ..registry import register
 from ..value import Scope, Value, output_shape
 
 
+@register(lax.reduce_window_sum_p, linear=(0,), coefficients=True)
 @register(
-    *(lax.reduce_window_sum_p, lax.reduce_window_max_p, lax.reduce_window_min_p),
+    *(lax.reduce_window_max_p, lax.reduce_window_min_p),
     *("select_and_gather_add",),
     linear=(0,),
 )

@@ -1,0 +1,263 @@
+"""Coefficients: arrays of NumPy while they are constant, of JAX once inputs enter.
+
+A constant coefficient costs nothing at run time: products and moves of constants are
+computed here, and what is left of them enters the emitted program as a literal.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import JaxprEqn
+from jaxtyping import Int, Integer
+
+Coefficients: TypeAlias = Any
+"""A `numpy.ndarray` if constant, otherwise a `jax.Array`."""
+
+_MAX_SLOTS = 16
+"""Sums of at most so many terms are written out."""
+
+
+class NoCoefficients(Exception):
+    """A primitive passes dependence on, but no coefficients are known for it."""
+
+
+def is_constant(x: Coefficients) -> bool:
+    """Whether coefficients are known when the function is traced."""
+    return isinstance(x, np.ndarray | np.generic)
+
+
+def as_jax(x: Coefficients) -> jax.Array:
+    """Coefficients as an array of the emitted program."""
+    if not is_constant(x):
+        return x
+    if x.size and _is_uniform(x):
+        return lax.full(x.shape, x.flat[0], x.dtype)
+    return jnp.asarray(x)
+
+
+def is_all(x: Coefficients, value: int) -> bool:
+    """Whether coefficients are constants, all of this value."""
+    return is_constant(x) and x.size > 0 and _is_uniform(x) and x.flat[0] == value
+
+
+def _is_uniform(x: np.ndarray) -> bool:
+    varies = [stride for stride, dim in zip(x.strides, x.shape, strict=True) if dim > 1]
+    return not any(varies) or bool((x == x.flat[0]).all())
+
+
+def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Constant zeros, without memory of their own."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def ones(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Constant ones, without memory of their own."""
+    return np.broadcast_to(np.ones((), dtype), shape)
+
+
+def bind(eqn: JaxprEqn, *operands: Coefficients) -> list[Coefficients]:
+    """The results of an equation on coefficients; constants if all operands are."""
+    constant = all(map(is_constant, operands))
+    params = eqn.primitive.get_bind_params(eqn.params)
+    if constant:
+        with jax.ensure_compile_time_eval(), eqn.ctx.manager:
+            results = eqn.primitive.bind(*map(jnp.asarray, operands), **params)
+    else:
+        with eqn.ctx.manager:
+            results = eqn.primitive.bind(*map(as_jax, operands), **params)
+    results = results if eqn.primitive.multiple_results else [results]
+    return list(map(np.asarray, results)) if constant else list(results)
+
+
+def add(x: Coefficients, y: Coefficients) -> Coefficients:
+    """The sum, without adding known zeros."""
+    if is_all(x, 0):
+        return y
+    if is_all(y, 0):
+        return x
+    if is_constant(x) and is_constant(y):
+        return np.asarray(x + y)
+    return lax.add(as_jax(x), as_jax(y))
+
+
+def subtract(x: Coefficients, y: Coefficients) -> Coefficients:
+    """The difference, without subtracting known zeros."""
+    if is_all(y, 0):
+        return x
+    if is_constant(x) and is_constant(y):
+        return np.asarray(x - y)
+    return lax.neg(y) if is_all(x, 0) else lax.sub(as_jax(x), as_jax(y))
+
+
+def multiply(x: Coefficients, y: Coefficients) -> Coefficients:
+    """The product of arrays of one dtype, whose shapes broadcast, without factors one."""
+    if is_all(y, 1):
+        x, y = y, x
+    if is_all(x, 1):
+        shape = np.broadcast_shapes(x.shape, y.shape)
+        return y if y.shape == shape else broadcast_to(y, shape)
+    if is_constant(x) and is_constant(y):
+        return np.asarray(x * y)
+    return jnp.multiply(as_jax(x), as_jax(y))
+
+
+def contract(x: Coefficients, y: Coefficients, eqn: JaxprEqn) -> Coefficients:
+    """The product of arrays of axes `(g, i, k)` and `(g, j, k)`, of axes `(g, i, j)`,
+    computed like the product `eqn`."""
+    options = {key: eqn.params[key] for key in ("precision", "preferred_element_type")}
+    numbers = (((2,), (2,)), ((0,), (0,)))
+    if is_constant(x) and is_constant(y):
+        with jax.ensure_compile_time_eval():
+            return np.asarray(lax.dot_general(x, y, numbers, **options))
+    return lax.dot_general(as_jax(x), as_jax(y), numbers, **options)
+
+
+def broadcast_to(x: Coefficients, shape: tuple[int, ...]) -> Coefficients:
+    """The array repeated along axes of length one."""
+    return np.broadcast_to(x, shape) if is_constant(x) else jnp.broadcast_to(x, shape)
+
+
+def stack(xs: Sequence[Coefficients]) -> Coefficients:
+    """The arrays along a new leading axis."""
+    if all(map(is_constant, xs)):
+        return np.stack(xs)
+    return jnp.stack(list(map(as_jax, xs)))
+
+
+def concatenate(xs: Sequence[Coefficients], axis: int = 0) -> Coefficients:
+    """The arrays along an axis."""
+    if len(xs) == 1:
+        return xs[0]
+    if all(map(is_constant, xs)):
+        return np.concatenate(xs, axis)
+    return jnp.concatenate(list(map(as_jax, xs)), axis)
+
+
+def choose(which: np.ndarray, xs: Sequence[Coefficients]) -> Coefficients:
+    """Element by element the array of that number, clipped to range."""
+    out = xs[0]
+    for number, x in enumerate(xs[1:], start=1):
+        if is_constant(out) and is_constant(x):
+            out = np.where(which >= number, x, out)
+        else:
+            out = jnp.where(which >= number, as_jax(x), as_jax(out))
+    return out
+
+
+def keep_where(keep: np.ndarray, x: Coefficients) -> Coefficients:
+    """The array with rows `-1`, or coefficients zero, where `keep` is false."""
+    absent = _absent(x)
+    if is_constant(x):
+        return np.where(keep, x, absent)
+    return jnp.where(keep, x, absent)
+
+
+def put(x: Coefficients, window: Coefficients, at: tuple[slice, ...]) -> Coefficients:
+    """The array with a window replaced."""
+    if is_constant(x) and is_constant(window):
+        x = x.copy()
+        x[at] = window
+        return x
+    starts = [part.start for part in at]
+    return lax.dynamic_update_slice(as_jax(x), as_jax(window), starts)
+
+
+def take(x: Coefficients, positions: Integer[np.ndarray, "*new"]) -> Coefficients:
+    """The elements at flat positions, in the shape of `positions`; -1 is absent."""
+    missing = positions < 0
+    any_missing = bool(missing.any())
+    if is_constant(x):
+        if x.size and _is_uniform(x) and not any_missing:
+            return np.broadcast_to(x.flat[0], positions.shape)
+        picked = x.reshape(-1)[positions]
+        return np.where(missing, _absent(x), picked) if any_missing else picked
+    if not positions.size:
+        return jnp.zeros(positions.shape, x.dtype)
+    if not any_missing and (found := _slice_of(x, positions.reshape(-1))) is not None:
+        return found.reshape(positions.shape)
+    index = np.maximum(positions, 0).astype(np.int32) if any_missing else positions
+    picked = x.reshape(-1).at[index].get(mode="promise_in_bounds")
+    return jnp.where(missing, _absent(x), picked) if any_missing else picked
+
+
+def _absent(x: Coefficients) -> np.ndarray:
+    is_rows = np.issubdtype(x.dtype, np.integer)
+    return np.asarray(-1 if is_rows else 0, x.dtype)
+
+
+def _slice_of(x: jax.Array, positions: Int[np.ndarray, " size"]) -> jax.Array | None:
+    """The elements at positions that are equally far apart, `None` if they are not."""
+    first = int(positions[0])
+    if positions.size == 1:
+        return x.reshape(-1)[first : first + 1]
+    step = int(positions[1]) - first
+    last = first + step * (positions.size - 1)
+    if positions[-1] != last or not (np.diff(positions) == step).all():
+        return None
+    if step == 0:
+        return jnp.broadcast_to(x.reshape(-1)[first], positions.shape)
+    if step < 0:
+        return lax.rev(lax.slice(x.reshape(-1), (last,), (first + 1,), (-step,)), (0,))
+    return lax.slice(x.reshape(-1), (first,), (last + 1,), (step,))
+
+
+def add_at(
+    parts: Sequence[Coefficients],
+    places: Sequence[Int[np.ndarray, " size"]],
+    count: int,
+) -> Coefficients:
+    """A vector of `count` elements, at whose `places` all parts are added; -1 drops one."""
+    at, x = np.concatenate(places), concatenate(parts)
+    if (at < 0).any():
+        kept = np.flatnonzero(at >= 0)
+        at, x = at[kept], take(x, kept)
+    return segment_sum(x, at, count)
+
+
+def segment_sum(
+    x: Coefficients, segments: Int[np.ndarray, " size"], count: int
+) -> Coefficients:
+    """The sums of the elements of each of `count` segments.
+
+    Sums of few elements are written out, longest first, so that each needs gathers only:
+    those take a fraction of the time of a scatter on a CPU.
+    """
+    lengths = np.bincount(segments, minlength=count)
+    if is_constant(x):
+        out = np.zeros(count, x.dtype)
+        np.add.at(out, segments, x)
+        return out
+    longest = int(lengths.max(initial=0))
+    if not longest:
+        return zeros((count,), x.dtype)
+    order = np.argsort(segments, kind="stable")
+    if (lengths == longest).all():
+        grouped = take(x, order.reshape(count, longest))
+        return grouped.reshape(count) if longest == 1 else grouped.sum(axis=1)
+    if longest > _MAX_SLOTS:
+        where = jnp.asarray(segments[order].astype(np.int32))
+        out = jnp.zeros(count, x.dtype)
+        return out.at[where].add(take(x, order), indices_are_sorted=True)
+    by_length = np.argsort(-lengths, kind="stable")
+    starts = (np.cumsum(lengths) - lengths)[by_length]
+    total = None
+    for slot in range(longest):
+        long_enough = int(np.count_nonzero(lengths > slot))
+        part = take(x, order[starts[:long_enough] + slot])
+        if total is None:
+            total = part
+        else:
+            total = jnp.concatenate([total[:long_enough] + part, total[long_enough:]])
+    assert total is not None
+    place = np.full(count, -1)
+    place[by_length[: np.count_nonzero(lengths)]] = np.arange(np.count_nonzero(lengths))
+    return take(total, place)
+
+
+def sum_along(x: Coefficients, axes: tuple[int, ...]) -> Coefficients:
+    """The sums along axes, which keep length one."""
+    return None if x is None else x.sum(axis=axes, keepdims=True)
