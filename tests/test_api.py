@@ -149,7 +149,7 @@ def test_derivatives(name: str) -> None:
     assert derivative.function is fun
     assert derivative.order == (1 if "jacobian" in name else 2)
     assert derivative.options.with_value == name.startswith("value_and")
-    assert derivative.coloring.sparsity == derivative.sparsity
+    assert derivative.sparsity.shape == ((4, 5) if derivative.order == 1 else (5, 5))
 
 
 def test_derived_verbs_show_their_arguments(name: str) -> None:

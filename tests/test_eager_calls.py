@@ -423,13 +423,27 @@ def test_numbers_that_are_new_at_every_call_are_not_compiled_forever() -> None:
 
 def test_constants_that_change_are_checked_but_not_compiled(detections: list[int]) -> None:
     weights: Any = jnp.ones(4)
-    derivative = asdex.jacobian(lambda x: weights * x, X, output_format="dense")
+    derivative = asdex.jacobian(lambda x: weights * x, X, mode="fwd", output_format="dense")
     derivative(X)
     other, equal = jnp.asarray(np.full(4, 3.0)), jnp.asarray(np.full(4, 3.0))
     compiled, detected = len(COMPILED), len(detections)
     for weights in (other, equal):  # noqa: B007
         np.testing.assert_array_equal(derivative(X), np.diag(np.full(4, 3.0)))
     assert (len(COMPILED), len(detections)) == (compiled, detected + 1)
+
+
+def test_accumulation_makes_way_for_constants_that_change(detections: list[int]) -> None:
+    weights: Any = jnp.ones(4)
+    derivative = asdex.jacobian(lambda x: weights * x, X, output_format="dense")
+    np.testing.assert_array_equal(derivative(X), np.eye(4))
+    compiled = len(COMPILED)
+    for k in range(2, 6):
+        weights = jnp.asarray(np.full(4, float(k)))
+        np.testing.assert_array_equal(derivative(X), np.diag(np.full(4, float(k))))
+    assert len(COMPILED) == compiled + 1
+    weights = jnp.asarray(np.full(4, 1.0))
+    np.testing.assert_array_equal(derivative(X), np.eye(4))
+    assert len(COMPILED) == compiled + 1
 
 
 def test_callbacks_that_are_new_at_every_call(detections: list[int]) -> None:
@@ -445,7 +459,7 @@ def test_callbacks_that_are_new_at_every_call(detections: list[int]) -> None:
 
 def test_what_was_compiled_dies_with_the_derivative() -> None:
     big = np.ones(1000)
-    derivative = asdex.jacobian(lambda x: x * big[:4], X)
+    derivative = asdex.jacobian(lambda x: x * big[:4], X, mode="fwd")
     derivative(X)
     alive = weakref.ref(derivative)
     coloring = weakref.ref(derivative.coloring)
@@ -467,10 +481,15 @@ def test_what_a_verb_returns() -> None:
     assert derivative.function is named
     assert derivative.order == 1
     assert derivative.sparsity == asdex.jacobian_sparsity(named, X)
-    assert derivative.coloring.sparsity is derivative.sparsity
-    assert derivative.num_colors == derivative.coloring.num_colors == 2
+    assert derivative.coloring is None
+    assert derivative.num_colors == 0
     assert "named" in repr(derivative)
-    assert "2 colors" in repr(derivative)
+    assert "accumulated" in repr(derivative)
+    colored = asdex.jacobian(named, X, mode="fwd")
+    assert colored.coloring is not None
+    assert colored.coloring.sparsity == colored.sparsity == derivative.sparsity
+    assert colored.num_colors == colored.coloring.num_colors == 2
+    assert "2 colors" in repr(colored)
     for name in ("function", "coloring", "sparsity", "num_colors", "options"):
         with pytest.raises(AttributeError):
             setattr(derivative, name, None)

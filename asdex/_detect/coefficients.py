@@ -41,7 +41,7 @@ def as_jax(x: Coefficients) -> jax.Array:
 
 def is_all(x: Coefficients, value: int) -> bool:
     """Whether coefficients are constants, all of this value."""
-    return is_constant(x) and x.size > 0 and _is_uniform(x) and x.flat[0] == value
+    return bool(is_constant(x) and x.size and _is_uniform(x) and x.flat[0] == value)
 
 
 def _is_uniform(x: np.ndarray) -> bool:

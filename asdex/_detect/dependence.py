@@ -442,7 +442,7 @@ def _common_rows(term: Term, other: Term) -> Rows | None:
 
 
 def _agree(rows: Rows, others: Rows) -> Bool[np.ndarray, "..."]:
-    return (rows == others) | (rows < 0) | (others < 0)
+    return np.asarray((rows == others) | (rows < 0) | (others < 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -135,6 +135,9 @@ class Evaluation(NamedTuple):
         compression: Compression | None,
     ) -> "Evaluation":
         _check_options(order, options)
+        if compression is not None:
+            mode = compression.coloring.mode
+            check_samples(pattern.inputs, mode, allow_int=options.allow_int)
         # A pattern made by hand need not hold the shapes of the output.
         conversion_for = functools.lru_cache(maxsize=2)(
             functools.partial(_conversion, pattern, options.output_format)
@@ -276,5 +279,3 @@ def _check_options(order: int, options: Options) -> None:
             "allow_int=True is not supported for Hessians: integer inputs cannot be "
             "differentiated twice."
         )
-    inputs = coloring.sparsity.inputs
-    check_samples(inputs, coloring.mode, allow_int=options.allow_int)

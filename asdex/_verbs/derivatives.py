@@ -276,9 +276,13 @@ def _derivative(
     """The derivative by accumulation, if that is possible and wanted, or, where no mode is
     given, the cheaper way; otherwise by colors."""
     costs, pattern = detected.costs, detected.pattern
-    is_open = mode is None and options.chunk_size is None and not options.checkpoint
+    of_colors = symmetric if order == 1 else not symmetric
+    of_colors |= options.chunk_size is not None or options.checkpoint
     possible = not costs.lacking and {"fwd", "fwd_over_rev"} & {*detected.modes}
-    if possible and (mode == ACCUMULATE or (is_open and costs.favor_accumulation(pattern))):
+    if possible and (
+        mode == ACCUMULATE
+        or (mode is None and not of_colors and costs.favor_accumulation(pattern))
+    ):
         evaluation = Evaluation.by_accumulation(
             pattern, order, options, symmetric=symmetric
         )
