@@ -207,7 +207,7 @@ def _slice_of(x: jax.Array, positions: Int[np.ndarray, " size"]) -> jax.Array | 
 
 def add_at(
     parts: Sequence[Coefficients],
-    places: Sequence[Int[np.ndarray, " size"]],
+    places: Sequence[Int[np.ndarray, "..."]],
     count: int,
 ) -> Coefficients:
     """A vector of `count` elements, at whose `places` all parts are added; -1 drops one."""

@@ -438,7 +438,7 @@ def _common_rows(term: Term, other: Term) -> Rows | None:
         return None
     if not _agree(term.rows, other.rows).all():
         return None
-    return np.maximum(term.rows, other.rows)
+    return np.asarray(np.maximum(term.rows, other.rows))
 
 
 def _agree(rows: Rows, others: Rows) -> Bool[np.ndarray, "..."]:
