@@ -43,7 +43,7 @@ def test_several_arguments_and_complex_numbers() -> None:
 
     args = (X, X[:3], True)
     coloring = asdex.jacobian_coloring(fun, *args, argnums=(1, 0))
-    asdex.check_jacobian_correctness(fun, args, coloring)
+    asdex.check_jacobian_correctness(fun, *args, coloring)
     z = X + 1j
     asdex.check_jacobian_correctness(f, z, asdex.jacobian_coloring(f, z))
 
@@ -144,3 +144,59 @@ def test_wrong_use() -> None:
         asdex.check_jacobian_correctness(f, X, jacobian, num_probes=0)
     with pytest.raises(ValueError, match="does not match expected"):
         asdex.check_jacobian_correctness(f, X[1:], jacobian)
+
+
+def saturated(x: jax.Array) -> jax.Array:
+    return jax.nn.softmax(x)
+
+
+def saturated_in_parts(x: jax.Array) -> jax.Array:
+    return jax.nn.softmax(x.reshape(2, -1), axis=1).ravel()
+
+
+def underflowing(x: jax.Array) -> jax.Array:
+    return jnp.exp(-(x**2)) * jnp.roll(x, 1)
+
+
+def cancelling(x: jax.Array) -> jax.Array:
+    return (1e4 + x) ** 2 - (1e4 + jnp.roll(x, 1)) ** 2
+
+
+@pytest.mark.parametrize("scale", [30.0, 60.0, 100.0])
+@pytest.mark.parametrize(
+    "function", [saturated, saturated_in_parts, underflowing, cancelling]
+)
+def test_rounding_errors_of_numbers_that_cancel_are_no_mistakes(
+    function: Any, scale: float
+) -> None:
+    x = jnp.asarray(scale * np.random.default_rng(0).normal(size=20), jnp.float32)
+    coloring = asdex.jacobian_coloring(function, x)
+    for method in ("matvec", "dense"):
+        asdex.check_jacobian_correctness(function, x, coloring=coloring, method=method)
+    asdex.jacobian_from_coloring(function, coloring, checked=True)(x)
+
+
+@pytest.mark.parametrize("function", [saturated_in_parts, underflowing])
+def test_missing_entries_among_such_numbers_are_found(function: Any) -> None:
+    x = jnp.asarray(3 * np.random.default_rng(0).normal(size=20), jnp.float32)
+    pattern = asdex.jacobian_sparsity(function, x)
+    dense = jax.jit(jax.jacfwd(function))(x)
+    values = np.abs(np.asarray(dense)[pattern.rows, pattern.cols])
+    for missing in np.flatnonzero(values > 1e-3 * values.max())[::9]:
+        rows, cols = np.delete(pattern.rows, missing), np.delete(pattern.cols, missing)
+        coloring = asdex.jacobian_coloring_from_sparsity(
+            asdex.SparsityPattern(rows, cols, pattern.shape), algorithm=asdex.Greedy()
+        )
+        with pytest.raises(asdex.VerificationError):
+            asdex.check_jacobian_correctness(function, x, coloring=coloring, num_probes=1)
+
+
+def test_arguments_are_those_of_the_function() -> None:
+    def fun(x: jax.Array, y: jax.Array, *, scale: float) -> jax.Array:
+        return scale * x * y
+
+    coloring = asdex.jacobian_coloring(fun, X, X, scale=2.0, argnums=1)
+    asdex.check_jacobian_correctness(fun, X, X, scale=3.0, coloring=coloring)
+    asdex.check_jacobian_correctness(fun, X, X, coloring, scale=3.0)
+    with pytest.raises(TypeError, match=r"coloring=coloring\)\. Got \['ArrayImpl'\]"):
+        asdex.check_jacobian_correctness(f, X)

@@ -168,14 +168,14 @@ def test_pytrees_and_argnums() -> None:
 
     args = (X, {"a": X, "b": X[:2]}, True)
     coloring = asdex.jacobian_coloring(fun, *args, argnums=(1, 0))
-    message = failure(asdex.check_jacobian_correctness, fun, args, coloring)
+    message = failure(asdex.check_jacobian_correctness, fun, *args, coloring)
     assert f"loses column 5 at 'flip', {line_of(fun)}" in message
 
     def scalar(scale: Array, tree: dict[str, Array]) -> Array:
         return jnp.sum(flip_p.bind(tree["a"])[0] ** 3 * scale)  # culprit
 
     coloring = asdex.hessian_coloring(scalar, *args[:2], argnums=(0, 1))
-    message = failure(asdex.check_hessian_correctness, scalar, args[:2], coloring)
+    message = failure(asdex.check_hessian_correctness, scalar, *args[:2], coloring)
     assert f" at 'flip', {line_of(scalar)}" in message
 
 

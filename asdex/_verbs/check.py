@@ -1,8 +1,8 @@
 """Verification of sparse derivatives against JAX's dense ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,13 @@ from .._call.trace import trace
 from .._detect import suspicion
 from .._evaluate.compress import Linearization, compress, linearize, rows_of
 from .._evaluate.decompress import decompress_data
-from .._evaluate.probe import Product, Tolerance, compare_products, random_probe
+from .._evaluate.probe import (
+    Product,
+    Tolerance,
+    compare_products,
+    random_probe,
+    random_weights,
+)
 from .._structure.coloring import ColoredPattern
 from .._structure.sides import Side
 
@@ -35,81 +41,99 @@ the function by which it was found; please report them with the function."""
 
 def check_jacobian_correctness(
     f: Callable[..., Any],
-    x: Any,
-    coloring: ColoredPattern,
-    *,
+    *args: Any,
+    coloring: ColoredPattern | None = None,
     method: Literal["matvec", "dense"] = "matvec",
     num_probes: int = 3,
     seed: int = 0,
     rtol: float | None = None,
     atol: float | None = None,
+    **kwargs: Any,
 ) -> None:
-    """Compare the sparse Jacobian of `f` at `x` with JAX's own.
+    """Compare the sparse Jacobian of `f` at these arguments with JAX's own.
 
     **Arguments:**
 
-    - `x`: the argument of `f`; a tuple of all of them if the coloring was made from more
-        than one.
-    - `coloring`: what `jacobian_from_coloring` would be called with.
+    - `*args`, `**kwargs`: the arguments of `f`, with values.
+    - `coloring`: what `jacobian_from_coloring` would be called with. It may also be the
+        last of `*args`.
     - `method`: `"matvec"` compares products with random vectors, which finds any missing
         entry at the cost of few passes; `"dense"` compares all entries, at the cost of the
         dense Jacobian.
     - `num_probes`, `seed`: number of random vectors, and what they are drawn from.
     - `rtol`, `atol`: the error allowed for a number, relative to the terms it is a sum of,
         and absolute. By default `eps ** (2 / 3)` of the dtype, and that times the
-        largest number.
+        largest number, of the results or of those that cancel within the function.
 
     **Raises:** `VerificationError` naming the first wrong entries and, if the pattern
     lacks one, the suspected equation of `f` with its line: that at which detection loses
-    the entry, or, if it does not, the one that makes it. `ValueError` for an unknown
-    method, a coloring for a Hessian, or arguments that do not fit the coloring.
+    the entry, or, if it does not, the one that makes it. `TypeError` without a coloring;
+    `ValueError` for an unknown method, a coloring for a Hessian, or arguments that do not
+    fit the coloring.
     """
+    args, coloring = _split(args, coloring)
     check_jacobian_mode(coloring.mode)
-    tolerance = Tolerance(rtol, atol)
-    _check(f, x, coloring, "Jacobian", method, num_probes, seed, tolerance)
+    call = _flat_call(f, args, kwargs, coloring)
+    probes = Probes(method, num_probes, seed, Tolerance(rtol, atol))
+    _check(call, coloring, "Jacobian", probes)
 
 
 def check_hessian_correctness(
     f: Callable[..., Any],
-    x: Any,
-    coloring: ColoredPattern,
-    *,
+    *args: Any,
+    coloring: ColoredPattern | None = None,
     method: Literal["matvec", "dense"] = "matvec",
     num_probes: int = 3,
     seed: int = 0,
     rtol: float | None = None,
     atol: float | None = None,
+    **kwargs: Any,
 ) -> None:
-    """Compare the sparse Hessian of the scalar function `f` at `x` with JAX's own.
+    """Compare the sparse Hessian of the scalar function `f` with JAX's own.
 
     See `check_jacobian_correctness` for the arguments and errors.
     """
+    args, coloring = _split(args, coloring)
     check_choice("mode", coloring.mode, HESSIAN_MODES)
-    tolerance = Tolerance(rtol, atol)
-    _check(f, x, coloring, "Hessian", method, num_probes, seed, tolerance)
+    call = _flat_call(f, args, kwargs, coloring)
+    probes = Probes(method, num_probes, seed, Tolerance(rtol, atol))
+    _check(call, coloring, "Hessian", probes)
 
 
-def _check(
-    f: Callable[..., Any],
-    x: Any,
-    coloring: ColoredPattern,
-    name: str,
-    method: str,
-    num_probes: int,
-    seed: int,
-    tolerance: Tolerance,
-) -> None:
-    check_choice("method", method, _METHODS)
-    if num_probes <= 0:
-        raise ValueError(f"num_probes must be positive. Got {num_probes}.")
-    call = _flat_call(f, x, coloring)
+def _split(
+    args: tuple[Any, ...], coloring: ColoredPattern | None
+) -> tuple[tuple[Any, ...], ColoredPattern]:
+    """The arguments of the function, and the coloring."""
+    if coloring is not None:
+        return args, coloring
+    if args and isinstance(args[-1], ColoredPattern):
+        return args[:-1], args[-1]
+    raise TypeError(
+        "Pass the coloring to check, as in check_jacobian_correctness(f, x, "
+        f"coloring=coloring). Got {[type(arg).__name__ for arg in args]}."
+    )
+
+
+class Probes(NamedTuple):
+    """By which vectors a derivative is compared, and when it counts as wrong."""
+
+    method: str
+    number: int
+    seed: int
+    tolerance: Tolerance
+
+
+def _check(call: FlatCall, coloring: ColoredPattern, name: str, probes: Probes) -> None:
+    check_choice("method", probes.method, _METHODS)
+    if probes.number <= 0:
+        raise ValueError(f"num_probes must be positive. Got {probes.number}.")
     compare, dtype = _comparison(call, coloring)
-    side = coloring.sides[0]
-    if method == "dense":
+    side, tolerance = coloring.sides[0], probes.tolerance
+    if probes.method == "dense":
         wrong = _wrong_entries(compare, jnp.eye(side.colors.size, dtype=dtype), tolerance)
     else:
-        wrong, rng = [], np.random.default_rng(seed)
-        for _ in range(num_probes):
+        wrong, rng = [], np.random.default_rng(probes.seed)
+        for _ in range(probes.number):
             probe = random_probe(rng, side.colors.size, dtype)
             wrong = wrong or _wrong_by_probe(compare, probe, side, tolerance)
     if wrong:
@@ -121,10 +145,14 @@ def _check(
 Comparison = Callable[[Inexact[Array, " seeds"]], Product]
 
 
-def _flat_call(f: Callable[..., Any], x: Any, coloring: ColoredPattern) -> FlatCall:
+def _flat_call(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    coloring: ColoredPattern,
+) -> FlatCall:
     inputs = coloring.sparsity.inputs
-    args = x if inputs.count > 1 else (x,)
-    bound = bind_call(f, inputs, args, {})
+    bound = bind_call(f, inputs, args, kwargs)
     is_hessian = coloring.mode in HESSIAN_MODES
     return flatten(bound, inputs, has_aux=False, scalar=is_hessian)
 
@@ -149,7 +177,8 @@ def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, A
         linear_maps = linearize_at(x, others)
         compressed = compress(rows_of(linear_maps, coloring), None)
         values = decompress_data(compressed, coloring)
-        return compare_products(values, probe, linear_maps[0], coloring.sides[0])
+        weights = random_weights(probe.size)
+        return compare_products(values, probe, linear_maps[0], coloring.sides[0], weights)
 
     # In reverse mode the dtype of a probe is that of the output, known by tracing only.
     dtypes: list[Any] = []
@@ -176,7 +205,8 @@ def _wrong_by_probe(
 
     The seed is found by bisection: of two halves of the probe, one makes the greater part
     of the difference. If the pattern lacks entries, it is one of those, not one that has
-    a wrong value because of them.
+    a wrong value because of them. An entry that is right if it is computed alone differs by
+    rounding errors of numbers that cancel in the function.
     """
 
     def compare_within(seeds: Integer[np.ndarray, " within"]) -> Product:
@@ -196,7 +226,8 @@ def _wrong_by_probe(
         while suspects.size > 1:
             halves = np.array_split(suspects, 2)
             suspects = max(halves, key=lambda half: difference(half, line))
-        found.append((int(suspects[0]), line))
+        if compare_within(suspects).is_wrong(tolerance)[line]:
+            found.append((int(suspects[0]), line))
     return found
 
 
