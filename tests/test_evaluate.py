@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -148,8 +149,12 @@ def test_checked_calls(mode: Any, chunk_size: int | None) -> None:
         asdex.compressed_jacobian_from_coloring,
     ):
         bad = build(f_with_pattern, wrong, **options)
-        for call in (bad, jax.jit(bad)):
-            with pytest.raises(RuntimeError, match="differs from JAX's"):
+        for call, error in (
+            (bad, asdex.VerificationError),
+            (jax.jit(bad), jax.errors.JaxRuntimeError),
+            (eqx.filter_jit(bad), eqx.EquinoxRuntimeError),
+        ):
+            with pytest.raises(error, match="differs from JAX's"):
                 jax.block_until_ready(call(X))
 
 

@@ -1,5 +1,6 @@
 """Comparison of sparse derivatives with JAX's by products with random vectors."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Inexact, Num
 
+from .._base.errors import VerificationError
 from .._structure.sides import Side
 from .compress import Linearization
 
@@ -44,6 +46,19 @@ def with_check(
         suspicious, lambda: is_wrong(separating_weights(probe.size)), lambda: suspicious
     )
     return eqx.error_if(result, wrong, _DIFFERS)
+
+
+def run_checked(run: Callable[..., T], *args: Any) -> T:
+    """`run(*args)`, a compiled program whose results `with_check` has checked.
+
+    **Raises:** `VerificationError`, where the program raises an error of the runtime.
+    """
+    try:
+        return jax.block_until_ready(run(*args))
+    except jax.errors.JaxRuntimeError as error:
+        if _DIFFERS not in str(error):
+            raise
+        raise VerificationError(_DIFFERS) from None
 
 
 class Tolerance(NamedTuple):

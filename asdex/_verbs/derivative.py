@@ -16,6 +16,7 @@ from .._call.trace import Trace, trace
 from .._detect import Costs, NoCoefficients, fewest_passes
 from .._evaluate.evaluate import Evaluation
 from .._evaluate.options import Options
+from .._evaluate.probe import run_checked
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
 from .compiled import CompiledPrograms
@@ -114,7 +115,8 @@ class Derivative:
             ):
                 results = evaluation.on_device(traced.program, traced.consts, *given)
             else:
-                results = compiled(*given)
+                run = partial(run_checked, compiled) if options.checked else compiled
+                results = run(*given)
         except NoCoefficients:
             return self._by_colors(*args, **kwargs)
         return evaluation.assemble(traced.program, *results)
