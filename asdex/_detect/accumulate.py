@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import Array, Inexact
 
@@ -59,6 +60,6 @@ def accumulate(
     scope = Scope(x.size, Notes(), emits=True)
     output, *others = interpret(jaxpr, consts, args, scope)
     aux = jax.tree.unflatten(
-        jax.tree.structure(shapes[1]), [value.array for value in others]
+        jax.tree.structure(shapes[1]), [jnp.asarray(value.array) for value in others]
     )
     return output.dependence or nothing(output.shape, x.size), types[0], aux

@@ -17,7 +17,7 @@ from .reference import (
     nonzeros,
     points,
 )
-from .sparse import coloring, derivative, formats
+from .sparse import accumulated, coloring, derivative, formats
 from .table import Case, is_inexact
 
 
@@ -25,12 +25,15 @@ def check_pattern_and_values(case: Case, dtype: np.dtype, *, every: bool) -> Non
     """The detected pattern, and the sparse derivative at all points of the case.
 
     One compiled program computes the dense derivative and the sparse one, at one point
-    after the other. With `every`, it does so in all modes and also in format `"dense"`,
-    and once more for two points at once.
+    after the other, by colors and, where that is possible, by accumulation. With `every`,
+    it does so in all modes and also in format `"dense"`, and once more for two points at
+    once.
     """
     modes = (None, *case.modes) if every else (None,)
     colorings = dict.fromkeys(coloring(case, dtype, mode) for mode in modes)
     sparse = [derivative(case, colored) for colored in colorings]
+    if (fun := accumulated(case, dtype)) is not None:
+        sparse.append(fun)
     if every:
         sparse.append(derivative(case, coloring(case, dtype), "dense"))
     all_points = points(case, dtype)

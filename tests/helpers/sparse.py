@@ -37,6 +37,14 @@ def derivative(
     return lambda *args: fun(*args, **case.kwargs)
 
 
+def accumulated(case: Case, dtype: np.dtype) -> Callable[..., PyTree] | None:
+    """The derivative without colors, `None` where it is not possible."""
+    verb: Callable[..., Any] = asdex.hessian if case.scalar else asdex.jacobian
+    args = points(case, dtype)[0]
+    fun = verb(case.fun, *args, argnums=case.argnums, mode="accumulate", **case.kwargs)
+    return None if fun.coloring else lambda *args: fun(*args, **case.kwargs)
+
+
 def formats(case: Case, args: tuple[Any, ...]) -> tuple[str, ...]:
     """The output formats that can hold the result: SciPy's only flat input and output."""
     inputs = args[case.argnums] if isinstance(case.argnums, int) else args

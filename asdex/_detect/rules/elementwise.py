@@ -145,7 +145,7 @@ def select_n(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependen
     if predicate.is_exact:
         return combine(sources, lambda *xs: co.choose(least, xs), shape)
     possible = [
-        source.without(~np.asarray((least <= number) & (number <= most)))
+        source.without(np.asarray((number < least) | (number > most)))
         for number, source in enumerate(sources)
     ]
     return align(possible, select)
