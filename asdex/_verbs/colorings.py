@@ -22,10 +22,9 @@ from .._color import (
     color_jacobian,
     hessian_coloring_from_sparsity,
 )
-from .._detect import DEFAULT_MAX_NNZ
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
-from .sparsity import Detected, detect_sparsity
+from .sparsity import Detected, Subject, detect_sparsity
 
 
 def jacobian_sparsity(
@@ -34,7 +33,7 @@ def jacobian_sparsity(
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     local: bool = False,
-    max_nnz: int = DEFAULT_MAX_NNZ,
+    max_nnz: int | None = None,
     **kwargs: Any,
 ) -> SparsityPattern:
     """Which entries of the Jacobian of `f` can be nonzero, for any values of the arrays.
@@ -57,7 +56,8 @@ def jacobian_sparsity(
     - `local`: use the values of the samples too. The pattern is tighter, but holds at
         these values only (`pattern.is_local`): do not use it anywhere else.
     - `max_nnz`: raise an error rather than follow a pattern, also of an intermediate
-        array, with more entries.
+        array, with more entries. By default as many as fit into half of the memory of the
+        machine.
 
     **Returns:** a pattern of shape `(m, n)` with `m` elements in the output of `f` and
     `n` in the selected arguments, raveled and joined in the order of their leaves.
@@ -67,16 +67,8 @@ def jacobian_sparsity(
     sample has no value; `PatternTooLargeError`, naming the line of `f`, if the pattern
     outgrows `max_nnz`.
     """
-    return detect_sparsity(
-        f,
-        args,
-        kwargs,
-        order=1,
-        argnums=argnums,
-        has_aux=has_aux,
-        local=local,
-        max_nnz=max_nnz,
-    ).pattern
+    subject = Subject(f, args, kwargs, argnums, has_aux, local, max_nnz)
+    return detect_sparsity(subject, order=1).pattern
 
 
 def hessian_sparsity(
@@ -85,7 +77,7 @@ def hessian_sparsity(
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     local: bool = False,
-    max_nnz: int = DEFAULT_MAX_NNZ,
+    max_nnz: int | None = None,
     **kwargs: Any,
 ) -> SparsityPattern:
     """Which entries of the Hessian of a scalar function `f` can be nonzero.
@@ -99,16 +91,8 @@ def hessian_sparsity(
     **Raises:** what `jacobian_sparsity` raises; `ValueError` if `f` does not return a
     scalar; `TypeError` if a selected argument holds integers.
     """
-    return detect_sparsity(
-        f,
-        args,
-        kwargs,
-        order=2,
-        argnums=argnums,
-        has_aux=has_aux,
-        local=local,
-        max_nnz=max_nnz,
-    ).pattern
+    subject = Subject(f, args, kwargs, argnums, has_aux, local, max_nnz)
+    return detect_sparsity(subject, order=2).pattern
 
 
 def jacobian_coloring(
@@ -116,6 +100,8 @@ def jacobian_coloring(
     *args: Any,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    local: bool = False,
+    max_nnz: int | None = None,
     mode: JacobianMode | None = None,
     symmetric: bool = False,
     postprocess: bool = False,
@@ -126,18 +112,14 @@ def jacobian_coloring(
 
     The coloring can be used for any values of the arguments, and with
     `jacobian_from_coloring` as often as wanted. See `jacobian_sparsity` for `f`, the
-    samples, `argnums` and `has_aux`, and `jacobian_coloring_from_sparsity` for the rest;
-    without a `mode`, those that JAX cannot use on `f` are left out.
+    samples and the options of detection, and `jacobian_coloring_from_sparsity` for the
+    rest; without a `mode`, those that JAX cannot use on `f` are left out.
 
     **Raises:** what those two raise; `ValueError` if JAX cannot differentiate `f` in
     `mode`.
     """
     _, color = prepare_jacobian(
-        f,
-        args,
-        kwargs,
-        argnums=argnums,
-        has_aux=has_aux,
+        Subject(f, args, kwargs, argnums, has_aux, local, max_nnz),
         mode=mode,
         symmetric=symmetric,
         postprocess=postprocess,
@@ -151,6 +133,8 @@ def hessian_coloring(
     *args: Any,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    local: bool = False,
+    max_nnz: int | None = None,
     mode: HessianMode | None = None,
     symmetric: bool = True,
     postprocess: bool = False,
@@ -165,11 +149,7 @@ def hessian_coloring(
     if JAX can use it on `f`.
     """
     _, color = prepare_hessian(
-        f,
-        args,
-        kwargs,
-        argnums=argnums,
-        has_aux=has_aux,
+        Subject(f, args, kwargs, argnums, has_aux, local, max_nnz),
         mode=mode,
         symmetric=symmetric,
         postprocess=postprocess,
@@ -180,12 +160,8 @@ def hessian_coloring(
 
 
 def prepare_jacobian(
-    f: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
+    subject: Subject,
     *,
-    argnums: int | Sequence[int],
-    has_aux: bool,
     mode: JacobianMode | None,
     symmetric: bool,
     postprocess: bool = False,
@@ -197,7 +173,7 @@ def prepare_jacobian(
     if mode is not None:
         check_jacobian_mode(mode)
     chosen = as_algorithm(algorithm)
-    detected = detect_sparsity(f, args, kwargs, order=1, argnums=argnums, has_aux=has_aux)
+    detected = detect_sparsity(subject, order=1)
     if mode is not None:
         detected.require(mode)
         choices = (mode,)
@@ -217,12 +193,8 @@ def prepare_jacobian(
 
 
 def prepare_hessian(
-    f: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
+    subject: Subject,
     *,
-    argnums: int | Sequence[int],
-    has_aux: bool,
     mode: HessianMode | None,
     symmetric: bool,
     postprocess: bool = False,
@@ -232,7 +204,7 @@ def prepare_hessian(
     """What `hessian_coloring` detects, and a function that colors it."""
     if mode is not None:
         check_choice("mode", mode, HESSIAN_MODES)
-    detected = detect_sparsity(f, args, kwargs, order=2, argnums=argnums, has_aux=has_aux)
+    detected = detect_sparsity(subject, order=2)
     if mode is not None:
         detected.require(mode)
     return detected, partial(

@@ -8,8 +8,10 @@ from .._color import Algorithm
 from .._evaluate.evaluate import Evaluation
 from .._evaluate.options import Options
 from .._structure.coloring import ColoredPattern
+from .._structure.matrices import PatternLike
 from .colorings import prepare_hessian, prepare_jacobian
 from .derivative import Derivative, signature_of
+from .sparsity import Subject
 
 
 def compressed_jacobian(
@@ -17,6 +19,9 @@ def compressed_jacobian(
     *sample_args: Any,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    local: bool = False,
+    max_nnz: int | None = None,
+    sparsity: PatternLike | None = None,
     holomorphic: bool = False,
     allow_int: bool = False,
     mode: JacobianMode | None = None,
@@ -39,12 +44,11 @@ def compressed_jacobian(
     **Returns:** a function that returns `B`, a `jax.Array`, or with `has_aux` a pair
     `(B, aux)`.
     """
+    subject = Subject(
+        f, sample_args, sample_kwargs, argnums, has_aux, local, max_nnz, sparsity
+    )
     detected, color = prepare_jacobian(
-        f,
-        sample_args,
-        sample_kwargs,
-        argnums=argnums,
-        has_aux=has_aux,
+        subject,
         mode=mode,
         symmetric=symmetric,
         algorithm=algorithm,
@@ -59,7 +63,7 @@ def compressed_jacobian(
         checkpoint=checkpoint,
         checked=checked,
     )
-    return Derivative.of(f, Evaluation.by_colors(color(), 1, options), detected.trace)
+    return Derivative.of(f, Evaluation.by_colors(color(), 1, options), detected)
 
 
 def compressed_jacobian_from_coloring(
@@ -109,6 +113,9 @@ def compressed_hessian(
     *sample_args: Any,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    local: bool = False,
+    max_nnz: int | None = None,
+    sparsity: PatternLike | None = None,
     holomorphic: bool = False,
     allow_int: bool = False,
     mode: HessianMode | None = None,
@@ -128,12 +135,11 @@ def compressed_hessian(
     **Returns:** a function that returns `B`, a `jax.Array`, or with `has_aux` a pair
     `(B, aux)`.
     """
+    subject = Subject(
+        f, sample_args, sample_kwargs, argnums, has_aux, local, max_nnz, sparsity
+    )
     detected, color = prepare_hessian(
-        f,
-        sample_args,
-        sample_kwargs,
-        argnums=argnums,
-        has_aux=has_aux,
+        subject,
         mode=mode,
         symmetric=symmetric,
         algorithm=algorithm,
@@ -147,7 +153,7 @@ def compressed_hessian(
         checkpoint=checkpoint,
         checked=checked,
     )
-    return Derivative.of(f, Evaluation.by_colors(color(), 2, options), detected.trace)
+    return Derivative.of(f, Evaluation.by_colors(color(), 2, options), detected)
 
 
 @signature_of(compressed_jacobian_from_coloring)

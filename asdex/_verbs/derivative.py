@@ -20,7 +20,7 @@ from .._evaluate.probe import run_checked
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
 from .compiled import CompiledPrograms
-from .sparsity import check_still_holds, has_static_values, is_like_samples
+from .sparsity import Detected, check_still_holds, has_static_values, is_like_samples
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,31 +60,32 @@ class Derivative:
     _programs: CompiledPrograms
     _costs: Costs | None = None
     _color: Callable[[], ColoredPattern] | None = None
+    _trusted: bool = False
 
     @classmethod
     def of(
         cls,
         function: Callable[..., Any],
         evaluation: Evaluation,
-        detected_on: Trace | None = None,
-        costs: Costs | None = None,
+        detected: Detected | None = None,
         color: Callable[[], ColoredPattern] | None = None,
     ) -> "Derivative":
         """The derivative of a function by an evaluation.
 
-        `detected_on` is the trace of the function that the pattern was detected on. Without
-        it the pattern is trusted at the first call. `color` makes a coloring, for calls
-        whose values cannot be accumulated.
+        `detected` is what the pattern was detected on. Without it the pattern is trusted at
+        the first call, and at every call if the user gave it in place of a detection.
+        `color` makes a coloring, for calls whose values cannot be accumulated.
 
         **Raises:** `TypeError` if the function is not callable.
         """
         if not callable(function):
             raise TypeError(f"f must be callable. Got {function!r}.")
-        programs = CompiledPrograms(evaluation)
-        if detected_on is not None:
-            programs.admit(detected_on, check=lambda: None)
+        programs, costs, trusted = CompiledPrograms(evaluation), None, False
+        if detected is not None:
+            programs.admit(detected.trace, check=lambda: None)
+            costs, trusted = detected.costs, detected.costs is None
         signature = find_signature(function)
-        return cls(function, evaluation, signature, programs, costs, color)
+        return cls(function, evaluation, signature, programs, costs, color, trusted)
 
     def with_value(self) -> "Derivative":
         """The same, but returning the value of the function, too."""
@@ -132,7 +133,7 @@ class Derivative:
     def _check(self, traced: Trace, bound: Bound, call: FlatCall) -> None:
         """Raise `ValueError` if the pattern lacks an entry of this trace."""
         pattern = self.sparsity
-        if pattern.inputs.is_assumed:
+        if pattern.inputs.is_assumed or self._trusted:
             return
         if pattern.is_local:
             if not has_static_values(pattern, bound):

@@ -19,9 +19,10 @@ from .._color import Algorithm, Decompression
 from .._evaluate.evaluate import Evaluation
 from .._evaluate.options import Options
 from .._structure.coloring import ColoredPattern
+from .._structure.matrices import PatternLike
 from .colorings import prepare_hessian, prepare_jacobian
 from .derivative import Derivative, signature_of
-from .sparsity import Detected
+from .sparsity import Detected, Subject
 
 
 def jacobian(
@@ -29,6 +30,9 @@ def jacobian(
     *sample_args: Any,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    local: bool = False,
+    max_nnz: int | None = None,
+    sparsity: PatternLike | None = None,
     holomorphic: bool = False,
     allow_int: bool = False,
     mode: JacobianMode | Accumulate | None = None,
@@ -53,6 +57,11 @@ def jacobian(
     - `f`, `*sample_args`, `**sample_kwargs`, `argnums`: see `jacobian_sparsity`.
     - `has_aux`: whether `f` returns a pair `(output, aux)`. `aux` may hold anything, and
         is returned with the Jacobian.
+    - `local`, `max_nnz`: see `jacobian_sparsity`. With `local=True` the result is right at
+        the values of the samples only.
+    - `sparsity`: the pattern, or a matrix of NumPy, JAX or SciPy with its entries, where it
+        is known: nothing is detected. It is trusted to hold every entry that can be
+        nonzero, in all calls; `checked=True` verifies it.
     - `holomorphic`: a promise that `f` is holomorphic, which complex inputs need.
     - `allow_int`: whether selected arguments may hold integers. Their blocks are zero,
         and the mode is `"rev"`.
@@ -88,12 +97,11 @@ def jacobian(
     a static argument, or something that `f` reads, has changed. Keyword arguments that have
     no sample are passed on to `f`.
     """
+    subject = Subject(
+        f, sample_args, sample_kwargs, argnums, has_aux, local, max_nnz, sparsity
+    )
     detected, color = prepare_jacobian(
-        f,
-        sample_args,
-        sample_kwargs,
-        argnums=argnums,
-        has_aux=has_aux,
+        subject,
         mode=None if mode == ACCUMULATE else mode,
         symmetric=symmetric,
         algorithm=algorithm,
@@ -108,7 +116,7 @@ def jacobian(
         checked=checked,
     )
     if mode is None and algorithm != "auto":
-        return Derivative.of(f, Evaluation.by_colors(color(), 1, options), detected.trace)
+        return Derivative.of(f, Evaluation.by_colors(color(), 1, options), detected)
     return _derivative(f, detected, color, mode, options, symmetric=symmetric, order=1)
 
 
@@ -167,6 +175,9 @@ def hessian(
     *sample_args: Any,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    local: bool = False,
+    max_nnz: int | None = None,
+    sparsity: PatternLike | None = None,
     holomorphic: bool = False,
     allow_int: bool = False,
     mode: HessianMode | Accumulate | None = None,
@@ -203,12 +214,11 @@ def hessian(
     **Raises:** what `hessian_coloring` and `jacobian` raise; `TypeError` with
     `allow_int`.
     """
+    subject = Subject(
+        f, sample_args, sample_kwargs, argnums, has_aux, local, max_nnz, sparsity
+    )
     detected, color = prepare_hessian(
-        f,
-        sample_args,
-        sample_kwargs,
-        argnums=argnums,
-        has_aux=has_aux,
+        subject,
         mode=None if mode == ACCUMULATE else mode,
         symmetric=symmetric,
         algorithm=algorithm,
@@ -224,7 +234,7 @@ def hessian(
         checked=checked,
     )
     if mode is None and (algorithm, decompression) != ("auto", "direct"):
-        return Derivative.of(f, Evaluation.by_colors(color(), 2, options), detected.trace)
+        return Derivative.of(f, Evaluation.by_colors(color(), 2, options), detected)
     return _derivative(f, detected, color, mode, options, symmetric=symmetric, order=2)
 
 
@@ -276,6 +286,8 @@ def _derivative(
     """The derivative by accumulation, if that is possible and wanted, or, where no mode is
     given, the cheaper way; otherwise by colors."""
     costs, pattern = detected.costs, detected.pattern
+    if costs is None:
+        return Derivative.of(f, Evaluation.by_colors(color(), order, options), detected)
     of_colors = symmetric if order == 1 else not symmetric
     of_colors |= options.chunk_size is not None or options.checkpoint
     possible = not costs.lacking and {"fwd", "fwd_over_rev"} & {*detected.modes}
@@ -288,4 +300,4 @@ def _derivative(
         )
     else:
         evaluation = Evaluation.by_colors(color(), order, options)
-    return Derivative.of(f, evaluation, detected.trace, costs, color)
+    return Derivative.of(f, evaluation, detected, color)

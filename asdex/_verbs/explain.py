@@ -9,10 +9,10 @@ import equinox as eqx
 import numpy as np
 
 from .._base.errors import ConservativePatternWarning
-from .._detect import DEFAULT_MAX_NNZ, Step, Trail, chain, density_gain, origin
+from .._detect import Step, Trail, chain, density_gain, origin
 from .._structure.pattern import SparsityPattern
 from .reasons import reason_of
-from .sparsity import detect_sparsity
+from .sparsity import Subject, detect_sparsity
 
 
 class SparsityStep(eqx.Module):
@@ -123,7 +123,7 @@ def explain_sparsity(
     has_aux: bool = False,
     hessian: bool = False,
     local: bool = False,
-    max_nnz: int = DEFAULT_MAX_NNZ,
+    max_nnz: int | None = None,
     **kwargs: Any,
 ) -> SparsityReport:
     """Why the detected pattern of `f` has the entries that it has.
@@ -139,17 +139,8 @@ def explain_sparsity(
     trail = Trail()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConservativePatternWarning)
-        detected = detect_sparsity(
-            f,
-            args,
-            kwargs,
-            order=2 if hessian else 1,
-            argnums=argnums,
-            has_aux=has_aux,
-            local=local,
-            max_nnz=max_nnz,
-            trail=trail,
-        )
+        subject = Subject(f, args, kwargs, argnums, has_aux, local, max_nnz)
+        detected = detect_sparsity(subject, order=2 if hessian else 1, trail=trail)
     steps = tuple(_report(step, trail) for step in trail.steps)
     return SparsityReport(detected.pattern, steps, trail)
 

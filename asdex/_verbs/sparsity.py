@@ -1,5 +1,6 @@
 """From the user's function and sample arguments to a pattern, and the modes that fit it."""
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from .._call.trace import Trace, trace
 from .._detect import DEFAULT_MAX_NNZ, Costs, Trail, detect
 from .._evaluate.compress import linearize
 from .._structure.inputs import Inputs, as_aval, is_array, is_aval
+from .._structure.matrices import PatternLike, as_pattern
 from .._structure.pattern import SparsityPattern
 
 _STARTING_IN_REVERSE = ("rev", "rev_over_fwd", "rev_over_rev")
@@ -34,7 +36,7 @@ class Detected(NamedTuple):
     trace: Trace
     samples: tuple[Any, Sequence[Any]]
     """The flat vector and the other arrays that the function is traced with."""
-    costs: Costs
+    costs: Costs | None
 
     def require(self, mode: str) -> None:
         """Raise `ValueError` if JAX cannot differentiate the function in mode `mode`."""
@@ -61,14 +63,22 @@ class Detected(NamedTuple):
     def refused(self, mode: str) -> Exception | None:
         """JAX's error if it cannot compute the products of mode `mode`.
 
-        Cost: they are traced once, but for the modes that detection follows.
+        Cost: they are traced once, but for the modes that detection follows, unless the
+        pattern was given.
         """
         if mode not in self.modes:
             return TypeError("A custom_vjp and integer inputs exclude forward mode.")
-        if mode in ("fwd", "fwd_over_rev"):
+        if mode in ("fwd", "fwd_over_rev") and self.costs is not None:
             return None
+        products = partial(self._products, mode)
         try:
-            jax.eval_shape(partial(self._products, mode), *self.samples)
+            if mode in (
+                "fwd",
+                "fwd_over_rev",
+            ):  # JAX refuses a custom_vjp when it lowers it.
+                jax.jit(products).lower(*self.samples)
+            else:
+                jax.eval_shape(products, *self.samples)
         except Exception as error:  # JAX has many types of them for this.
             return error
         return None
@@ -89,33 +99,44 @@ class Detected(NamedTuple):
         ]
 
 
+class Subject(NamedTuple):
+    """A function with samples of its arguments, and how its pattern is found.
+
+    `jacobian_sparsity` explains the options. If `sparsity` is given, nothing is detected.
+    """
+
+    f: Callable[..., Any]
+    args: Sequence[Any]
+    kwargs: dict[str, Any]
+    argnums: int | Sequence[int] = 0
+    has_aux: bool = False
+    local: bool = False
+    max_nnz: int | None = None
+    sparsity: PatternLike | None = None
+
+
 def detect_sparsity(
-    f: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
-    *,
-    order: int,
-    argnums: int | Sequence[int],
-    has_aux: bool,
-    local: bool = False,
-    max_nnz: int = DEFAULT_MAX_NNZ,
-    trail: Trail | None = None,
+    subject: Subject, *, order: int, trail: Trail | None = None
 ) -> Detected:
-    """The pattern of the Jacobian (`order` 1) or the Hessian (`order` 2) of `f`.
+    """The pattern of the Jacobian (`order` 1) or the Hessian (`order` 2) of a function.
 
     Samples contribute shapes, dtypes and static values, so the pattern holds for all
     values of arrays of these shapes; if `local`, it holds for the values of the samples
-    only. See `detect` for `max_nnz` and `trail`.
+    only. See `detect` for `trail`.
 
     **Raises:** what `bind_samples`, `as_inputs` and `flatten` raise; `TypeError` for a
-    Hessian with respect to integers; JAX's own errors, with a note, if it cannot trace `f`.
+    Hessian with respect to integers; JAX's own errors, with a note, if it cannot trace `f`;
+    `ValueError` if a given pattern has another shape.
     """
+    f, args, kwargs, argnums, has_aux, local, max_nnz, given = subject
     if not local:
         samples = bound = bind_samples(f, args, kwargs)
     elif "input_shape" in kwargs:
         raise ValueError("local=True needs sample arguments with values, not input_shape.")
     else:
         samples, bound = bind_values(f, args, kwargs), bind_samples(f, args, kwargs)
+    if max_nnz is None:
+        max_nnz = _entries_that_fit()
     if max_nnz < 1:
         raise ValueError(f"max_nnz must be positive. Got {max_nnz}.")
     inputs = as_inputs(bound, argnums)
@@ -127,6 +148,10 @@ def detect_sparsity(
         )
     traced = trace(call)
     x = call.domain.pack(call.values) if local else call.domain.vector
+    if given is not None:
+        pattern = _as_given(as_pattern(given), traced, inputs, order)
+        modes = JACOBIAN_MODES if order == 1 else HESSIAN_MODES
+        return Detected(pattern, modes, traced, (x, call.others), None)
     fun = traced if order == 1 else _gradient(traced)
     detection = detect(fun, x, call.others, local=local, max_nnz=max_nnz, trail=trail)
     rows, cols = detection.rows, detection.cols
@@ -147,6 +172,38 @@ def detect_sparsity(
         # shows up in it only where it is differentiated forward first.
         modes = tuple(mode for mode in modes if mode in _STARTING_IN_REVERSE)
     return Detected(pattern, modes, traced, (x, call.others), detection.costs)
+
+
+def _as_given(
+    pattern: SparsityPattern, traced: Trace, inputs: Inputs, order: int
+) -> SparsityPattern:
+    """A given pattern, with the types of the function."""
+    program = traced.program
+    n = program.domain.size
+    shape = (program.codomain.size if order == 1 else n, n)
+    if pattern.shape != shape:
+        raise ValueError(
+            f"sparsity must have the shape of the derivative, {shape}: the sizes of output "
+            f"and input. Got {pattern.shape}."
+        )
+    return SparsityPattern(
+        pattern.rows,
+        pattern.cols,
+        shape,
+        inputs.avals,
+        inputs.argnums,
+        program.codomain.shapes if order == 1 else None,
+        pattern.is_local,
+    )
+
+
+def _entries_that_fit() -> int:
+    """How many entries, of up to 60 bytes, fit into half of the memory of the machine."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Only Unix tells.
+        return DEFAULT_MAX_NNZ
+    return min(DEFAULT_MAX_NNZ, memory // 120)
 
 
 def check_still_holds(
