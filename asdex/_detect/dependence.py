@@ -26,6 +26,7 @@ from . import coefficients as co
 from .coefficients import Coefficients
 from .matrices import (
     boolean,
+    check_entries,
     entry_numbers,
     from_lists,
     product,
@@ -186,18 +187,6 @@ class Dependence:
             of_edge = co.take(co.concatenate(flat), np.flatnonzero(seen))
         return self.spread(targets[seen], sources[seen], shape, of_edge)
 
-    def mix(
-        self,
-        axis: int,
-        targets: Integer[np.ndarray, " edges"],
-        sources: Integer[np.ndarray, " edges"],
-    ) -> "Dependence":
-        """The array whose element at position `t` along `axis` is the sum of those at
-        positions `s`, over the edges `(t, s)`, for all positions along the other axes."""
-        index = np.arange(self.size).reshape(self.shape)
-        into, of = (np.take(index, part, axis).reshape(-1) for part in (targets, sources))
-        return self.spread(into, of, self.shape)
-
     def merge(self, axes: Iterable[SupportsIndex]) -> "Dependence":
         """The array whose elements are the sums along `axes` (which keep length one)."""
         axes = tuple(int(axis) for axis in axes if self.shape[axis] != 1)
@@ -245,14 +234,7 @@ class Dependence:
 
         Cost: one pass over the row numbers; no matrix is made.
         """
-        count = 0
-        for term in self.terms:
-            rows = term.rows[term.rows >= 0]
-            lengths = None if term.base is None else np.diff(term.base.matrix.indptr)
-            count += (
-                rows.size if lengths is None else int(lengths[rows].sum(dtype=np.int64))
-            )
-        return count
+        return sum(map(_count, self.terms))
 
     def whole(self) -> "Dependence":
         """One element (shape `()`) that depends on all that any element depends on."""
@@ -264,6 +246,7 @@ class Dependence:
 
         Cost: linear in its entries, times the number of terms.
         """
+        check_entries(max(map(_count, self.terms), default=0))
         matrices = []
         inputs = [term.rows.reshape(-1) for term in self.terms if term.base is None]
         if inputs:
@@ -279,6 +262,14 @@ class Dependence:
         """The entries of the matrix of shape `(size, n)` with their values, term by term,
         if coefficients are followed."""
         return [_entries(term) for term in self.terms]
+
+
+def _count(term: Term) -> int:
+    """Number of entries of a term."""
+    rows = term.rows[term.rows >= 0]
+    if term.base is None:
+        return rows.size
+    return int(np.diff(term.base.matrix.indptr)[rows].sum(dtype=np.int64))
 
 
 def nothing(shape: Shape, n: int) -> Dependence:
@@ -423,7 +414,22 @@ def _union(shape: Shape, n: int, terms: Sequence[Term]) -> Dependence:
         else:
             distinct.append(term)
     dependence = Dependence(tuple(shape), n, tuple(distinct))
-    return as_matrix(dependence) if len(distinct) > MAX_TERMS else dependence
+    return _with_fewer_terms(dependence) if len(distinct) > MAX_TERMS else dependence
+
+
+def _with_fewer_terms(dependence: Dependence) -> Dependence:
+    """The same elements, the terms of fewest entries as one.
+
+    All of them, unless the others have so many more: the unions of a tree, whose terms
+    double in size from level to level, would else be made whole at each level.
+    """
+    terms = sorted(dependence.terms, key=_count)
+    sums = np.cumsum([0, *map(_count, terms)])
+    few = len(terms) - MAX_TERMS // 2
+    while few < len(terms) and sums[few + 1] <= 2 * sums[few]:
+        few += 1
+    joined = as_matrix(replace(dependence, terms=tuple(terms[:few])))
+    return replace(dependence, terms=(*joined.terms, *terms[few:]))
 
 
 def _common_rows(term: Term, other: Term) -> Rows | None:

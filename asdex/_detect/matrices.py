@@ -36,7 +36,7 @@ def at_most(max_nnz: int) -> Iterator[None]:
         _max_nnz.reset(token)
 
 
-def _check_entries(entries: int) -> None:
+def check_entries(entries: int) -> None:
     if entries > (limit := _max_nnz.get()):
         raise TooManyEntries(entries, limit)
 
@@ -50,7 +50,7 @@ def boolean(
     values = np.ones(rows.size, bool)
     matrix = csr_array((values, (rows, cols)), shape=shape)
     matrix.sum_duplicates()
-    _check_entries(matrix.nnz)
+    check_entries(matrix.nnz)
     return matrix
 
 
@@ -59,7 +59,7 @@ def total(matrices: Sequence[csr_array]) -> csr_array:
     result = matrices[0]
     for matrix in matrices[1:]:
         result = csr_array(result + matrix)
-        _check_entries(result.nnz)
+        check_entries(result.nnz)
     result.sort_indices()
     return result
 
@@ -80,7 +80,7 @@ def product(left: csr_array, right: csr_array) -> csr_array:
         stop = min(max(stop, start + 1), left.shape[0])
         blocks.append(csr_array(left[start:stop] @ right))
         entries += blocks[-1].nnz
-        _check_entries(entries)
+        check_entries(entries)
         start = stop
     result = csr_array(vstack(blocks, format="csr"))
     result.sort_indices()
@@ -100,7 +100,7 @@ def from_lists(inputs: Int32[np.ndarray, "size k"], n: int) -> csr_array:
     values = np.ones(indices.size, bool)
     matrix = csr_array((values, indices, indptr), shape=(len(inputs), n))
     matrix.sum_duplicates()
-    _check_entries(matrix.nnz)
+    check_entries(matrix.nnz)
     return matrix
 
 
@@ -109,10 +109,8 @@ def select_rows(base: csr_array, rows: Int32[np.ndarray, " size"]) -> csr_array:
     lengths = np.diff(base.indptr)
     lengths = np.where(rows < 0, 0, lengths[rows]) if lengths.size else np.zeros_like(rows)
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    _check_entries(int(indptr[-1]))
-    starts = np.where(rows < 0, 0, base.indptr[rows])
-    positions = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
-    indices = base.indices[positions]
+    check_entries(int(indptr[-1]))
+    indices = base[rows[rows >= 0]].indices  # Needs no memory but that of the result.
     return csr_array(
         (np.ones(indices.size, bool), indices, indptr), shape=(rows.size, base.shape[1])
     )

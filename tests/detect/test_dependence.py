@@ -7,6 +7,7 @@ shape `(*shape, n)`.
 from collections.abc import Callable
 from math import prod
 from typing import TypeAlias
+from unittest.mock import patch
 
 import hypothesis.strategies as st
 import numpy as np
@@ -26,6 +27,7 @@ from asdex._detect.dependence import (
     stack,
     union,
 )
+from asdex._detect.rules import reductions
 
 Model = Bool[np.ndarray, "*shape n"]
 
@@ -142,16 +144,18 @@ def test_gather_union(seed: int, shape: Shape, count: int) -> None:
     check(dependence.gather_union(views, (3,)), expected)
 
 
-@examples()
-def test_mix(seed: int, shape: Shape) -> None:
+@examples(st.sampled_from([2, 3, 32]), st.booleans())
+def test_running_union(seed: int, shape: Shape, group: int, reverse: bool) -> None:
     rng, n = _setup(seed, shape)
-    dependence, model = make(rng, shape, n)
     axis = int(rng.integers(len(shape)))
-    count = int(rng.integers(0, 6)) if shape[axis] else 0
-    targets, sources = rng.integers(0, max(1, shape[axis]), (2, count))
-    expected, lanes = np.zeros_like(model), np.moveaxis(model, axis, 0)
-    np.logical_or.at(np.moveaxis(expected, axis, 0), targets, lanes[sources])
-    check(dependence.mix(axis, targets, sources), expected)
+    shape = tuple(max(1, 5 * dim if k == axis else dim) for k, dim in enumerate(shape))
+    dependence, model = make(rng, shape, n)
+    expected = np.moveaxis(model, axis, 0)
+    expected = np.logical_or.accumulate(expected[::-1] if reverse else expected)
+    expected = np.moveaxis(expected[::-1] if reverse else expected, 0, axis)
+    with patch.object(reductions, "GROUP", group):
+        found = reductions.running_union(dependence, axis, reverse=reverse)
+    check(found, expected)
 
 
 @examples(st.sampled_from([0, 4, 16]))

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from jax import Array, lax
 
+import asdex
+
 from .literal import check_hessian, check_jacobian
 
 DIAGONAL = "x... .x.. ..x. ...x"
@@ -401,3 +403,35 @@ class TestDerivativeRules:
             return lax.custom_root(residual, jnp.zeros_like(x), solve, tangent_solve)
 
         check_jacobian(f, 4, DIAGONAL)
+
+
+class TestRunningSums:
+    """Half a square of entries is made only where it is used."""
+
+    N = 100_000
+
+    @pytest.mark.parametrize("sums", [jnp.cumsum, jnp.cumprod, lax.cummax])
+    def test_a_few_of_many(self, sums: Any) -> None:
+        x = jax.ShapeDtypeStruct((self.N,), jnp.float32)
+        pattern = asdex.jacobian_sparsity(lambda x: sums(x)[:: self.N // 4], x)
+        each = np.arange(0, self.N, self.N // 4) + 1
+        np.testing.assert_array_equal(np.bincount(pattern.rows), each)
+
+    def test_of_a_few(self) -> None:
+        def f(x):
+            return jnp.cumsum(jnp.zeros(self.N).at[jnp.array([7, 70])].set(x), axis=0)
+
+        pattern = asdex.jacobian_sparsity(f, jnp.ones(2))
+        assert pattern.nnz == 2 * self.N - 77
+
+    def test_all_of_many_are_too_many(self) -> None:
+        x = jax.ShapeDtypeStruct((self.N,), jnp.float32)
+        with pytest.raises(asdex.PatternTooLargeError, match="cumsum"):
+            asdex.jacobian_sparsity(jnp.cumsum, x)
+
+    def test_substitution(self) -> None:
+        def f(x):
+            solved = jax.scipy.linalg.solve_triangular(jnp.eye(600), x, lower=True)
+            return solved[-1:]
+
+        assert asdex.jacobian_sparsity(f, jnp.ones(600)).nnz == 600

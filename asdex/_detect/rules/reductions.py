@@ -1,12 +1,13 @@
 """Sums along axes and running sums."""
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
 
-from ..dependence import Dependence, nothing, union
+from ..dependence import Dependence, combine, nothing, union
 from ..registry import register
 from ..value import Scope, Value, output_shape
 
@@ -31,11 +32,65 @@ def cumulate(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependen
     assert dependence is not None
     if not dependence.size:
         return nothing(dependence.shape, scope.n)
-    axis = eqn.params["axis"]
-    later, earlier = np.tril_indices(dependence.shape[axis])
-    if eqn.params["reverse"]:
-        later, earlier = earlier, later
-    return dependence.mix(axis, later, earlier)
+    return running_union(dependence, eqn.params["axis"], reverse=eqn.params["reverse"])
+
+
+GROUP = 32
+"""Elements that are joined pair by pair in a running union."""
+
+
+def running_union(dependence: Dependence, axis: int, *, reverse: bool) -> Dependence:
+    """Each element depends on all up to its own along the axis, from the end if `reverse`.
+
+    The elements up to one are those up to it in its group, then the groups up to its own in
+    their group, and so on: one term for each level, and a matrix of a few entries per
+    element in place of half a square. The whole is made only of the elements that are used.
+    """
+    length = dependence.shape[axis]
+    along = slice(None, None, -1 if reverse else 1)
+
+    def to_lanes(rows: np.ndarray) -> np.ndarray:
+        return np.moveaxis(rows, axis, -1)[..., along]
+
+    def back(rows: np.ndarray) -> np.ndarray:
+        return np.moveaxis(rows[..., along], -1, axis)
+
+    others = tuple(np.delete(dependence.shape, axis).tolist())
+    lanes = combine([dependence], to_lanes, (*others, length))
+    joined = _running_union_of_lanes(lanes.reshape((prod(others), length)))
+    return combine([joined.reshape(lanes.shape)], back, dependence.shape)
+
+
+def _running_union_of_lanes(lanes: Dependence) -> Dependence:
+    """Along the last of two axes."""
+    count, length = lanes.shape
+    lane, position = np.arange(count)[:, None], np.arange(length)
+    parts, step = [], 1
+    while True:
+        size = lanes.shape[1]
+        within = _running_union_of_groups(lanes)
+        place = position // step
+        if step > 1:  # The groups before, since lower levels are of the own.
+            place = np.where(place % GROUP == 0, -1, place - 1)
+        parts.append(within.take(np.where(place < 0, -1, lane * size + place)))
+        if size <= GROUP:
+            return union(parts)
+        ends = np.minimum(np.arange(GROUP - 1, size + GROUP - 1, GROUP), size - 1)
+        lanes = within.take(lane * size + ends)
+        step *= GROUP
+
+
+def _running_union_of_groups(lanes: Dependence) -> Dependence:
+    count, size = lanes.shape
+    position = np.arange(size)
+    before = position % GROUP + 1
+    targets = np.repeat(position, before)
+    ends = np.cumsum(before)
+    sources = targets - (np.repeat(ends, before) - 1 - np.arange(ends[-1]))
+    offset = size * np.arange(count)[:, None]
+    return lanes.spread(
+        (offset + targets).reshape(-1), (offset + sources).reshape(-1), lanes.shape
+    )
 
 
 @register(lax.reduce_p)

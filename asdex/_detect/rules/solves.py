@@ -15,6 +15,7 @@ from ..matrices import boolean
 from ..registry import Outcome, register
 from ..value import Scope, Value, output_shape
 from .control import call
+from .reductions import running_union
 
 
 @register(lax.fft_p)
@@ -34,13 +35,12 @@ def triangular_solve(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> 
     del scope
     params, dependence = eqn.params, operands[1].dependence
     assert dependence is not None
+    if not dependence.size:
+        return dependence
     axis = len(dependence.shape) - (2 if params["left_side"] else 1)
-    later, earlier = np.tril_indices(dependence.shape[axis])
     # Transposing the matrix reverses the order, and so does solving from the right.
     forward = params["lower"] ^ bool(params["transpose_a"]) ^ (not params["left_side"])
-    if not forward:
-        later, earlier = earlier, later
-    return dependence.mix(axis, later, earlier)
+    return running_union(dependence, axis, reverse=not forward)
 
 
 @register(p.tridiagonal_solve_p, linear=(3,))
