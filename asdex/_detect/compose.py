@@ -9,8 +9,12 @@ from math import prod
 
 import numpy as np
 from jaxtyping import Int
+from scipy.sparse import csr_array
 
+from . import coefficients as co
+from .coefficients import Coefficients
 from .dependence import Dependence, Shape, combine, identity, nothing, union
+from .matrices import entry_numbers
 from .value import Scope, Value
 
 
@@ -21,10 +25,21 @@ def as_own_inputs(operands: Sequence[Value], scope: Scope) -> tuple[list[Value],
     inner = scope.within(sum(sizes))
     offsets = np.cumsum([0, *sizes])
     own = [
-        Value(op.aval, identity(op.shape, inner.n, int(offset))) if op.dependence else op
+        Value(op.aval, identity(op.shape, inner.n, int(offset), inner.dtype_of(op)))
+        if op.dependence
+        else op
         for op, offset in zip(operands, offsets[:-1], strict=True)
     ]
     return own, inner
+
+
+def values_in(value: Value, matrix: csr_array) -> Coefficients:
+    """The coefficients of a value at the entries of a matrix that has all of its own."""
+    entries = value.dependence.entries() if value.dependence else []
+    if not entries:
+        return co.zeros((matrix.nnz,), value.aval.dtype)
+    places = [entry_numbers(matrix, part.rows, part.cols) for part in entries]
+    return co.add_at([part.values for part in entries], places, matrix.nnz)
 
 
 def joined(dependences: Sequence[Dependence | None], n: int) -> Dependence:
@@ -33,7 +48,7 @@ def joined(dependences: Sequence[Dependence | None], n: int) -> Dependence:
     if not flat:
         return nothing((0,), n)
     size = sum(dep.size for dep in flat)
-    return combine(flat, lambda *rows: np.concatenate(rows), (size,))
+    return combine(flat, lambda *xs: co.concatenate(xs), (size,))
 
 
 def split(flat: Dependence, shapes: Sequence[Shape]) -> list[Dependence]:

@@ -70,8 +70,8 @@ class Term:
 
 
 class Entries(NamedTuple):
-    """Entries of a matrix with one row per element, in any order. Several can be in one
-    place; their values are then added."""
+    """Entries of a matrix with one row per element, in any order, and their values if
+    coefficients are followed. Those in one place are added."""
 
     rows: Integer[np.ndarray, " entries"]
     cols: Integer[np.ndarray, " entries"]
@@ -117,6 +117,12 @@ class Dependence:
             replace(term, rows=np.where(keep, term.rows, NOTHING)) for term in self.terms
         ]
         return _union(self.shape, self.n, terms)
+
+    @property
+    def bare(self) -> "Dependence":
+        """The same without coefficients."""
+        terms = [replace(term, coefficients=None) for term in self.terms]
+        return replace(self, terms=tuple(terms))
 
     def map(self, function: Callable[[Coefficients], Coefficients]) -> "Dependence":
         """The array whose coefficients are `function` of the coefficients: a linear map
@@ -259,8 +265,7 @@ class Dependence:
         return total(matrices)
 
     def entries(self) -> list[Entries]:
-        """The entries of the matrix of shape `(size, n)` with their values, term by term,
-        if coefficients are followed."""
+        """The entries of the matrix of shape `(size, n)`, term by term."""
         return [_entries(term) for term in self.terms]
 
 
@@ -544,8 +549,8 @@ def _product_values(
 def _entries(term: Term) -> Entries:
     rows = term.rows.reshape(-1)
     element = np.flatnonzero(rows >= 0)
-    values = term.coefficients.reshape(-1)
-    if element.size != rows.size:
+    values = term.coefficients
+    if values is not None:
         values = co.take(values, element)
     if term.base is None:
         return Entries(element, rows[element], values)
@@ -554,7 +559,7 @@ def _entries(term: Term) -> Entries:
     repeats = np.repeat(np.arange(element.size), lengths)
     first = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
     positions = first + np.arange(repeats.size)
-    product_values = co.multiply(
-        co.take(values, repeats), co.take(term.base.values, positions)
-    )
-    return Entries(element[repeats], term.base.matrix.indices[positions], product_values)
+    if values is not None:
+        of_base = co.take(term.base.values, positions)
+        values = co.multiply(co.take(values, repeats), of_base)
+    return Entries(element[repeats], term.base.matrix.indices[positions], values)

@@ -73,7 +73,9 @@ class Scope:
 
     def apart(self) -> "Scope":
         """The scope of a program that JAX does not differentiate."""
-        return replace(self, notes=Notes(conservative=self.notes.conservative))
+        shared = self.notes.conservative, self.notes.without_coefficients
+        notes = Notes(conservative=shared[0], without_coefficients=shared[1])
+        return replace(self, notes=notes)
 
     def factor(self, operand: Value) -> Coefficients:
         """An operand by which coefficients are multiplied: constant if its value is known
@@ -84,6 +86,10 @@ class Scope:
         if found is not None and found.is_exact:
             return np.broadcast_to(np.asarray(found.lo, operand.aval.dtype), operand.shape)
         return operand.array
+
+    def dtype_of(self, operand: Value) -> Any:
+        """The dtype of the coefficients of an operand, `None` if they are not followed."""
+        return operand.aval.dtype if self.emits else None
 
     def lacks_coefficients(self, eqn: JaxprEqn) -> None:
         """Say that the dependence of the results of an equation has no coefficients."""

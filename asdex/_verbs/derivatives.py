@@ -290,8 +290,7 @@ def _derivative(
         return Derivative.of(f, Evaluation.by_colors(color(), order, options), detected)
     of_colors = symmetric if order == 1 else not symmetric
     of_colors |= options.chunk_size is not None or options.checkpoint
-    possible = not costs.lacking and {"fwd", "fwd_over_rev"} & {*detected.modes}
-    if possible and (
+    if not costs.lacking and (
         mode == ACCUMULATE
         or (mode is None and not of_colors and costs.favor_accumulation(pattern))
     ):

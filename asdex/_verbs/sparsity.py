@@ -171,7 +171,10 @@ def detect_sparsity(
         # What was detected is the Jacobian of the gradient, a reverse pass, so a custom_vjp
         # shows up in it only where it is differentiated forward first.
         modes = tuple(mode for mode in modes if mode in _STARTING_IN_REVERSE)
-    return Detected(pattern, modes, traced, (x, call.others), detection.costs)
+    costs = detection.costs
+    if call.domain.has_integers:
+        costs = costs._replace(lacking=(*costs.lacking, "integers"))
+    return Detected(pattern, modes, traced, (x, call.others), costs)
 
 
 def _as_given(

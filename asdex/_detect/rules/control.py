@@ -1,18 +1,22 @@
 """Calls, branches and the derivative rules of custom functions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Var
 from jax.extend.core import primitives as p
 
 from ..._base.compat import CALLS, called_program
-from ..compose import as_own_inputs, joined, split
-from ..dependence import nothing, union
+from .. import coefficients as co
+from ..compose import as_own_inputs, joined, split, values_in
+from ..dependence import as_matrix, from_matrix, nothing, union
 from ..interpret import conservative, interpret
 from ..known import constant
 from ..registry import Outcome, register
@@ -58,17 +62,47 @@ def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     final = min(max(final, first), last)
     if first == final:
         return call(branches[first], args, inner)
-    if any(arg.dependence is not None for arg in args):
-        scope.lacks_coefficients(eqn)
-    outcomes = [call(branch, args, inner) for branch in branches[first : final + 1]]
+    possible = branches[first : final + 1]
+    bare = [replace(arg, dependence=arg.dependence and arg.dependence.bare) for arg in args]
+    outcomes = [call(branch, bare, replace(inner, emits=False)) for branch in possible]
     merged = []
     for var, *values in zip(eqn.outvars, *outcomes, strict=True):
         dependences = [value.dependence for value in values if value.dependence]
         merged.append(Value(var.aval, union(dependences) if dependences else None))
-    return merged
+    if not scope.emits or all(arg.dependence is None for arg in args):
+        return merged
+    number = jnp.clip(which.array, first, final) - first
+    return _switch(number, possible, args, merged, inner)
 
 
-@register(p.custom_lin_p, always=True)
+def _switch(
+    number: Any,
+    branches: Sequence[ClosedJaxpr],
+    args: Sequence[Value],
+    merged: Sequence[Value],
+    scope: Scope,
+) -> list[Value]:
+    """The outputs of a branch with their coefficients, which each branch computes for all
+    entries that any branch has."""
+    matrices = [value.dependence and value.dependence.matrix() for value in merged]
+
+    def run(branch: ClosedJaxpr) -> list[Any]:
+        outcome = call(branch, args, scope)
+        return [
+            value.array if matrix is None else co.as_jax(values_in(value, matrix))
+            for value, matrix in zip(outcome, matrices, strict=True)
+        ]
+
+    arrays = lax.switch(number, [partial(run, branch) for branch in branches])
+    return [
+        Value(value.aval, None, array=array)
+        if matrix is None
+        else Value(value.aval, from_matrix(matrix, value.shape, array))
+        for value, matrix, array in zip(merged, matrices, arrays, strict=True)
+    ]
+
+
+@register(p.custom_lin_p, always=True, coefficients=True)
 def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     """The tangent of a function with a custom VJP: the transpose of its `bwd`.
 
@@ -92,12 +126,16 @@ def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcom
         dep or nothing(tangent.shape, inner.n)
         for dep, tangent in zip(backward, filter(_is_inexact, tangents), strict=True)
     ]
-    pattern = joined(pulled, inner.n).matrix()
-    row = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
+    if len({var.aval.dtype for var in [*outputs, *tangents] if _is_inexact(var)}) > 1:
+        scope.lacks_coefficients(eqn)
+    (entries,) = as_matrix(joined(pulled, inner.n)).entries()
     sources = [
         t.dependence or nothing(t.shape, scope.n) for t in filter(_is_inexact, tangents)
     ]
-    flat = joined(sources, scope.n).spread(pattern.indices, row, (inner.n,))
+    # Rows and columns change their roles: those are the cotangents' and these the inputs'.
+    flat = joined(sources, scope.n).spread(
+        entries.cols, entries.rows, (inner.n,), entries.values
+    )
     found = iter(split(flat, [shape_of(var) for var in outputs]))
     return [Value(var.aval, next(found) if var in outputs else None) for var in eqn.outvars]
 
