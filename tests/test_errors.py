@@ -3,6 +3,7 @@
 # pyright: reportArgumentType=false
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import asdex
+from asdex._call.arguments import OPTIONS
 
 pytestmark = [
     pytest.mark.usefixtures("without_annotation_checks", "standard_promotion"),
@@ -129,6 +131,25 @@ def test_a_shape_in_place_of_a_sample(shape: Any) -> None:
         assert f"input_shape={shape!r}?" in str(caught.value)
     with pytest.raises(ValueError, match="Select an argument that holds floats"):
         asdex.jacobian(f, ())
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [("argnum", "argnums"), ("output_fmt", "output_format"), ("chunksize", "chunk_size")],
+)
+def test_a_misspelt_option(option: str, meant: str) -> None:
+    for verb in (asdex.jacobian, asdex.hessian, asdex.jacobian_sparsity):
+        with pytest.raises(TypeError, match=f"{option!r} is neither .* option {meant!r}?"):
+            verb(f, X, **{option: 1})
+    with pytest.raises(TypeError, match=r"'zzz' is neither .* of the function\.$"):
+        asdex.jacobian(f, X, zzz=1)
+
+
+def test_all_options_are_known_where_one_is_misspelt() -> None:
+    verbs = (*JACOBIANS, *HESSIANS, asdex.hessian_coloring, asdex.explain_sparsity)
+    names = {name for verb in verbs for name in inspect.signature(verb).parameters}
+    given = {"f", "args", "kwargs", "sample_args", "sample_kwargs"}
+    assert names - given | {"input_shape"} == {*OPTIONS}
 
 
 def test_samples_that_do_not_fit_the_signature() -> None:

@@ -419,5 +419,6 @@ def test_symmetry_of_a_pattern_survives_pickling():
 def test_blocks_need_two_dimensions() -> None:
     pattern = SparsityPattern.from_coo([0], [1], (2, 2))
     assert pattern.kron((2, 1)).shape == (4, 2)
-    with pytest.raises(TypeError):
-        pattern.kron(2)  # pyright: ignore[reportArgumentType]
+    assert pattern.kron(2) == pattern.kron((2, 2))
+    with pytest.raises(ValueError, match="pair"):
+        pattern.kron((2, 2, 2))

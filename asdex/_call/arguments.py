@@ -7,6 +7,7 @@ pattern depends on, or *static* (bool, int, str, enums, callables and all else):
 pass another value of the same type, and the pattern is then checked.
 """
 
+import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -53,9 +54,8 @@ def bind_samples(
     try:
         bound = _bind(f, args, kwargs)
     except TypeError as error:
-        if args or kwargs:
-            raise
-        raise TypeError(f"{error} {_NO_SAMPLES}") from None
+        advice = _NO_SAMPLES if not (args or kwargs) else _misspelt(f, kwargs)
+        raise TypeError(f"{error} {advice}".rstrip()) from None
     return bound._replace(arguments=jax.tree.map(without_values, bound.arguments))
 
 
@@ -75,6 +75,16 @@ def bind_values(
                 "that holds everywhere with local=False."
             )
     return bound
+
+
+def _misspelt(f: Callable[..., Any], kwargs: dict[str, Any]) -> str:
+    """A note if a keyword is no parameter of the function, but like an option of a verb."""
+    known = find_signature(f).parameters
+    if not (unknown := [name for name in kwargs if name not in known]):
+        return ""
+    similar = difflib.get_close_matches(unknown[0], OPTIONS, 1)
+    instead = f": did you mean the option {similar[0]!r}?" if similar else "."
+    return f"{unknown[0]!r} is neither an option nor a parameter of the function{instead}"
 
 
 def as_inputs(bound: Bound, argnums: Argnums) -> Inputs:
@@ -332,6 +342,13 @@ def _sample_of_shape(
     shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
     return (jax.ShapeDtypeStruct(shape, jnp.result_type(float)),), kwargs
 
+
+OPTIONS = (
+    *("argnums", "has_aux", "holomorphic", "allow_int", "local", "max_nnz", "sparsity"),
+    *("mode", "symmetric", "postprocess", "algorithm", "decompression", "output_format"),
+    *("chunk_size", "checkpoint", "checked", "hessian", "input_shape"),
+)
+"""Keywords of the verbs that take samples."""
 
 _NO_SAMPLES = (
     "Pass sample arguments too, as in asdex.jacobian(f, x): the pattern is detected for "

@@ -23,7 +23,9 @@ from .graph import column_graph, row_graph
 from .substitution import plan_substitution
 
 
-def lift_coloring(coloring: ColoredPattern, block_shape: Sequence[int]) -> ColoredPattern:
+def lift_coloring(
+    coloring: ColoredPattern, block_shape: int | Sequence[int]
+) -> ColoredPattern:
     """A coloring of `coloring.sparsity.kron(block_shape)`, made from that of the blocks.
 
     It has as many colors as the coloring given, times the number of columns of a block (in

@@ -191,8 +191,9 @@ class SparsityPattern(eqx.Module):
         dense[self.rows, self.cols] = 1
         return dense
 
-    def kron(self, block_shape: Sequence[int]) -> "SparsityPattern":
-        """The pattern in which each entry is a dense block of shape `block_shape`.
+    def kron(self, block_shape: int | Sequence[int]) -> "SparsityPattern":
+        """The pattern in which each entry is a dense block of shape `block_shape`, an int
+        for square ones.
 
         The Kronecker product with a matrix of ones: entry `(i, j)` becomes the entries
         `(r i + k, c j + l)` of a block of shape `(r, c)`. If the inputs are known,
@@ -201,7 +202,8 @@ class SparsityPattern(eqx.Module):
 
         Raises `ValueError` unless `block_shape` holds two positive integers.
         """
-        r, c = as_shape(block_shape)
+        is_square = isinstance(block_shape, int)
+        r, c = as_shape((block_shape, block_shape) if is_square else block_shape)
         if not (r and c):
             raise ValueError(f"block_shape must be positive. Got ({r}, {c}).")
         shape = as_shape((self.m * r, self.n * c))

@@ -72,10 +72,8 @@ class Detected(NamedTuple):
             return None
         products = partial(self._products, mode)
         try:
-            if mode in (
-                "fwd",
-                "fwd_over_rev",
-            ):  # JAX refuses a custom_vjp when it lowers it.
+            if mode in ("fwd", "fwd_over_rev"):
+                # JAX does not refuse a custom_vjp before it is lowered.
                 jax.jit(products).lower(*self.samples)
             else:
                 jax.eval_shape(products, *self.samples)
