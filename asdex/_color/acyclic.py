@@ -7,7 +7,7 @@ from jaxtyping import Array, Int32
 from .._structure.matrices import PatternLike, as_pattern
 from .graph import Adjacency, adjacency, costly_vertices, without_vertices
 from .loops import compiled, for_range, full, read, while_loop, write
-from .orders import AbstractOrder, LargestFirst, Permutation
+from .orders import AbstractOrder, LargestFirst, Permutation, own_colors
 
 
 def color_acyclic(
@@ -45,6 +45,8 @@ def color_trees(
     graph: Adjacency, visits: Permutation
 ) -> tuple[Int32[np.ndarray, " n"], int]:
     """Color the vertices in the given order; costly ones get colors of their own."""
+    if graph.is_complete:
+        return own_colors(visits), visits.size
     private = costly_vertices(graph)
     is_private = np.zeros(visits.size, bool)
     is_private[private] = True

@@ -8,7 +8,14 @@ from jaxtyping import Int32
 from .._structure.matrices import PatternLike, as_pattern
 from .._structure.pattern import SparsityPattern
 from .bounds import fewest_colors
-from .graph import Adjacency, adjacency, column_graph, high_degree_vertices, row_graph
+from .graph import (
+    Adjacency,
+    Bipartite,
+    adjacency,
+    column_graph,
+    high_degree_vertices,
+    row_graph,
+)
 from .greedy import color_in_order
 from .orders import AbstractOrder, LargestFirst, Permutation
 from .star import color_stars, find_stars, neutralize
@@ -30,9 +37,8 @@ def color_bidirectional(
     as hubs and become neutral (Montoison, Dalle, Gebremedhin, "Revisiting Sparse Matrix
     Coloring and Bicoloring", arXiv:2505.07308, 2025).
 
-    A greedy coloring needs many colors if there are a few dense rows or columns, so it is
-    tried with and without colors of their own for them; and columns only and rows only are
-    tried, too.
+    A greedy coloring needs many colors if there are a few dense rows or columns, so these
+    get colors of their own. Columns only and rows only are tried, too.
 
     **Returns:** colors of the columns and of the rows, -1 where neutral, numbered from
     0 on either side, with the smallest total number found.
@@ -50,6 +56,9 @@ class TwoSided(NamedTuple):
 
     pattern: SparsityPattern
     graph: Adjacency
+    columns: Bipartite
+    rows: Bipartite
+    private: Int32[np.ndarray, " private"]
 
     @classmethod
     def of(cls, pattern: SparsityPattern) -> "TwoSided":
@@ -57,7 +66,9 @@ class TwoSided(NamedTuple):
         m, n = pattern.shape
         rows, cols = pattern.rows, pattern.cols + np.int32(m)
         ends = np.concatenate([rows, cols]), np.concatenate([cols, rows])
-        return cls(pattern, adjacency(SparsityPattern(*ends, (n + m, n + m))))
+        graph = adjacency(SparsityPattern(*ends, (n + m, n + m)))
+        private = high_degree_vertices(graph.neighbors.sizes)
+        return cls(pattern, graph, column_graph(pattern), row_graph(pattern), private)
 
     def color(self, visits: Permutation) -> SideColors:
         """The best of some colorings that visit rows and columns in the given order."""
@@ -65,12 +76,8 @@ class TwoSided(NamedTuple):
         neutral = np.full(n, -1, np.int32), np.full(m, -1, np.int32)
         if not self.pattern.nnz:
             return neutral
-        tries = (
-            self._color_stars(visits, own)
-            for own in (None, high_degree_vertices(self.graph.neighbors.sizes))
-        )
-        best = min(tries, key=_cost)
-        for side, graph in enumerate((column_graph(self.pattern), row_graph(self.pattern))):
+        best = self._color_stars(visits)
+        for side, graph in enumerate((self.columns, self.rows)):
             if fewest_colors(graph) < _cost(best)[0]:
                 of_side = visits[visits < m] if side else visits[visits >= m] - np.int32(m)
                 colors, _ = color_in_order(graph, of_side)
@@ -78,14 +85,12 @@ class TwoSided(NamedTuple):
                 best = min(best, one_sided, key=_cost)
         return best
 
-    def _color_stars(
-        self, visits: Permutation, private: Int32[np.ndarray, " private"] | None
-    ) -> SideColors:
+    def _color_stars(self, visits: Permutation) -> SideColors:
         """A star coloring, neutral where not needed, each side numbered from 0."""
         m = self.pattern.m
         side = np.zeros(visits.size, np.int32)
         side[m:] = 1
-        colors = color_stars(self.graph, visits, private, side)
+        colors = color_stars(self.graph, visits, self.private, side)
         stars = find_stars(self.graph, colors)
         colors, _ = neutralize(colors, stars, np.zeros(0, np.int32))
         return _renumber(colors[m:]), _renumber(colors[:m])

@@ -9,11 +9,9 @@ from jaxtyping import Bool, Int32, Integer
 from .._base.index import EntryIndices
 from .._structure.pattern import SparsityPattern
 
-_WALK_BUDGET = 2e8
-"""Squared degrees, about a second of work, above which vertices may be costly."""
-
-_COSTLY = 32
-"""How many times larger than the mean the degree of a costly vertex is at least."""
+_WALK_BUDGET = 1e8, 30
+"""Squared degrees, about a second of work, and how many for each entry in addition, above
+which vertices are costly."""
 
 
 class Lists(NamedTuple):
@@ -61,6 +59,12 @@ class Adjacency(NamedTuple):
     edge: EntryIndices
     lo: Int32[np.ndarray, " edges"]
     hi: Int32[np.ndarray, " edges"]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all vertices are neighbors of each other."""
+        n = self.neighbors.sizes.size
+        return self.lo.size == n * (n - 1) // 2
 
     @property
     def squared_degrees(self) -> int:
@@ -176,10 +180,10 @@ def costly_vertices(graph: Adjacency) -> Int32[np.ndarray, " costly"]:
     """
     sizes = graph.neighbors.sizes
     ascending = np.argsort(sizes, kind="stable").astype(np.int32)
-    sizes = sizes[ascending].astype(np.int64)
-    is_like_others = sizes * sizes.size <= _COSTLY * sizes.sum()
-    is_cheap = (np.cumsum(sizes**2) <= _WALK_BUDGET) | is_like_others
-    return ascending[~is_cheap][::-1]
+    at_least, per_entry = _WALK_BUDGET
+    budget = at_least + per_entry * int(sizes.sum())
+    is_costly = np.cumsum(sizes[ascending].astype(np.int64) ** 2) > budget
+    return ascending[is_costly][::-1]
 
 
 def without_vertices(

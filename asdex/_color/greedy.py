@@ -16,7 +16,7 @@ from .loops import (
     while_loop,
     write,
 )
-from .orders import AbstractOrder, LargestFirst, Permutation
+from .orders import AbstractOrder, LargestFirst, Permutation, own_colors
 
 Colors = Int32[np.ndarray, " vertices"]
 
@@ -63,9 +63,7 @@ def color_in_order(graph: Bipartite, visits: Permutation) -> tuple[Colors, int]:
     if not nets.items.size:
         return np.full(count, -1, np.int32), 0
     if vertices.sizes.max() == count:  # One net holds all vertices.
-        colors = np.empty(count, np.int32)
-        colors[visits] = np.arange(count, dtype=np.int32)
-        return colors, count
+        return own_colors(visits), count
     num_nets = vertices.sizes.size
     if nets.items.size <= MOST_STEPS_IN_PYTHON:
         colors = _first_free_colors(visits, nets, num_nets)

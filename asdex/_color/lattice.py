@@ -16,19 +16,21 @@ from collections.abc import Sequence
 from itertools import combinations, pairwise, product
 from typing import NamedTuple, TypeAlias
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int32, Int64
+from jaxtyping import Bool, Int32, Int64
 
 from .graph import Bipartite
 from .lattice_table import search_table
-from .loops import compiled, for_range, full, read, while_loop, write
 
-_MOST_PAIRS = 2e8
-"""Pairs of vertices on common nets that are looked at, about half a second of work."""
+_FEW_NETS, _FEW_COPIES, _MOST_PAIRS = 64, 4, 1e7
+"""A pattern counts as a stencil if it has few different nets: so few, or so many copies of
+each, and so few pairs of vertices on them."""
+
+_MULTIPLIERS = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
+"""Odd numbers that mix the bits of a key."""
 
 _MOST_DIFFERENCES = 4096
-_MOST_TRIALS = 2**22
+_MOST_TRIALS = 2**20
 _SHORTEST_PERIOD = 8
 _MOST_STRIDES = 32
 """Limits of the search: differences, candidates times differences, periodic sides, and
@@ -54,11 +56,9 @@ def color_by_lattice(
     single vector may be a raveled array: if need be, its shape is guessed. The coloring is
     checked on the graph before it is returned.
 
-    Cost: O(sum of the squared lengths of the nets), and a search that depends on the
-    differences alone.
+    Cost: O(nnz), a sort, and a search that depends on the differences alone.
     """
-    sizes = graph.vertices.sizes.astype(np.int64)
-    if below <= fewest or not fewest or (sizes**2).sum() > 2 * _MOST_PAIRS:
+    if below <= fewest or not fewest:
         return None
     grid = _grid(shapes)
     differences = _differences(graph, grid)
@@ -130,9 +130,11 @@ def _guess_shape(
 def _checked(colors: Int64[np.ndarray, " vertices"], graph: Bipartite) -> Coloring | None:
     """The colors numbered without gaps, and their number, if they are valid."""
     used, colors = np.unique(colors, return_inverse=True)
-    colors = colors.astype(np.int32)
-    is_valid = _is_valid(*graph.vertices, colors, graph.vertices.sizes.size)
-    return (colors, used.size) if is_valid else None
+    nets = np.repeat(np.arange(graph.vertices.sizes.size), graph.vertices.sizes)
+    # No color may occur twice on a net.
+    places = np.sort(nets * used.size + colors[graph.vertices.items])
+    is_valid = (places[1:] != places[:-1]).all()
+    return (colors.astype(np.int32), used.size) if is_valid else None
 
 
 def _grid(shapes: Sequence[tuple[int, ...]]) -> _Grid:
@@ -157,45 +159,41 @@ def _differences(
     """
     radices = 2 * grid.sides - 1
     weights = np.append(np.cumprod(radices[:0:-1])[::-1], 1)
-    largest = int((grid.sides - 1) @ weights)
-    if largest > 64 * max(1024, len(grid.points)):
-        return None
-    marks = _mark_differences(
-        *graph.vertices,
-        (grid.points @ weights).astype(np.int32),
-        np.zeros(largest + 1, np.int32),
-        graph.vertices.sizes.size,
-    )
-    codes = np.flatnonzero(marks[1 : largest + 1]) + 1
-    if codes.size > _MOST_DIFFERENCES:
+    largest = (grid.sides - 1) @ weights
+    codes = _code_differences(graph, grid.points @ weights)
+    if codes is None or codes.size > _MOST_DIFFERENCES:
         return None
     return (codes[:, None] + largest) // weights % radices - (grid.sides - 1)
 
 
-@compiled
-def _mark_differences(
-    starts: Int32[Array, " bounds"],
-    vertices: Int32[Array, " nnz"],
-    codes: Int32[Array, " vertices"],
-    marks: Int32[Array, " codes"],
-    count: Int32[Array, ""],
-) -> Int32[Array, " codes"]:
-    """Mark the differences of the codes on each net. Codes ascend with the vertices."""
+def _code_differences(
+    graph: Bipartite, codes: Int64[np.ndarray, " vertices"]
+) -> Int64[np.ndarray, " differences"] | None:
+    """The differences of the codes on each net, which ascend with the vertices.
 
-    def visit(net, marks):
-        start, stop = read(starts, net), read(starts, net + 1)
-
-        def subtract_from_later(e, marks):
-            code = read(codes, read(vertices, e))
-
-            def subtract(f, marks):
-                return write(marks, read(codes, read(vertices, f)) - code, 1)
-
-            return for_range(e + 1, stop, subtract, marks)
-
-        return for_range(start, stop, subtract_from_later, marks)
-
-    return for_range(0, count, visit, marks)
+    In a stencil most nets are copies of a few. Copies are recognized by a checksum of
+    their points relative to the first; if two nets that differ had the same, a coloring
+    would not pass its check.
+    """
+    starts, points = graph.vertices.starts, codes[graph.vertices.items]
+    sizes = graph.vertices.sizes
+    firsts, sizes = starts[:-1][sizes > 0], sizes[sizes > 0]
+    relative = points - np.repeat(points[firsts], sizes)
+    keys = relative.astype(np.uint64)
+    for multiplier in _MULTIPLIERS:
+        keys *= multiplier
+        keys ^= keys >> np.uint64(32)
+    checksums = np.add.reduceat(keys, firsts)
+    nets = np.unique(checksums, return_index=True)[1]
+    too_many = max(_FEW_NETS, firsts.size // _FEW_COPIES)
+    if nets.size > too_many or (sizes[nets].astype(np.int64) ** 2).sum() > _MOST_PAIRS:
+        return None
+    found = [np.zeros(0, np.int64)]
+    for size in np.unique(sizes[nets]):
+        stencils = relative[firsts[nets[sizes[nets] == size], None] + np.arange(size)]
+        earlier, later = np.triu_indices(size, 1)
+        found.append(np.unique(stencils[:, later] - stencils[:, earlier]))
+    return np.unique(np.concatenate(found))
 
 
 class _Lattice(NamedTuple):
@@ -285,35 +283,3 @@ def _separates(
         change = slopes @ steps.T + jumps @ crossing.T
         good &= (change % num_colors != 0).all(axis=1)
     return good
-
-
-@compiled
-def _is_valid(
-    net_starts: Int32[Array, " bounds"],
-    vertices: Int32[Array, " nnz"],
-    colors: Int32[Array, " vertices"],
-    count: Int32[Array, ""],
-) -> Int32[Array, ""]:
-    """1 if all vertices on each net have different colors, otherwise 0."""
-
-    def color_of(e):
-        return read(colors, read(vertices, e))
-
-    def visit(net, state):
-        net_of_color, valid = state
-        stop = read(net_starts, net + 1)
-
-        def is_new(state):
-            e, net_of_color = state
-            return (e < stop) & (read(net_of_color, color_of(e)) != net)
-
-        def mark(state):
-            e, net_of_color = state
-            return e + 1, write(net_of_color, color_of(e), net)
-
-        start = read(net_starts, net)
-        e, net_of_color = while_loop(is_new, mark, (start, net_of_color))
-        return net_of_color, valid & (e == stop).astype(jnp.int32)
-
-    state = full(colors.size, -1), jnp.int32(1)
-    return for_range(0, count, visit, state)[1]

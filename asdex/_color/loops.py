@@ -51,16 +51,21 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """
     called = jax.jit(kernel)
 
-    @jax.jit
-    def jitted(*arguments: Int32[Array, "..."]) -> PyTree[Array]:
+    def marked(*arguments: Int32[Array, "..."]) -> PyTree[Array]:
         with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
             return called(*arguments)
 
+    @functools.cache
+    def program(*shapes: tuple[int, ...]) -> jax.stages.Compiled:
+        dtype, cpu = np.dtype(np.int32), _cpu()
+        arguments = [jax.ShapeDtypeStruct(shape, dtype, sharding=cpu) for shape in shapes]
+        return jax.jit(marked).lower(*arguments).compile()
+
     @functools.wraps(kernel)
     def run(*arguments: Integer[np.ndarray, "..."] | int) -> PyTree[np.ndarray]:
-        padded = tuple(map(_pad, arguments))
-        with jax.ensure_compile_time_eval(), jax.disable_jit(False):
-            return jax.device_get(jitted(*jax.device_put(padded, _cpu())))
+        padded = [_pad(argument) for argument in arguments]
+        with jax.disable_jit(False):
+            return jax.device_get(program(*(array.shape for array in padded))(*padded))
 
     return run
 
@@ -93,6 +98,11 @@ def while_loop(
 def full(size: int, value: int) -> Int32[Array, " size"]:
     """An array of `size` elements `value`."""
     return jnp.full(size, value, jnp.int32)
+
+
+def words_for(num_colors: int) -> int:
+    """Words of a set that can hold so many colors, one bit each."""
+    return 1 + num_colors // 32
 
 
 def _pad(argument: Integer[np.ndarray, " size"] | int) -> Int32[np.ndarray, "..."]:

@@ -90,6 +90,13 @@ class DynamicLargestFirst(AbstractOrder):
         return _arrange(graph, _degrees(graph), -1)
 
 
+def own_colors(visits: Permutation) -> Int32[np.ndarray, " vertices"]:
+    """A color for each vertex alone, in the given order."""
+    colors = np.empty(visits.size, np.int32)
+    colors[visits] = np.arange(visits.size, dtype=np.int32)
+    return colors
+
+
 def _degrees(graph: Bipartite) -> Int64[np.ndarray, " vertices"]:
     nets, vertices = graph
     others = np.concatenate([[0], np.cumsum((vertices.sizes - 1)[nets.items])])

@@ -16,7 +16,8 @@ from .bounds import fewest_acyclic_colors, fewest_colors, fewest_passes, fewest_
 from .graph import Bipartite, adjacency, column_graph, high_degree_vertices, row_graph
 from .greedy import color_in_order
 from .lattice import color_by_lattice
-from .orders import Permutation
+from .loops import words_for
+from .orders import AbstractOrder, Permutation, SmallestLast
 from .star import color_stars, find_stars, finish
 from .substitution import plan_substitution
 
@@ -36,17 +37,23 @@ class Problem(ABC):
     - `pattern`: the pattern whose columns, rows, or both are the vertices.
     - `graph`: vertices on a common net are neighbors, for the purpose of orders.
     - `lower_bound`: no coloring has fewer colors.
-    - `work`: steps that `color` takes, about.
+    - `steps_per_entry`: those that `color` takes for each entry and word of colors, about.
+    - `order`: the second one to be tried, if one is likely to save colors.
     """
 
     pattern: SparsityPattern
     graph: Bipartite
     lower_bound: int
-    work: int
+    steps_per_entry: int
+    order: AbstractOrder | None = None
 
     @abstractmethod
     def color(self, visits: Permutation) -> Candidate:
         """Give each vertex in turn the smallest color allowed."""
+
+    def work(self, num_colors: int) -> int:
+        """Steps of about 10 ns that `color` takes to find so many colors, about."""
+        return self.steps_per_entry * self.pattern.nnz * words_for(num_colors)
 
     @abstractmethod
     def color_lattice(self, below: int) -> Candidate | None:
@@ -61,13 +68,14 @@ class OneSided(Problem):
     """Color the columns, which are points of the input, or the rows, points of the
     output, so that those on a common net differ."""
 
+    steps_per_entry = 2
+
     def __init__(self, pattern: SparsityPattern, kind: Literal["column", "row"]):
         of_columns = kind == "column"
         self.pattern = pattern
         self.graph = (column_graph if of_columns else row_graph)(pattern)
         self.shapes = pattern.leaf_shapes if of_columns else pattern.output_shapes
         self.lower_bound = fewest_colors(self.graph)
-        self.work = 2 * self.graph.walk
 
     def color(self, visits: Permutation) -> Candidate:
         return Candidate(*color_in_order(self.graph, visits))
@@ -86,12 +94,14 @@ class Bidirectional(Problem):
     """Color rows and columns, which are the vertices in this order; the colors of the
     rows follow those of the columns."""
 
+    steps_per_entry = 30
+    order = SmallestLast()
+
     def __init__(self, pattern: SparsityPattern):
         self.pattern, self.two_sided = pattern, TwoSided.of(pattern)
         graph = self.two_sided.graph
         self.graph = graph.incidence
         self.lower_bound = fewest_passes(pattern)
-        self.work = 6 * graph.squared_degrees
 
     def color(self, visits: Permutation) -> Candidate:
         columns, rows = self.two_sided.color(visits)
@@ -118,6 +128,9 @@ class Star(Problem):
     With `postprocess`, vertices from which no entry is read become neutral at the end.
     """
 
+    steps_per_entry = 10
+    order = SmallestLast()
+
     def __init__(self, pattern: SparsityPattern, postprocess: bool):
         self.pattern, self.postprocess = pattern, postprocess
         self.adjacency = graph = adjacency(pattern)
@@ -128,7 +141,6 @@ class Star(Problem):
         self.private = private if helps else None
         self.graph = graph.incidence
         self.lower_bound = fewest_star_colors(graph)
-        self.work = 2 * graph.squared_degrees
 
     def color(self, visits: Permutation) -> Candidate:
         colors = color_stars(self.adjacency, visits, self.private)
@@ -151,11 +163,16 @@ class Star(Problem):
 class Acyclic(Problem):
     """Color a symmetric pattern so that any two colors induce trees only."""
 
+    order = SmallestLast()
+
     def __init__(self, pattern: SparsityPattern):
         self.pattern, self.adjacency = pattern, adjacency(pattern)
         self.graph = self.adjacency.incidence
         self.lower_bound = fewest_acyclic_colors(pattern.n, self.adjacency.lo.size)
-        self.work = 4 * self.adjacency.squared_degrees
+
+    def work(self, num_colors: int) -> int:
+        del num_colors
+        return self.adjacency.squared_degrees
 
     def color(self, visits: Permutation) -> Candidate:
         return Candidate(*color_trees(self.adjacency, visits))

@@ -14,9 +14,10 @@ from .loops import (
     for_range,
     read,
     while_loop,
+    words_for,
     write,
 )
-from .orders import Permutation
+from .orders import Permutation, own_colors
 
 
 def finish(
@@ -46,10 +47,8 @@ def color_stars(
     or 1 for each vertex, and different sides have different colors.
     """
     n = graph.neighbors.sizes.size
-    if n and graph.lo.size == n * (n - 1) // 2:  # All vertices are neighbors.
-        colors = np.empty(n, np.int32)
-        colors[visits] = np.arange(n, dtype=np.int32)
-        return colors
+    if graph.is_complete:
+        return own_colors(visits)
     private = np.zeros(0, np.int32) if private is None else private
     is_private = np.zeros(n, bool)
     is_private[private] = True
@@ -126,7 +125,7 @@ def _first_star_colors_compiled(
     visits: Permutation, neighbors: Lists, is_two_sided: bool
 ) -> Int32[np.ndarray, " n"]:
     """`_first_star_colors`, with sets of as many words as turn out to be needed."""
-    n, num_words = neighbors.sizes.size, 1 + int(neighbors.sizes.max(initial=0)) // 32
+    n, num_words = neighbors.sizes.size, words_for(int(neighbors.sizes.max(initial=0)))
     while True:
         sets, count = np.zeros(n * num_words, np.int32), visits.size
         colors, num_colored = _color_with_words(

@@ -86,7 +86,9 @@ def test_orders(order: AbstractOrder, seed: int):
     color = asdex.jacobian_coloring_from_sparsity
     given = color(pattern, mode="bidirectional", algorithm=asdex.Greedy(order))
     best = color(pattern, mode="bidirectional")
-    assert given.num_colors == passes(colors) >= best.num_colors >= best.lower_bound
+    assert given.num_colors == passes(colors) >= best.lower_bound
+    if isinstance(order, asdex.LargestFirst | asdex.SmallestLast):
+        assert given.num_colors >= best.num_colors
     assert given.found_by == type(order).__name__
 
 

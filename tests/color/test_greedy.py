@@ -9,6 +9,7 @@ from jaxtyping import Bool
 
 import asdex
 from asdex import SparsityPattern
+from asdex._color import greedy
 
 from . import definitions, patterns
 
@@ -93,7 +94,9 @@ def test_arrow_of_any_size_is_cheap():
     assert np.unique(colors).size == 20_000
 
 
-def test_inside_transformations():
+@pytest.mark.parametrize("most_steps_in_python", [-1, 1000])
+def test_inside_transformations(most_steps_in_python: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(greedy, "MOST_STEPS_IN_PYTHON", most_steps_in_python)
     pattern = patterns.band(12, 3)
 
     def passes(x: jax.Array) -> jax.Array:
@@ -106,9 +109,12 @@ def test_inside_transformations():
         assert passes(jnp.ones(())) == 3.0
 
 
-def test_patterns_of_similar_size_share_one_compilation(caplog: pytest.LogCaptureFixture):
+def test_patterns_of_similar_size_share_one_compilation(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(greedy, "MOST_STEPS_IN_PYTHON", -1)
     asdex.color_cols(patterns.band(900, 3))
     with jax.log_compiles():
         asdex.color_cols(patterns.band(901, 3))
-        asdex.color_cols(patterns.arrow(800))
+        asdex.color_cols(patterns.random_symmetric(0, 800, 3))
     assert not [record for record in caplog.records if "Compiling" in record.message]

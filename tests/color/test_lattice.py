@@ -125,7 +125,7 @@ def test_many_colors_on_a_periodic_axis_are_not_searched():
     aval = jax.ShapeDtypeStruct((n, k), np.dtype(np.float32))
     pattern = SparsityPattern(rows, cols, (n, n * k), (aval,))
     coloring = asdex.jacobian_coloring_from_sparsity(pattern, mode="fwd")
-    assert coloring.num_colors >= coloring.lower_bound == 3 * (k - 1)
+    assert coloring.num_colors >= coloring.lower_bound >= 3 * (k - 1)
 
 
 def test_a_hole_does_no_harm():

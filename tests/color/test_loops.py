@@ -9,7 +9,7 @@ import pytest
 
 import asdex
 from asdex import SparsityPattern
-from asdex._color import acyclic, greedy, lattice, orders, star, substitution
+from asdex._color import acyclic, greedy, orders, star, substitution
 
 from ..compiling import optimized_jit
 from . import patterns
@@ -23,8 +23,6 @@ KERNELS = {
     "acyclic": (acyclic._acyclic_coloring, [*6 * [ARRAY], SCALAR, SCALAR]),
     "trees": (substitution._cut_trees, [*4 * [ARRAY], *3 * [SCALAR]]),
     "bucket queue": (orders._take_largest_compiled, [*7 * [ARRAY], *3 * [SCALAR]]),
-    "differences": (lattice._mark_differences, [*4 * [ARRAY], SCALAR]),
-    "check of a lattice": (lattice._is_valid, [*3 * [ARRAY], SCALAR]),
 }
 
 

@@ -49,7 +49,12 @@ def test_the_winner_is_recorded():
 def test_budget():
     pattern = patterns.random_symmetric(0, 2000, 6)
     hasty = asdex.hessian_coloring_from_sparsity(pattern, algorithm=Portfolio(budget=1))
-    assert hasty.found_by == "LargestFirst"
+    assert hasty.found_by == "SmallestLast"
+    asdex.check_coloring_symmetric(pattern, hasty.colors)
+    patient = Portfolio(budget=10**9)
+    for color in COLORINGS:
+        best = color(pattern, algorithm=patient)
+        assert best.num_colors <= color(pattern).num_colors
     with pytest.raises(ValueError, match="budget must be positive"):
         Portfolio(budget=0)
 
