@@ -1,7 +1,6 @@
 """From a pattern to the coloring of its Jacobian or Hessian: which side, how, and how
 many passes."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, TypeAlias, get_args
@@ -20,6 +19,7 @@ from .._base.types import (
     check_choice,
     check_jacobian_mode,
 )
+from .._base.warn import warn
 from .._structure.coloring import ColoredPattern
 from .._structure.matrices import PatternLike, as_pattern
 from .._structure.pattern import SparsityPattern
@@ -32,6 +32,9 @@ from .orders import AbstractOrder, LargestFirst
 from .portfolio import AbstractAlgorithm, Algorithm, Lattice, as_algorithm
 from .problem import Acyclic, Bidirectional, OneSided, Problem, Star
 from .star import color_stars, find_stars, finish
+
+_FEW = 16
+"""Passes that are not worth a warning."""
 
 Decompression: TypeAlias = Literal["direct", "substitution"]
 """How entries are recovered from the compressed matrix."""
@@ -254,12 +257,11 @@ def _warn_if_dense(coloring: ColoredPattern) -> ColoredPattern:
     """The coloring, with a warning if it needs as many passes as the dense derivative."""
     m, n = coloring.sparsity.shape
     passes = min(side.colors.size for side in coloring.sides)
-    if 1 < passes <= coloring.num_colors:
-        warnings.warn(
+    if _FEW < passes <= coloring.num_colors:
+        warn(
             f"The coloring has {coloring.num_colors} colors for a {m}x{n} matrix in mode "
             f"{coloring.mode!r}, the same as the dense case: sparse differentiation saves "
             "no pass here.",
             DenseColoringWarning,
-            stacklevel=3,
         )
     return coloring

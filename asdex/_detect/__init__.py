@@ -20,9 +20,11 @@ from .detect import Detection as Detection
 from .detect import detect as detect
 from .matrices import DEFAULT_MAX_NNZ as DEFAULT_MAX_NNZ
 from .registry import register_rule as register_rule
+from .source import describe as describe
 from .source import origin as origin
 from .suspect import suspicion as suspicion
 from .trail import chain as chain
+from .trail import densest as densest
 from .trail import density_gain as density_gain
 from .value import Step as Step
 from .value import Trail as Trail

@@ -1,7 +1,6 @@
 """Detection: the pattern of a function's Jacobian, from its linearized program."""
 
 import contextlib
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ from scipy.sparse import csr_array
 
 from .._base.errors import ConservativePatternWarning, PatternTooLargeError
 from .._base.types import PyTree
+from .._base.warn import warn
 from .costs import Costs
 from .dependence import identity, nothing
 from .interpret import interpret
@@ -74,7 +74,7 @@ def detect(
     if trail is not None:
         trail.conservative |= notes.conservative
     for message in sorted({_assumption(*item) for item in notes.conservative.items()}):
-        warnings.warn(message, ConservativePatternWarning, stacklevel=2)
+        warn(message, ConservativePatternWarning)
     m, n = matrix.shape
     return Detection(
         rows=np.repeat(np.arange(m, dtype=np.int32), np.diff(matrix.indptr)),

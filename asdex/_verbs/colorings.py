@@ -3,10 +3,12 @@
 `jacobian_sparsity` explains the arguments that all of them share.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from .._base.errors import DenseColoringWarning
 from .._base.types import (
     HESSIAN_MODES,
     JACOBIAN_MODES,
@@ -24,6 +26,7 @@ from .._color import (
 )
 from .._structure.coloring import ColoredPattern
 from .._structure.pattern import SparsityPattern
+from .explain import warn_if_dense
 from .sparsity import Detected, Subject, detect_sparsity
 
 
@@ -174,6 +177,7 @@ def prepare_jacobian(
         check_jacobian_mode(mode)
     chosen = as_algorithm(algorithm)
     detected = detect_sparsity(subject, order=1)
+    is_dense = warn_if_dense(subject, detected, 1)
     if mode is not None:
         detected.require(mode)
         choices = (mode,)
@@ -189,7 +193,7 @@ def prepare_jacobian(
                 detected.require(coloring.mode)
             left.remove(coloring.mode)
 
-    return detected, color
+    return detected, _quietly(color) if is_dense else color
 
 
 def prepare_hessian(
@@ -205,9 +209,10 @@ def prepare_hessian(
     if mode is not None:
         check_choice("mode", mode, HESSIAN_MODES)
     detected = detect_sparsity(subject, order=2)
+    is_dense = warn_if_dense(subject, detected, 2)
     if mode is not None:
         detected.require(mode)
-    return detected, partial(
+    color = partial(
         hessian_coloring_from_sparsity,
         detected.pattern,
         mode=mode or detected.first_mode(),
@@ -216,3 +221,15 @@ def prepare_hessian(
         algorithm=algorithm,
         decompression=decompression,
     )
+    return detected, _quietly(color) if is_dense else color
+
+
+def _quietly(color: Callable[[], ColoredPattern]) -> Callable[[], ColoredPattern]:
+    """The same, without the warning that has been given before."""
+
+    def quiet() -> ColoredPattern:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DenseColoringWarning)
+            return color()
+
+    return quiet

@@ -8,11 +8,21 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from .._base.errors import ConservativePatternWarning
-from .._detect import Step, Trail, chain, density_gain, origin
+from .._base.errors import ConservativePatternWarning, DenseColoringWarning
+from .._base.warn import warn
+from .._detect import (
+    Step,
+    Trail,
+    chain,
+    densest,
+    density_gain,
+    describe,
+    fewest_passes,
+    origin,
+)
 from .._structure.pattern import SparsityPattern
 from .reasons import reason_of
-from .sparsity import Subject, detect_sparsity
+from .sparsity import Detected, Subject, detect_sparsity
 
 
 class SparsityStep(eqx.Module):
@@ -145,6 +155,30 @@ def explain_sparsity(
     return SparsityReport(detected.pattern, steps, trail)
 
 
+def warn_if_dense(subject: Subject, detected: Detected, order: int) -> bool:
+    """Warn, and return true, if no coloring of a detected pattern can save a pass.
+
+    Cost: one more detection, in which the steps are kept, before the warning.
+    """
+    pattern, (m, n) = detected.pattern, detected.pattern.shape
+    if subject.sparsity is not None or min(m, n) <= _SMALL:
+        return False
+    if pattern.nnz < m * n / 4 or fewest_passes(pattern) < min(m, n):
+        return False
+    trail = Trail()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConservativePatternWarning)
+        detect_sparsity(subject, order=order, trail=trail)
+    step = densest(trail.steps)
+    where = f" It becomes dense at {describe(step.eqn, step.callers)}." if step else ""
+    kind = "Jacobian" if order == 1 else "Hessian"
+    warn(
+        _DENSE.format(kind=kind, m=m, n=n, nnz=pattern.nnz, where=where),
+        DenseColoringWarning,
+    )
+    return True
+
+
 def _report(step: Step, trail: Trail) -> SparsityStep:
     def most(values: Sequence[Any]) -> int:
         return max((v.dependence.count() for v in values if v.dependence), default=0)
@@ -168,6 +202,15 @@ def _most_frequent(indices: np.ndarray, dim: int) -> list[tuple[int, int]]:
     order = np.argsort(-counts, kind="stable")[:10]
     return [(int(k), int(counts[k])) for k in order if counts[k]]
 
+
+_SMALL = 100
+"""Rows or columns up to which a dense matrix is not worth a warning."""
+
+_DENSE = (
+    "The {kind} is dense: its pattern has {nnz:,} entries in a {m}x{n} matrix, so that no "
+    "coloring saves a pass, the same as the dense case.{where} asdex.explain_sparsity "
+    "tells more; asdex.dense computes dense derivatives in blocks of columns."
+)
 
 _SHOWN = 10
 """How many steps a report prints."""

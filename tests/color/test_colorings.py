@@ -141,10 +141,10 @@ def test_dense_coloring_warns():
         asdex.hessian_coloring_from_sparsity,
     ):
         with pytest.warns(DenseColoringWarning, match="same as the dense case"):
-            color(np.ones((3, 3)))
+            color(np.ones((20, 20)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        asdex.jacobian_coloring_from_sparsity(np.ones((1, 1)))
+        asdex.jacobian_coloring_from_sparsity(np.ones((16, 16)))
         asdex.hessian_coloring_from_sparsity(patterns.band(9, 3))
 
 

@@ -244,3 +244,42 @@ def test_local_refuses_tracers_and_shapes():
         jax.jit(lambda x: asdex.jacobian_sparsity(sorts, x, local=True).nnz)(jnp.ones(3))
     with pytest.raises(ValueError, match="not input_shape"):
         asdex.jacobian_sparsity(sorts, input_shape=3, local=True)
+
+
+def centered(x: Array) -> Array:
+    mean = jnp.mean(x)  # culprit
+    return x - mean
+
+
+@pytest.mark.parametrize(
+    ("verb", "function"),
+    [
+        (asdex.jacobian, centered),
+        (asdex.compressed_jacobian, centered),
+        (asdex.jacobian_coloring, centered),
+        (asdex.hessian, lambda x: jnp.sum(centered(x) ** 2)),
+    ],
+    ids=["jacobian", "compressed_jacobian", "jacobian_coloring", "hessian"],
+)
+def test_a_dense_matrix_is_a_warning_at_the_line_of_the_caller(
+    verb: Any, function: Any
+) -> None:
+    with pytest.warns(asdex.DenseColoringWarning) as caught:
+        verb(function, jnp.ones(120))
+    (warning,) = caught
+    assert warning.filename == __file__
+    message = str(warning.message)
+    assert "is dense: its pattern has 14,400 entries in a 120x120 matrix" in message
+    assert f"{line_of(centered)}(centered): `mean = jnp.mean(x)  # culprit`" in message
+    assert "asdex.explain_sparsity" in message
+
+
+def test_a_small_dense_matrix_is_no_warning() -> None:
+    for verb in (asdex.jacobian, asdex.compressed_jacobian):
+        verb(centered, jnp.ones(12))
+
+
+def test_warnings_of_colorings_are_at_the_line_of_the_caller() -> None:
+    with pytest.warns(asdex.DenseColoringWarning) as caught:
+        asdex.jacobian_coloring_from_sparsity(np.ones((20, 20)))
+    assert [warning.filename for warning in caught] == [__file__]
