@@ -1,6 +1,7 @@
 """Values of the interpreted program, and what the equations of one detection share."""
 
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from weakref import WeakSet
@@ -175,6 +176,13 @@ class Notes:
     """How many elements one pass of the tangent program computes."""
     trail: "Trail | None" = None
     """Where the steps are kept, if they are."""
+    calls: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    """What programs did that may be called again; see `repeats`."""
+    followed: set[JaxprEqn] = field(default_factory=set)
+    """The loops that had to be followed step by step for the sake of their own counters."""
+    unresolved: set[tuple[JaxprEqn, tuple[bool, ...]]] = field(default_factory=set)
+    """The loops that need values of the steps of a loop around them, and which of their
+    operands changed with these steps."""
     _counted: WeakSet[Base] = field(default_factory=WeakSet)
 
     def count(self, results: Iterable[Dependence | None]) -> None:

@@ -20,6 +20,7 @@ from ..dependence import as_matrix, from_matrix, nothing, union
 from ..interpret import conservative, interpret
 from ..known import constant
 from ..registry import Outcome, register
+from ..repeats import called
 from ..value import Scope, Value, shape_of
 
 
@@ -35,7 +36,8 @@ def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[
 @register(*CALLS, always=True, coefficients=True)
 def inline(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:
     """The program, inlined."""
-    return call(called_program(eqn), operands, scope.called_by(eqn))
+    program, inner = called_program(eqn), scope.called_by(eqn)
+    return called(program, operands, scope, lambda given: call(program, given, inner))
 
 
 def implementation(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> list[Value]:

@@ -118,11 +118,25 @@ def scan(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     if steps > _MAX_FOLLOWED_STEPS:
         return _scan_by_pattern(eqn, operands, scope, follow=False)
     follow_masks = scope.follow_masks and steps <= _MAX_STEPS_FOR_MASKS
+    notes, stepwise = scope.notes, tuple(map(_is_stepwise, operands))
+    if (eqn, stepwise) in notes.unresolved:
+        raise StepwiseValueNeeded
     try:
-        inner = replace(scope, follow_masks=follow_masks)
-        return _scan_by_pattern(eqn, operands, inner, follow=True)
+        if eqn not in notes.followed:
+            inner = replace(scope, follow_masks=follow_masks)
+            return _scan_by_pattern(eqn, operands, inner, follow=True)
     except StepwiseValueNeeded:
+        if not any(stepwise):
+            notes.followed.add(eqn)
+    try:
         return _scan_step_by_step(eqn, operands, scope)
+    except StepwiseValueNeeded:
+        notes.unresolved.add((eqn, stepwise))
+        raise
+
+
+def _is_stepwise(operand: Value) -> bool:
+    return operand.dependence is None and operand.known.status is Status.STEPWISE
 
 
 def _scan_by_pattern(
