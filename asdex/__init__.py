@@ -1,4 +1,25 @@
-"""Automatic sparse differentiation in JAX."""
+"""Automatic sparse differentiation in JAX.
+
+A derivative in one call, from the function and samples of its arguments:
+
+- `jacobian`, `hessian`, and with the value `value_and_jacobian`, `value_and_hessian`
+  return a `Derivative`: a function that computes the matrix, in the format that
+  `output_format` names, such as `SparseJacobian`, an operator with products, algebra and
+  `solve`.
+
+The steps, one by one:
+
+- detect: `jacobian_sparsity`, `hessian_sparsity` give a `SparsityPattern`, and
+  `explain_sparsity` the reasons for it;
+- color: `jacobian_coloring`, `hessian_coloring`, or with `_from_sparsity` from a pattern,
+  give a `ColoredPattern`;
+- evaluate: `jacobian_from_coloring` and so on, or up to the compressed matrix
+  `compressed_jacobian` and so on, which `decompress` takes further.
+
+In addition, `check_jacobian_correctness` and `check_hessian_correctness` compare with JAX,
+`spy` draws, `register_rule` teaches detection a primitive, `csr_structure` and others hand
+index arrays to other libraries, and `asdex.dense` computes dense derivatives in blocks.
+"""
 
 from . import dense as dense
 from ._base.errors import ConservativePatternWarning as ConservativePatternWarning

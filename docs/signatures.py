@@ -1,9 +1,14 @@
-"""Shows the arguments of functions that have the signature of another."""
+"""Shows the arguments of functions that have the signature of another, and links names."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import griffe
+
+_SOURCE = Path(__file__).parents[1] / "asdex" / "__init__.py"
+_REEXPORT = r"import \w+ as (\w+)$|^ +(\w+) as \2,"
+_PUBLIC = {a or b for a, b in re.findall(_REEXPORT, _SOURCE.read_text(), re.MULTILINE)}
 
 
 class SignatureOf(griffe.Extension):
@@ -15,3 +20,22 @@ class SignatureOf(griffe.Extension):
             if match := re.fullmatch(r"signature_of\((\w+)\)", str(decorator.value)):
                 template = func.parent[match[1]]
                 func.parameters, func.returns = template.parameters, template.returns
+
+
+class Links(griffe.Extension):
+    """Makes links of the names of other public objects in docstrings."""
+
+    names = _PUBLIC - {"dense", "solve"}
+
+    def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+        """Replace names in backticks, but for that of the object itself."""
+        if obj.docstring is None:
+            return
+
+        def link(match: re.Match[str]) -> str:
+            name = match[1]
+            is_other = name in self.names and name != obj.name
+            return f"[`{name}`][asdex.{name}]" if is_other else match[0]
+
+        pattern = r"(?<![`\[])`(?:asdex\.)?(\w+)`(?![`\]])"
+        obj.docstring.value = re.sub(pattern, link, obj.docstring.value)
