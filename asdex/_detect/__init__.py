@@ -19,6 +19,7 @@ from .dependence import Dependence as Dependence
 from .detect import Detection as Detection
 from .detect import detect as detect
 from .matrices import DEFAULT_MAX_NNZ as DEFAULT_MAX_NNZ
+from .matrices import places as places
 from .registry import register_rule as register_rule
 from .source import describe as describe
 from .source import origin as origin

@@ -14,6 +14,8 @@ from jax import lax
 from jax.extend.core import JaxprEqn
 from jaxtyping import Int, Integer
 
+from .matrices import Groups, sorting
+
 Coefficients: TypeAlias = Any
 """A `numpy.ndarray` if constant, otherwise a `jax.Array`."""
 
@@ -215,47 +217,47 @@ def add_at(
     if (at < 0).any():
         kept = np.flatnonzero(at >= 0)
         at, x = at[kept], take(x, kept)
-    return segment_sum(x, at, count)
+    if not at.size:
+        return zeros((count,), x.dtype)
+    order = sorting(at, count)
+    at = at[order]
+    starts = np.flatnonzero(np.append(True, at[1:] != at[:-1]))
+    sums = sum_groups(x, Groups(order, starts))
+    if starts.size == count:
+        return sums
+    place = np.full(count, -1)
+    place[at[starts]] = np.arange(starts.size)
+    return take(sums, place)
 
 
-def segment_sum(
-    x: Coefficients, segments: Int[np.ndarray, " size"], count: int
-) -> Coefficients:
-    """The sums of the elements of each of `count` segments.
+def sum_groups(x: Coefficients, groups: Groups) -> Coefficients:
+    """The sum of the elements in each group; no group is empty.
 
     Sums of few elements are written out, longest first, so that each needs gathers only:
     those take a fraction of the time of a scatter on a CPU.
     """
-    lengths = np.bincount(segments, minlength=count)
+    order, starts = groups
     if is_constant(x):
-        out = np.zeros(count, x.dtype)
-        np.add.at(out, segments, x)
-        return out
-    longest = int(lengths.max(initial=0))
-    if not longest:
-        return zeros((count,), x.dtype)
-    order = np.argsort(segments, kind="stable")
+        return np.add.reduceat(x[order], starts) if starts.size else x[order]
+    lengths = np.diff(starts, append=order.size)
+    longest = int(lengths.max(initial=1))
     if (lengths == longest).all():
-        grouped = take(x, order.reshape(count, longest))
-        return grouped.reshape(count) if longest == 1 else grouped.sum(axis=1)
+        sorted_ = take(x, order)
+        return sorted_ if longest == 1 else sorted_.reshape(-1, longest).sum(axis=1)
     if longest > _MAX_SLOTS:
-        where = jnp.asarray(segments[order].astype(np.int32))
-        out = jnp.zeros(count, x.dtype)
-        return out.at[where].add(take(x, order), indices_are_sorted=True)
-    by_length = np.argsort(-lengths, kind="stable")
-    starts = (np.cumsum(lengths) - lengths)[by_length]
-    total = None
-    for slot in range(longest):
-        long_enough = int(np.count_nonzero(lengths > slot))
-        part = take(x, order[starts[:long_enough] + slot])
-        if total is None:
-            total = part
-        else:
-            total = jnp.concatenate([total[:long_enough] + part, total[long_enough:]])
-    assert total is not None
-    place = np.full(count, -1)
-    place[by_length[: np.count_nonzero(lengths)]] = np.arange(np.count_nonzero(lengths))
-    return take(total, place)
+        group = np.repeat(np.arange(starts.size, dtype=np.int32), lengths)
+        out = jnp.zeros(starts.size, x.dtype)
+        return out.at[group].add(take(x, order), indices_are_sorted=True)
+    by_length = sorting(longest - lengths, longest)
+    first, num_longer = starts[by_length], np.bincount(lengths)[::-1].cumsum()[::-1]
+    sums = take(x, order[first])
+    for slot in range(1, longest):
+        count = int(num_longer[slot + 1])
+        more = take(x, order[first[:count] + slot])
+        sums = jnp.concatenate([sums[:count] + more, sums[count:]])
+    place = np.empty(starts.size, np.int32)
+    place[by_length] = np.arange(starts.size)
+    return take(sums, place)
 
 
 def sum_along(x: Coefficients, axes: tuple[int, ...]) -> Coefficients:

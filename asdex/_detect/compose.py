@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from . import coefficients as co
 from .coefficients import Coefficients
 from .dependence import Dependence, Shape, combine, identity, nothing, union
-from .matrices import entry_numbers
+from .matrices import places
 from .value import Scope, Value
 
 
@@ -38,8 +38,10 @@ def values_in(value: Value, matrix: csr_array) -> Coefficients:
     entries = value.dependence.entries() if value.dependence else []
     if not entries:
         return co.zeros((matrix.nnz,), value.aval.dtype)
-    places = [entry_numbers(matrix, part.rows, part.cols) for part in entries]
-    return co.add_at([part.values for part in entries], places, matrix.nnz)
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    stored = rows, matrix.indices
+    at = [places(stored, part.rows, part.cols, matrix.shape[1]) for part in entries]
+    return co.add_at([part.values for part in entries], at, matrix.nnz)
 
 
 def joined(dependences: Sequence[Dependence | None], n: int) -> Dependence:

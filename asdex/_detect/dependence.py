@@ -27,8 +27,8 @@ from .coefficients import Coefficients
 from .matrices import (
     boolean,
     check_entries,
-    entry_numbers,
     from_lists,
+    grouped,
     product,
     select_rows,
     total,
@@ -157,15 +157,16 @@ class Dependence:
         products: dict[int, tuple[Base | None, list[_Edges]]] = {}
         for term in self.terms:
             edges = _Edges.of(term, targets, sources, weights)
-            width = self.n if term.base is None else term.base.matrix.shape[0]
-            local = boolean(edges.targets, edges.rows, (size, width))
-            if np.diff(local.indptr).max(initial=0) <= 1:
-                terms.append(_one_per_element(local, edges, term.base, shape))
+            if (rows := edges.only_rows(size)) is not None:
+                values = edges.sums(size)
+                values = None if values is None else values.reshape(shape)
+                terms.append(Term(rows.reshape(shape), term.base, values))
             else:
-                of_base = products.setdefault(id(term.base), (term.base, []))[1]
-                of_base.append(replace(edges, local=local))
+                products.setdefault(id(term.base), (term.base, []))[1].append(edges)
         for base, parts in products.values():
-            terms.append(_product(parts, base, shape))
+            height = self.n if base is None else base.matrix.shape[0]
+            local, values = _as_matrix(parts, (size, height))
+            terms.append(_lift(local, values, base, shape))
         return _union(shape, self.n, terms)
 
     def gather_union(
@@ -298,12 +299,10 @@ def from_matrix(matrix: csr_array, shape: Shape, values: Coefficients = None) ->
 
 def as_matrix(dependence: Dependence) -> Dependence:
     """The same elements as one term."""
-    matrix, values = dependence.matrix(), None
-    parts = dependence.entries() if _has_coefficients(dependence.terms) else []
-    if parts:
-        number = [entry_numbers(matrix, part.rows, part.cols) for part in parts]
-        flat = co.concatenate([part.values for part in parts])
-        values = co.segment_sum(flat, np.concatenate(number), matrix.nnz)
+    if not _has_coefficients(dependence.terms):
+        return from_matrix(dependence.matrix(), dependence.shape)
+    shape = (dependence.size, dependence.n)
+    matrix, values = _as_matrix([_Edges(*part) for part in dependence.entries()], shape)
     return from_matrix(matrix, dependence.shape, values)
 
 
@@ -461,10 +460,8 @@ class _Edges:
     """Rows of a base that are added to elements, edge by edge."""
 
     targets: Integer[np.ndarray, " edges"]
-    rows: Rows
+    rows: Integer[np.ndarray, " edges"]
     values: Coefficients
-    local: csr_array | None = None
-    """The boolean matrix of targets and rows, once it is known."""
 
     @classmethod
     def of(
@@ -484,29 +481,29 @@ class _Edges:
         values = None if values is None else co.take(values, np.flatnonzero(kept))
         return cls(targets[kept], rows[kept], values)
 
+    def only_rows(self, size: int) -> Rows | None:
+        """The row of each of `size` elements, `None` if some element has several."""
+        rows = np.full(size, NOTHING)
+        rows[self.targets] = self.rows
+        return rows if np.array_equal(rows[self.targets], self.rows) else None
 
-def _one_per_element(
-    local: csr_array, edges: _Edges, base: Base | None, shape: Shape
-) -> Term:
-    """The term of elements each of which has edges of one row at most."""
-    has_row = np.diff(local.indptr) > 0
-    rows = np.full(local.shape[0], NOTHING)
-    rows[has_row] = local.indices
-    values = edges.values
-    if values is not None:
-        values = co.segment_sum(values, edges.targets, local.shape[0]).reshape(shape)
-    return Term(rows.reshape(shape), base, values)
+    def sums(self, size: int) -> Coefficients:
+        """The sum of the values that are added to each of `size` elements."""
+        if self.values is None:
+            return None
+        return co.add_at([self.values], [self.targets], size)
 
 
-def _product(parts: Sequence[_Edges], base: Base | None, shape: Shape) -> Term:
-    """The term of elements that combine several rows of a base."""
-    local = total([part.local for part in parts if part.local is not None])
-    values = None
-    if parts[0].values is not None:
-        numbers = [entry_numbers(local, part.targets, part.rows) for part in parts]
-        flat = co.concatenate([part.values for part in parts])
-        values = co.segment_sum(flat, np.concatenate(numbers), local.nnz)
-    return _lift(local, values, base, shape)
+def _as_matrix(
+    parts: Sequence[_Edges], shape: tuple[int, int]
+) -> tuple[csr_array, Coefficients]:
+    """The matrix of the targets and rows of all edges, and its values if there are any."""
+    targets = np.concatenate([part.targets for part in parts])
+    rows = np.concatenate([part.rows for part in parts])
+    if parts[0].values is None:
+        return boolean(targets, rows, shape), None
+    matrix, groups = grouped(targets, rows, shape)
+    return matrix, co.sum_groups(co.concatenate([part.values for part in parts]), groups)
 
 
 def _lift(matrix: csr_array, values: Coefficients, base: Base | None, shape: Shape) -> Term:
@@ -533,7 +530,8 @@ def _lift(matrix: csr_array, values: Coefficients, base: Base | None, shape: Sha
 def _product_values(
     left: csr_array, values: Coefficients, right: Base, result: csr_array
 ) -> Coefficients:
-    """The values of the product of two sparse matrices, in the order of its entries."""
+    """The values of the product `result` of two sparse matrices, in the order of its
+    entries."""
     lengths = np.diff(right.matrix.indptr)[left.indices]
     if (terms := int(lengths.sum(dtype=np.int64))) > _MAX_EXPANDED:
         raise co.NoCoefficients("a product of two large sparse matrices")
@@ -541,9 +539,10 @@ def _product_values(
     of_left = np.repeat(np.arange(left.nnz), lengths)
     within = np.arange(terms) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     of_right = right.matrix.indptr[left.indices][of_left] + within
-    numbers = entry_numbers(result, rows[of_left], right.matrix.indices[of_right])
-    terms_of_sum = co.multiply(co.take(values, of_left), co.take(right.values, of_right))
-    return co.segment_sum(terms_of_sum, numbers, result.nnz)
+    cols = right.matrix.indices[of_right]
+    _, groups = grouped(rows[of_left], cols, result.shape)
+    products = co.multiply(co.take(values, of_left), co.take(right.values, of_right))
+    return co.sum_groups(products, groups)
 
 
 def _entries(term: Term) -> Entries:

@@ -7,6 +7,7 @@ true.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, Integer
@@ -116,12 +117,61 @@ def select_rows(base: csr_array, rows: Int32[np.ndarray, " size"]) -> csr_array:
     )
 
 
-def entry_numbers(
-    matrix: csr_array,
+class Groups(NamedTuple):
+    """Numbers in groups: those of group `k` are `order[starts[k] : starts[k + 1]]`."""
+
+    order: Integer[np.ndarray, " size"]
+    starts: Integer[np.ndarray, " groups"]
+
+
+def grouped(
     rows: Integer[np.ndarray, " entries"],
     cols: Integer[np.ndarray, " entries"],
+    shape: tuple[int, int],
+) -> tuple[csr_array, Groups]:
+    """The canonical boolean matrix with the given entries, and for each of its entries the
+    numbers of the given ones that are in its place.
+
+    Cost: linear in the entries and the sides of the matrix.
+    """
+    order = sorting(cols, shape[1])
+    order = order[sorting(rows[order], shape[0])]
+    rows, cols = rows[order], cols[order]
+    is_first = np.ones(rows.size, bool)
+    is_first[1:] = (rows[1:] != rows[:-1]) | (cols[1:] != cols[:-1])
+    starts = np.flatnonzero(is_first)
+    check_entries(starts.size)
+    lengths = np.bincount(rows[starts], minlength=shape[0])
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.ones(starts.size, bool)
+    return csr_array((values, cols[starts], indptr), shape=shape), Groups(order, starts)
+
+
+def sorting(keys: Integer[np.ndarray, " size"], bound: int) -> Int32[np.ndarray, " size"]:
+    """The stable order of keys from 0 to `bound - 1`.
+
+    A counting sort, which is what SciPy's change from rows to columns is. Cost: O(size +
+    bound).
+    """
+    if keys.size and (keys[1:] >= keys[:-1]).all():
+        return np.arange(keys.size, dtype=np.int32)
+    numbers = np.arange(keys.size, dtype=np.int32)
+    one_row = csr_array((numbers, keys, [0, keys.size]), shape=(1, bound))
+    return one_row.tocsc().data
+
+
+def places(
+    stored: tuple[Integer[np.ndarray, " nnz"], Integer[np.ndarray, " nnz"]],
+    rows: Integer[np.ndarray, " entries"],
+    cols: Integer[np.ndarray, " entries"],
+    width: int,
 ) -> Integer[np.ndarray, " entries"]:
-    """Where a canonical matrix stores each of these entries, all of which it has."""
-    width = np.int64(max(1, matrix.shape[1]))
-    stored = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return np.searchsorted(stored * width + matrix.indices, rows * width + cols)
+    """Where each entry is among the stored ones, which are sorted row-major in a matrix
+    of so many columns; -1 for entries that are not stored."""
+    count = stored[0].size
+    if np.array_equal(rows, stored[0]) and np.array_equal(cols, stored[1]):
+        return np.arange(count)
+    keys = stored[0] * np.int64(max(1, width)) + stored[1]
+    wanted = rows * np.int64(max(1, width)) + cols
+    found = np.searchsorted(keys, wanted)
+    return np.where(np.append(keys, -1)[found] == wanted, found, -1)

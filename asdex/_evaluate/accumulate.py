@@ -13,7 +13,15 @@ import jax
 import numpy as np
 from jaxtyping import Array, Inexact, Integer, Num
 
-from .._detect import Coefficients, Dependence, accumulate, add_at, as_jax, is_constant
+from .._detect import (
+    Coefficients,
+    Dependence,
+    accumulate,
+    add_at,
+    as_jax,
+    is_constant,
+    places,
+)
 from .._structure.pattern import SparsityPattern
 from .._structure.sides import Side
 from .compress import Linearization, check_output_dtype
@@ -68,12 +76,9 @@ def _in_order(tangent: Dependence, dtype: Any, pattern: SparsityPattern) -> Coef
                 return np.concatenate(lines)[positions]
             plan = plan_reading(positions, pattern.rows, pattern.m)
             return read(list(map(as_jax, lines)), plan)
-    entries = tangent.entries()
-    return add_at(
-        [part.values for part in entries],
-        [_numbers(part.rows, part.cols, pattern) for part in entries],
-        pattern.nnz,
-    )
+    entries, stored = tangent.entries(), (pattern.rows, pattern.cols)
+    at = [places(stored, part.rows, part.cols, pattern.n) for part in entries]
+    return add_at([part.values for part in entries], at, pattern.nnz)
 
 
 def _positions(
@@ -94,16 +99,3 @@ def _positions(
     ):
         return None
     return (term * m + np.arange(m)[:, None])[inside]
-
-
-def _numbers(
-    rows: Integer[np.ndarray, " entries"],
-    cols: Integer[np.ndarray, " entries"],
-    pattern: SparsityPattern,
-) -> Integer[np.ndarray, " entries"]:
-    """The number of each entry in the pattern, -1 for those that it does not have."""
-    width = np.int64(max(1, pattern.n))
-    stored = pattern.rows * width + pattern.cols
-    wanted = rows * width + cols
-    found = np.minimum(np.searchsorted(stored, wanted), max(0, stored.size - 1))
-    return np.where(stored[found] == wanted, found, -1) if stored.size else found - 1
