@@ -32,6 +32,12 @@ def count_compilations(event: str, duration_secs: float, **kwargs: str | int) ->
 jax.monitoring.register_event_duration_secs_listener(count_compilations)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """As many as there are processors, or as have 2 GB of memory each."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(os.cpu_count() or 1, memory // (2 * 10**9)))
+
+
 @pytest.fixture(autouse=True)
 def bounded_memory() -> Iterator[None]:
     """JAX keeps every compiled program, of about 1 MB, until its caches are cleared."""

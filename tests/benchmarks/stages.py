@@ -1,9 +1,9 @@
 """Every stage from a function to its sparse derivative, from 1e3 to 1e6 unknowns.
 
-Times are given as multiples of one jitted evaluation of the function. An evaluation makes
-a BCOO matrix; `values` is one that makes only its values, without the copy of the constant
-indices that leaving a jitted function takes. The last column is how many times longer than
-an evaluation the jitted dense derivative takes.
+What is done once is given in seconds, an evaluation in multiples of one jitted evaluation
+of the function. It makes a BCOO matrix; `values` is one that makes only its values, without
+the copy of the constant indices that leaving a jitted function takes. The last column is
+how many times longer than an evaluation the jitted dense derivative takes.
 """
 
 import jax
@@ -61,18 +61,21 @@ def measure(problem: Problem, n: int) -> dict[str, float]:
 
 
 def row(problem: Problem, seconds: dict[str, float]) -> str:
-    def times_f(stage: str) -> str:
-        return f"{seconds[stage] / seconds['f']:,.1f}"
-
     ratio = seconds["dense"] / seconds["evaluation"]
     return FORMAT.format(
         problem.name,
         seconds["n"],
         seconds["colors"],
         f"{1e3 * seconds['f']:.3f}",
-        *map(times_f, ["detection", "coloring", "first call", "evaluation", "values"]),
+        *(as_time(seconds[stage]) for stage in ("detection", "coloring", "first call")),
+        *(f"{seconds[stage] / seconds['f']:,.1f}" for stage in ("evaluation", "values")),
         "" if ratio != ratio else f"{ratio:,.1f}",
     )
+
+
+def as_time(seconds: float) -> str:
+    """Two significant digits, in a unit that suits them."""
+    return f"{1e3 * seconds:.2g} ms" if seconds < 0.1 else f"{seconds:.2g} s"
 
 
 def main() -> None:
