@@ -78,6 +78,27 @@ def compare_formats(n: int) -> None:
         )
 
 
+def compare_ways_to_scipy(n: int) -> None:
+    """Three ways to a matrix of SciPy in a loop that evaluates it often."""
+    x = jnp.linspace(0.0, 1.0, n)
+    coloring = asdex.jacobian_coloring(differences, x)
+    at_once = asdex.jacobian(differences, x, output_format="scipy_csr")
+    operator = jax.jit(asdex.jacobian(differences, x, output_format="operator"))
+    compressed = jax.jit(asdex.compressed_jacobian_from_coloring(differences, coloring))
+    ways = {
+        'output_format="scipy_csr"': lambda: at_once(x),
+        "jitted operator, A.to_scipy()": lambda: operator(x).to_scipy(),
+        "jitted compressed, decompress": lambda: asdex.decompress(
+            compressed(x), coloring, "scipy_csr"
+        ),
+    }
+    times = together(*ways.values())
+    for name, seconds in zip(ways, times, strict=True):
+        print(
+            f"  {name:<30} {1e3 * seconds:>8.3f} ms {seconds / times[0]:>6.2f} x the first"
+        )
+
+
 def compare_small() -> None:
     x = jnp.linspace(0.5, 1.5, 8)
     for name, fun in SMALL.items():
@@ -98,6 +119,9 @@ def main() -> None:
     warnings.simplefilter("ignore", asdex.DenseColoringWarning)
     for n in (10**3, 10**5):
         compare_formats(n)
+    for n in (10**3, 10**4, 10**5):
+        print(f"n = {n}: ways to a matrix of SciPy")
+        compare_ways_to_scipy(n)
     print("n = 8: Jacobian or Hessian as a dense array")
     compare_small()
 
