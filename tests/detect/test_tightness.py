@@ -435,3 +435,39 @@ class TestRunningSums:
             return solved[-1:]
 
         assert asdex.jacobian_sparsity(f, jnp.ones(600)).nnz == 600
+
+
+class TestBranches:
+    """What all branches have in common is known, whichever is taken."""
+
+    def test_masks_that_agree(self) -> None:
+        def f(x):
+            mask = jnp.arange(4) < 2
+            weights = lax.cond(
+                x[0] > 0, lambda: jnp.where(mask, 1.0, 0.0), lambda: jnp.where(mask, x, 0.0)
+            )
+            return lax.stop_gradient(weights) * x
+
+        check_jacobian(f, 4, "x... .x.. .... ....")
+
+    def test_indices_that_agree(self) -> None:
+        def f(x):
+            order = lax.switch(
+                (x[0] > 0).astype(int) + (x[1] > 0).astype(int),
+                [
+                    lambda: jnp.arange(4)[::-1],
+                    lambda: 3 - jnp.arange(4),
+                    lambda: 3 - jnp.arange(4),
+                ],
+            )
+            return x[order]
+
+        check_jacobian(f, 4, "...x ..x. .x.. x...")
+
+    def test_indices_that_do_not(self) -> None:
+        def f(x):
+            return x[
+                lax.cond(x[0] > 0, lambda: jnp.array([1, 2]), lambda: jnp.array([0, 2]))
+            ]
+
+        check_jacobian(f, 4, "xx.. ..x.")

@@ -18,7 +18,7 @@ from .. import coefficients as co
 from ..compose import as_own_inputs, joined, split, values_in
 from ..dependence import as_matrix, from_matrix, nothing, union
 from ..interpret import conservative, interpret
-from ..known import constant
+from ..known import UNKNOWN, Known, constant, results
 from ..registry import Outcome, register
 from ..repeats import called
 from ..value import Scope, Value, shape_of
@@ -70,11 +70,28 @@ def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     merged = []
     for var, *values in zip(eqn.outvars, *outcomes, strict=True):
         dependences = [value.dependence for value in values if value.dependence]
-        merged.append(Value(var.aval, union(dependences) if dependences else None))
+        if dependences:
+            merged.append(Value(var.aval, union(dependences)))
+        else:
+            merged.append(Value(var.aval, None, _known_in_all(values)))
     if not scope.emits or all(arg.dependence is None for arg in args):
         return merged
     number = jnp.clip(which.array, first, final) - first
     return _switch(number, possible, args, merged, inner)
+
+
+def _known_in_all(values: Sequence[Value]) -> Known:
+    """What is known of a value that is one of these: what all of them have in common."""
+    aval = values[0].aval
+    if not all(value.known.informs for value in values):
+        return UNKNOWN
+    if jnp.issubdtype(aval.dtype, jax.dtypes.extended):
+        return UNKNOWN
+    which = jax.ShapeDtypeStruct((), bool if len(values) == 2 else np.int32)
+    selection = jax.make_jaxpr(lax.select_n)(which, *(value.aval for value in values))
+    (eqn,) = selection.jaxpr.eqns
+    (known,) = results(eqn, [UNKNOWN, *(value.known for value in values)])
+    return known
 
 
 def _switch(
