@@ -7,7 +7,7 @@ from jaxtyping import Int32
 
 from .._structure.matrices import PatternLike, as_pattern
 from .._structure.pattern import SparsityPattern
-from .bounds import fewest_colors
+from .bounds import fewest_colors, fewest_passes
 from .graph import (
     Adjacency,
     Bipartite,
@@ -76,14 +76,17 @@ class TwoSided(NamedTuple):
         neutral = np.full(n, -1, np.int32), np.full(m, -1, np.int32)
         if not self.pattern.nnz:
             return neutral
-        best = self._color_stars(visits)
-        for side, graph in enumerate((self.columns, self.rows)):
-            if fewest_colors(graph) < _cost(best)[0]:
-                of_side = visits[visits < m] if side else visits[visits >= m] - np.int32(m)
-                colors, _ = color_in_order(graph, of_side)
-                one_sided = (neutral[0], colors) if side else (colors, neutral[1])
-                best = min(best, one_sided, key=_cost)
-        return best
+        bounds = fewest_colors(self.columns), fewest_colors(self.rows)
+        tries = []
+        if fewest_passes(self.pattern) < min(bounds):
+            tries.append(self._color_stars(visits))
+        if not tries or bounds[0] < _cost(tries[0])[0]:
+            of_columns = visits[visits >= m] - np.int32(m)
+            tries.append((color_in_order(self.columns, of_columns)[0], neutral[1]))
+        if bounds[1] < min(map(_cost, tries))[0]:
+            of_rows = visits[visits < m]
+            tries.append((neutral[0], color_in_order(self.rows, of_rows)[0]))
+        return min(tries, key=_cost)
 
     def _color_stars(self, visits: Permutation) -> SideColors:
         """A star coloring, neutral where not needed, each side numbered from 0."""

@@ -119,8 +119,9 @@ def _first_free_colors_compiled(
             v = read(order, t)
             first, last = read(starts, v), read(starts, v + 1)
 
-            def forbid(e, word):
-                return word | read(taken, read(nets, e))
+            def forbid(state):
+                e, word = state
+                return e + 1, word | read(taken, read(nets, e))
 
             def add(e, taken):
                 net = read(nets, e)
@@ -128,7 +129,9 @@ def _first_free_colors_compiled(
 
             # Nothing is absent where a vertex has its color.
             word = jnp.where(read(colors, v) < 0, 0, -1)
-            word = for_range(first, jnp.where(word == 0, last, first), forbid, word)
+            word = while_loop(
+                lambda state: (state[0] < last) & (state[1] != -1), forbid, (first, word)
+            )[1]
             own = ~word & (word + 1)
             last = jnp.where(own == 0, first, last)
             color = jnp.where(own == 0, read(colors, v), lowest + 31 - lax.clz(own))

@@ -169,15 +169,18 @@ def _color_with_words(
         def look_in_word(state):
             k = state[0] + 1
 
-            def forbid(e, word):
+            def forbid(state):
+                e, word = state
                 w = read(neighbors, e)
                 c, place = read(colors, w), w * num_words + k
                 of_all = is_repeated(c, repeated)
                 seen = jnp.where(of_all, read(around, place), read(hubs, place))
-                return word | jnp.where(c < 0, 0, seen)
+                return e + 1, word | jnp.where(c < 0, 0, seen)
 
             own = jnp.where(is_two_sided, 0, read(around, v * num_words + k))
-            word = for_range(start, stop, forbid, own)
+            word = while_loop(
+                lambda state: (state[0] < stop) & (state[1] != -1), forbid, (start, own)
+            )[1]
             return k, ~word & (word + 1)
 
         k, own = while_loop(

@@ -188,7 +188,11 @@ def _occurs_once(
     """Whether each query, an integer below `bound`, occurs exactly once in `values`."""
     if bound <= 16 * values.size:
         return np.bincount(values, minlength=bound + 1)[queries] == 1
-    values = np.sort(values)
-    first = np.searchsorted(values, queries, side="left")
-    last = np.searchsorted(values, queries, side="right")
-    return last - first == 1
+    values, counts = np.unique(values, return_counts=True)
+    alone = values[counts == 1]
+    # Queries are found several times faster in order.
+    order = np.argsort(queries)
+    places = np.searchsorted(alone, queries[order])
+    occurs = np.empty(queries.size, bool)
+    occurs[order] = np.append(alone, -1)[places] == queries[order]
+    return occurs
