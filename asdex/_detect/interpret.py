@@ -12,7 +12,8 @@ from .dependence import Dependence, union
 from .folding.bounds import is_plain
 from .known import constant, results
 from .matrices import TooManyEntries
-from .registry import rule_for
+from .parts import with_parts
+from .registry import Outcome, rule_for
 from .source import describe
 from .value import Scope, Step, Value, shape_of
 
@@ -92,20 +93,23 @@ def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequen
         arrays = emit(eqn, operands) if scope.emits else [None] * len(eqn.outvars)
         triples = zip(eqn.outvars, known, arrays, strict=True)
         return [Value(var.aval, None, k, array) for var, k, array in triples]
+    uncovered = entry.not_covered(operands) if entry else []
     if entry is None:
         outcome = conservative(eqn, operands, scope, "")
-    elif positions := entry.not_covered(operands):
-        names = " and ".join(map(str, positions))
+    elif uncovered:
+        names = " and ".join(map(str, uncovered))
         outcome = conservative(eqn, operands, scope, f"dependence through operand {names}")
     else:
         if is_active and not entry.coefficients:
             scope.lacks_coefficients(eqn)
         outcome = entry.rule(eqn, operands, scope)
-    outputs = [outcome] if isinstance(outcome, Dependence) else outcome
-    values = [
-        output if isinstance(output, Value) else Value(var.aval, output)
-        for var, output in zip(eqn.outvars, outputs, strict=True)
-    ]
+    values = _as_values(eqn, outcome)
+    if is_active and entry is not None and not (scope.emits or uncovered):
+
+        def apply(operands: Sequence[Value]) -> Sequence[Value]:
+            return _as_values(eqn, entry.rule(eqn, operands, scope))
+
+        values = with_parts(eqn, operands, values, apply, scope)
     if is_active and eqn.primitive not in CALLS:
         scope.notes.count(value.dependence for value in values)
     if scope.emits:
@@ -114,6 +118,14 @@ def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequen
         for value, array in zip(values, emit(eqn, operands), strict=True):
             value.array = array
     return values
+
+
+def _as_values(eqn: JaxprEqn, outcome: Outcome) -> list[Value]:
+    outputs = [outcome] if isinstance(outcome, Dependence) else outcome
+    return [
+        output if isinstance(output, Value) else Value(var.aval, output)
+        for var, output in zip(eqn.outvars, outputs, strict=True)
+    ]
 
 
 def _check_coefficients(values: Sequence[Value]) -> None:

@@ -27,6 +27,8 @@ class Value:
     known: Known = UNKNOWN
     array: Any = None
     """What it is in the emitted program, if coefficients are followed."""
+    parts: tuple[Dependence, Dependence] | None = None
+    """What the real and the imaginary part depend on, if that is followed; see `parts`."""
 
     @property
     def shape(self) -> Shape:

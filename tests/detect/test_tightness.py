@@ -471,3 +471,46 @@ class TestBranches:
             ]
 
         check_jacobian(f, 4, "xx.. ..x.")
+
+
+@pytest.mark.usefixtures("standard_promotion")
+class TestComplexNumbers:
+    """Real and imaginary parts that are taken apart again."""
+
+    def test_parts_of_a_sum(self) -> None:
+        def f(x):
+            z = x[:2] + 1j * x[2:]
+            return jnp.concatenate([jnp.real(z) ** 2, jnp.imag(z)])
+
+        check_jacobian(f, 4, DIAGONAL)
+        check_hessian(lambda x: jnp.sum(f(x) ** 2), 4, DIAGONAL)
+
+    def test_moves_and_real_factors(self) -> None:
+        def f(x):
+            z = jnp.conj(lax.complex(x[:2], x[2:]))[::-1] * 3.0
+            z = jnp.stack([z, z]).sum(axis=0)
+            return jnp.concatenate([z.imag, z.real])
+
+        check_jacobian(f, 4, "...x ..x. .x.. x...")
+
+    def test_factors_that_turn(self) -> None:
+        def f(x):
+            z = 2j * lax.complex(x[:2], x[2:])
+            return jnp.concatenate([z.real, z.imag])
+
+        check_jacobian(f, 4, "..x. ...x x... .x..")
+
+    @pytest.mark.parametrize("factor", [1 + 1j, jnp.array([1j, 1.0])])
+    def test_factors_that_mix(self, factor: Any) -> None:
+        def f(x):
+            z = factor * lax.complex(x[:2], x[2:])
+            return jnp.concatenate([z.real, z.imag])
+
+        check_jacobian(f, 4, "x.x. .x.x x.x. .x.x")
+
+    def test_products_mix(self) -> None:
+        def f(x):
+            z = lax.complex(x[:2], x[2:])
+            return (z * z).real
+
+        check_jacobian(f, 4, "x.x. .x.x")
