@@ -16,6 +16,9 @@ The steps, one by one:
 - evaluate: `jacobian_from_coloring` and so on, or up to the compressed matrix
   `compressed_jacobian` and so on, which `decompress` takes further.
 
+Of what does not change, `constant_entries` tells the values, and `materialize` makes the
+matrix of a linear function.
+
 In addition, `check_jacobian_correctness` and `check_hessian_correctness` compare with JAX,
 `spy` draws, `register_rule` teaches detection a primitive, `csr_structure` and others hand
 index arrays to other libraries, and `asdex.dense` computes dense derivatives in blocks.
@@ -56,6 +59,7 @@ from ._color import jacobian_coloring_from_sparsity as jacobian_coloring_from_sp
 from ._color import lift_coloring as lift_coloring
 from ._detect import Dependence as Dependence
 from ._detect import register_rule as register_rule
+from ._evaluate.accumulate import ConstantEntries as ConstantEntries
 from ._evaluate.decompress import decompress as decompress
 from ._evaluate.decompress import decompress_data as decompress_data
 from ._linalg.solvers import SolverName as SolverName
@@ -112,5 +116,7 @@ from ._verbs.derivatives import (
 from ._verbs.explain import SparsityReport as SparsityReport
 from ._verbs.explain import SparsityStep as SparsityStep
 from ._verbs.explain import explain_sparsity as explain_sparsity
+from ._verbs.linear import constant_entries as constant_entries
+from ._verbs.linear import materialize as materialize
 
 __version__ = "0.1.0"

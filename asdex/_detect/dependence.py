@@ -12,7 +12,7 @@ of their terms, each with a coefficient per element. The methods are then linear
 `take` copies elements, `spread` multiplies by a sparse matrix, `merge` and `union` add.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from math import prod
@@ -344,7 +344,7 @@ def combine(
     terms = []
     for base in bases.values():
         columns = [[term for term in dep.terms if term.base is base] for dep in operands]
-        for layer in zip_longest(*columns):
+        for layer in _layers(columns):
             rows = (
                 np.broadcast_to(NOTHING, dep.shape) if term is None else term.rows
                 for dep, term in zip(operands, layer, strict=True)
@@ -355,6 +355,17 @@ def combine(
     return _union(shape, operands[0].n, terms)
 
 
+def _layers(columns: Sequence[Sequence[Term]]) -> Iterator[Sequence[Term | None]]:
+    """Terms of one base, a layer holding one of each operand at most. Those with constant
+    coefficients share layers, which stay constant."""
+    for constant in (True, False):
+        of_kind = [
+            [term for term in column if co.is_constant(term.coefficients) is constant]
+            for column in columns
+        ]
+        yield from zip_longest(*of_kind)
+
+
 def align(operands: Sequence[Dependence], join: Callable[..., Coefficients]) -> Dependence:
     """The array of the operands' shape that a linear map of several arrays, element by
     element, makes of them: `join` is applied to coefficients of equal rows."""
@@ -363,7 +374,8 @@ def align(operands: Sequence[Dependence], join: Callable[..., Coefficients]) -> 
     for k, dependence in enumerate(operands):
         for term in dependence.terms:
             for number, (kept, parts) in enumerate(groups):
-                if parts[k] is None and (rows := _common_rows(kept, term)) is not None:
+                rows = None if parts[k] is not None else _joined_rows(kept, term)
+                if rows is not None:
                     parts[k] = term.coefficients
                     groups[number] = replace(kept, rows=rows), parts
                     break
@@ -409,7 +421,7 @@ def _union(shape: Shape, n: int, terms: Sequence[Term]) -> Dependence:
     distinct: list[Term] = []
     for term in terms:
         for k, other in enumerate(distinct):
-            if (rows := _common_rows(other, term)) is not None:
+            if (rows := _joined_rows(other, term)) is not None:
                 both = other.coefficients
                 if both is not None:
                     both = co.add(both, term.coefficients)
@@ -449,6 +461,17 @@ def _common_rows(term: Term, other: Term) -> Rows | None:
     if not _agree(term.rows, other.rows).all():
         return None
     return np.asarray(np.maximum(term.rows, other.rows))
+
+
+def _joined_rows(term: Term, other: Term) -> Rows | None:
+    """The rows of two terms that may become one: if that makes no constant coefficient
+    one that is computed, but where both have it."""
+    if (rows := _common_rows(term, other)) is None:
+        return None
+    constant = co.is_constant(term.coefficients), co.is_constant(other.coefficients)
+    if constant[0] == constant[1] or ((term.rows >= 0) & (other.rows >= 0)).any():
+        return rows
+    return None
 
 
 def _agree(rows: Rows, others: Rows) -> Bool[np.ndarray, "..."]:

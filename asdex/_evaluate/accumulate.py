@@ -7,11 +7,13 @@ terms are sorted, and those in one place added.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Inexact, Integer, Num
+from jaxtyping import Array, Bool, Inexact, Integer, Num
 
 from .._detect import (
     Coefficients,
@@ -60,6 +62,67 @@ def accumulate_data(
         side = Side("column", columns, 1, 0, pattern.cols, pattern.rows, pattern.m)
         data = with_check(data, data, linear_map, side)
     return data, aux
+
+
+class ConstantEntries(NamedTuple):
+    """Entries whose values never change.
+
+    Others may be constant, too, without this being seen: only what is computed from
+    constants in few steps is known to be one.
+    """
+
+    sparsity: SparsityPattern
+    """The pattern of the matrix."""
+    is_constant: Bool[np.ndarray, " nnz"]
+    """Whether the value of each entry is known not to change."""
+    values: Num[np.ndarray, " nnz"]
+    """These values; zero for the other entries."""
+
+
+def find_constant_entries(
+    fun: Callable[[Vector, Any], tuple[Array, Any]],
+    x: jax.ShapeDtypeStruct,
+    others: Any,
+    pattern: SparsityPattern,
+    order: int,
+) -> ConstantEntries:
+    """The entries of the Jacobian of `fun`, or of the Hessian if `order` is 2, that
+    accumulation finds to be constant. Nothing is evaluated.
+
+    **Raises:** what `accumulate_data` raises.
+    """
+    found: list[ConstantEntries] = []
+
+    def run(x: Vector, others: Any) -> None:
+        derivative = partial(_call, fun, others)
+        if order == 2:
+            is_complex = jnp.issubdtype(x.dtype, jnp.complexfloating)
+            derivative = jax.grad(derivative, has_aux=True, holomorphic=is_complex)
+        tangent, y, _ = accumulate(derivative, x, {})
+        found.append(_constants(tangent, y.dtype, pattern))
+
+    jax.eval_shape(run, x, others)
+    return found[0]
+
+
+def _call(
+    fun: Callable[[Vector, Any], tuple[Array, Any]], others: Any, x: Vector
+) -> tuple[Array, Any]:
+    return fun(x, others)
+
+
+def _constants(
+    tangent: Dependence, dtype: Any, pattern: SparsityPattern
+) -> ConstantEntries:
+    stored = pattern.rows, pattern.cols
+    is_known, values = np.ones(pattern.nnz, bool), np.zeros(pattern.nnz, dtype)
+    for part in tangent.entries():
+        at = places(stored, part.rows, part.cols, pattern.n)
+        if is_constant(part.values):
+            np.add.at(values, at[at >= 0], part.values[at >= 0])
+        else:
+            is_known[at[at >= 0]] = False
+    return ConstantEntries(pattern, is_known, np.where(is_known, values, 0))
 
 
 def _in_order(tangent: Dependence, dtype: Any, pattern: SparsityPattern) -> Coefficients:

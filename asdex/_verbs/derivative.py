@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import jax
+import numpy as np
 from jax.core import Tracer
 
 from .._call.arguments import Bound, bind_call, check_differentiable, find_signature
 from .._call.flat import FlatCall, flatten
 from .._call.trace import Trace, trace
 from .._detect import Costs, NoCoefficients, fewest_passes
+from .._evaluate.accumulate import ConstantEntries, find_constant_entries
 from .._evaluate.evaluate import Evaluation
 from .._evaluate.options import Options
 from .._evaluate.probe import run_checked
@@ -58,9 +60,8 @@ class Derivative:
     evaluation: Evaluation
     _signature: inspect.Signature
     _programs: CompiledPrograms
-    _costs: Costs | None = None
+    _detected: Detected | None = None
     _color: Callable[[], ColoredPattern] | None = None
-    _trusted: bool = False
 
     @classmethod
     def of(
@@ -80,12 +81,11 @@ class Derivative:
         """
         if not callable(function):
             raise TypeError(f"f must be callable. Got {function!r}.")
-        programs, costs, trusted = CompiledPrograms(evaluation), None, False
+        programs = CompiledPrograms(evaluation)
         if detected is not None:
             programs.admit(detected.trace, check=lambda: None)
-            costs, trusted = detected.costs, detected.costs is None
         signature = find_signature(function)
-        return cls(function, evaluation, signature, programs, costs, color, trusted)
+        return cls(function, evaluation, signature, programs, detected, color)
 
     def with_value(self) -> "Derivative":
         """The same, but returning the value of the function, too."""
@@ -133,7 +133,7 @@ class Derivative:
     def _check(self, traced: Trace, bound: Bound, call: FlatCall) -> None:
         """Raise `ValueError` if the pattern lacks an entry of this trace."""
         pattern = self.sparsity
-        if pattern.inputs.is_assumed or self._trusted:
+        if pattern.inputs.is_assumed or self._is_trusted:
             return
         if pattern.is_local:
             if not has_static_values(pattern, bound):
@@ -159,6 +159,27 @@ class Derivative:
     def num_colors(self) -> int:
         """How many products with the matrix, by JVPs, VJPs or HVPs, a call takes."""
         return 0 if self.coloring is None else self.coloring.num_colors
+
+    @functools.cached_property
+    def constant_entries(self) -> ConstantEntries:
+        """The entries that never change, and their values; see `constant_entries`.
+
+        Cost: that of a detection, at the first access.
+        """
+        detected, pattern = self._detected, self.sparsity
+        if detected is None or detected.costs is None or detected.costs.lacking:
+            none = np.zeros(pattern.nnz)
+            return ConstantEntries(pattern, none.astype(bool), none)
+        return find_constant_entries(detected.trace, *detected.samples, pattern, self.order)
+
+    @property
+    def _costs(self) -> Costs | None:
+        return None if self._detected is None else self._detected.costs
+
+    @property
+    def _is_trusted(self) -> bool:
+        """Whether the user gave the pattern in place of a detection."""
+        return self._detected is not None and self._detected.costs is None
 
     @property
     def order(self) -> int:
