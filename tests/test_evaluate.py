@@ -68,7 +68,7 @@ def test_chunks_of_pytrees(mode: Any) -> None:
     jax.tree.map(np.testing.assert_allclose, found, jax.jit(jax.hessian(fun))(tree))
 
 
-def test_auto_fills_the_budget() -> None:
+def test_auto_fills_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     pattern = asdex.SparsityPattern.from_dense(np.ones((4, 4)))
     coloring = asdex.jacobian_coloring_from_sparsity(pattern)
     assert resolve_chunk_size("auto", coloring) is None
@@ -80,6 +80,8 @@ def test_auto_fills_the_budget() -> None:
     colors = np.full(10**6, -1)
     colors[:300] = np.arange(300)
     coloring = asdex.ColoredPattern(wide, colors, 300, False, "fwd")
+    assert resolve_chunk_size("auto", coloring) == 1
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert resolve_chunk_size("auto", coloring) == 2**30 // (4 * (10**6 + 1))
 
 

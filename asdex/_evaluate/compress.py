@@ -18,7 +18,12 @@ from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, ChunkSize
 from .._structure.coloring import ColoredPattern
 from .._structure.sides import Side
 
-_BUDGET = 2**30
+_CACHE, _MEMORY = 2**19, 2**30
+"""Bytes of seeds and rows of a chunk, on a CPU and on accelerators.
+
+All of 101 colors of a million unknowns at once take 24 times as long on a CPU as one by
+one; see `python -m tests.benchmarks memory`. Small functions fit into one chunk.
+"""
 
 Vector = Inexact[Array, " size"]
 
@@ -158,8 +163,9 @@ def colors_in_chunks(num_colors: int, chunk_size: int) -> Int32[Array, "chunks c
 def resolve_chunk_size(chunk_size: ChunkSize, coloring: ColoredPattern) -> int | None:
     """The number of colors in a chunk, `None` if a single chunk will do.
 
-    `"auto"` takes as many as have seeds and rows of at most `_BUDGET` bytes; memory that
-    the function needs in between is not counted.
+    `"auto"` takes as many as have seeds and rows that fit into the caches of a CPU, or into
+    a part of the memory of an accelerator; what the function needs in between is not
+    counted.
     """
     if chunk_size == "auto":
         leaves = jax.tree.leaves(coloring.sparsity.dyn_avals)
@@ -167,7 +173,8 @@ def resolve_chunk_size(chunk_size: ChunkSize, coloring: ColoredPattern) -> int |
             [leaf.dtype.itemsize for leaf in leaves if hasattr(leaf, "dtype")], default=4
         )
         size = itemsize * (coloring.colors.size + coloring.dim)
-        chunk_size = max(1, _BUDGET // max(1, size))
+        budget = _CACHE if jax.default_backend() == "cpu" else _MEMORY
+        chunk_size = max(1, budget // max(1, size))
     if chunk_size is None:
         return None
     if isinstance(chunk_size, str) or chunk_size <= 0:

@@ -13,6 +13,6 @@ class Options(NamedTuple):
     has_aux: bool = False
     holomorphic: bool = False
     allow_int: bool = False
-    chunk_size: ChunkSize = None
+    chunk_size: ChunkSize = "auto"
     checkpoint: bool = False
     checked: bool = False

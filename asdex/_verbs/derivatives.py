@@ -39,7 +39,7 @@ def jacobian(
     symmetric: bool = False,
     algorithm: Algorithm = "auto",
     output_format: OutputFormat = "bcoo",
-    chunk_size: ChunkSize = None,
+    chunk_size: ChunkSize = "auto",
     checkpoint: bool = False,
     checked: bool = False,
     **sample_kwargs: Any,
@@ -78,8 +78,9 @@ def jacobian(
         SciPy's formats are one matrix between flat vectors, whatever the pytrees, as
         `jax.flatten_util.ravel_pytree` orders them. The last four cannot be made under
         `jit`; they are what SciPy's solvers take, not `"bcoo"`.
-    - `chunk_size`: how many colors to process at a time; all by default. Memory grows with
-        the chunk, not with the number of colors. `"auto"` takes as many as fit into 1 GiB.
+    - `chunk_size`: how many colors to process at a time; memory grows with the chunk, not
+        with the number of colors. `"auto"` takes as many as fit into the caches of a CPU,
+        or into 1 GiB on an accelerator; `None` takes all at once.
     - `checkpoint`: whether to keep nothing of `f` between its forward and its reverse pass
         but its arguments, and to compute the rest twice, as `jax.checkpoint` does.
     - `checked`: whether each call compares the result with JAX's product with one random
@@ -128,7 +129,7 @@ def jacobian_from_coloring(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    chunk_size: ChunkSize = None,
+    chunk_size: ChunkSize = "auto",
     checkpoint: bool = False,
     checked: bool = False,
 ) -> Derivative:
@@ -185,7 +186,7 @@ def hessian(
     algorithm: Algorithm = "auto",
     decompression: Decompression = "direct",
     output_format: OutputFormat = "bcoo",
-    chunk_size: ChunkSize = None,
+    chunk_size: ChunkSize = "auto",
     checkpoint: bool = False,
     checked: bool = False,
     **sample_kwargs: Any,
@@ -289,7 +290,7 @@ def _derivative(
     if costs is None:
         return Derivative.of(f, Evaluation.by_colors(color(), order, options), detected)
     of_colors = symmetric if order == 1 else not symmetric
-    of_colors |= options.chunk_size is not None or options.checkpoint
+    of_colors |= options.chunk_size != "auto" or options.checkpoint
     if not costs.lacking and (
         mode == ACCUMULATE
         or (mode is None and not of_colors and costs.favor_accumulation(pattern))

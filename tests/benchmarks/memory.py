@@ -42,7 +42,7 @@ def main() -> None:
     x = jnp.ones(10**6, jnp.float32)
     coloring = asdex.jacobian_coloring(chain, x, mode="fwd")
     print(f"Sparse Jacobian: n = {x.size}, {coloring.num_colors} colors")
-    for chunk_size in (None, 50, 20, 10, 5, 1):
+    for chunk_size in (None, 50, 20, 10, 5, 1, "auto"):
         derivative = asdex.jacobian_from_coloring(chain, coloring, chunk_size=chunk_size)
         report(f"  chunk_size={chunk_size}", lambda x, d=derivative: d(x).data, x)
 
