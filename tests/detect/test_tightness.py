@@ -430,8 +430,10 @@ class TestRunningSums:
             asdex.jacobian_sparsity(jnp.cumsum, x)
 
     def test_substitution(self) -> None:
+        matrix = jnp.tril(jnp.ones((600, 600)))
+
         def f(x):
-            solved = jax.scipy.linalg.solve_triangular(jnp.eye(600), x, lower=True)
+            solved = jax.scipy.linalg.solve_triangular(matrix, x, lower=True)
             return solved[-1:]
 
         assert asdex.jacobian_sparsity(f, jnp.ones(600)).nnz == 600
@@ -514,3 +516,48 @@ class TestComplexNumbers:
             return (z * z).real
 
         check_jacobian(f, 4, "x.x. .x.x")
+
+
+class TestConstantMatrices:
+    """Solves with constant matrices are dense at most where these connect unknowns."""
+
+    BLOCKS = jnp.kron(jnp.eye(2), jnp.array([[2.0, 1.0], [1.0, 3.0]]))
+
+    @pytest.mark.parametrize("left_side", [True, False])
+    @pytest.mark.parametrize("lower", [True, False])
+    @pytest.mark.parametrize("transpose_a", [True, False])
+    def test_substitution_through_zeros(
+        self, left_side: bool, lower: bool, transpose_a: bool
+    ) -> None:
+        rng = np.random.default_rng(0)
+        matrices = rng.uniform(1, 2, (2, 5, 5)) * (rng.random((2, 5, 5)) < 0.3)
+        matrices = jnp.asarray(matrices + 3 * np.eye(5))
+        shape = (2, 5, 3) if left_side else (2, 3, 5)
+
+        def f(x):
+            return lax.linalg.triangular_solve(
+                matrices, x, left_side=left_side, lower=lower, transpose_a=transpose_a
+            )
+
+        x = jnp.ones(shape)
+        expected = np.asarray(jax.jacobian(f)(x)).reshape(x.size, x.size) != 0
+        found = asdex.jacobian_sparsity(f, x).todense().astype(bool)
+        np.testing.assert_array_equal(found, expected)
+
+    def test_inverse(self) -> None:
+        check_jacobian(lambda x: jnp.linalg.inv(self.BLOCKS) @ x, 4, BLOCKS)
+        check_hessian(lambda x: x @ jnp.linalg.inv(self.BLOCKS) @ x, 4, BLOCKS)
+
+    def test_cholesky_factors(self) -> None:
+        def f(x):
+            factors = jax.scipy.linalg.cho_factor(self.BLOCKS)
+            return jax.scipy.linalg.cho_solve(factors, x)
+
+        check_jacobian(f, 4, BLOCKS)
+
+    def test_kernels_of_an_interpolation(self) -> None:
+        for method, each in (("cubic", 4), ("lanczos3", 6)):
+            pattern = asdex.jacobian_sparsity(
+                lambda x, m=method: jax.image.resize(x, (80,), m), jnp.ones(40)
+            )
+            assert np.bincount(pattern.rows).max() == each
