@@ -28,6 +28,7 @@ from . import dense as dense
 from ._base.errors import ConservativePatternWarning as ConservativePatternWarning
 from ._base.errors import DenseColoringWarning as DenseColoringWarning
 from ._base.errors import InvalidColoringError as InvalidColoringError
+from ._base.errors import NearlySingularWarning as NearlySingularWarning
 from ._base.errors import PatternTooLargeError as PatternTooLargeError
 from ._base.errors import SingularMatrixError as SingularMatrixError
 from ._base.errors import VerificationError as VerificationError

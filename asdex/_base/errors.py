@@ -36,3 +36,10 @@ class PatternTooLargeError(ValueError):
 
 class SingularMatrixError(np.linalg.LinAlgError):
     """A system of equations whose matrix is singular."""
+
+
+class NearlySingularWarning(UserWarning):
+    """A system of equations was solved whose matrix is singular up to rounding errors.
+
+    Given outside of `jax.jit` and other transformations, where values are known.
+    """

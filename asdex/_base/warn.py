@@ -5,8 +5,8 @@ import warnings
 from pathlib import Path
 
 _OWN = str(Path(__file__).parents[1])
-_BETWEEN = ("jaxtyping", "beartype", "<")
-"""Parts of the names of files with checks of annotations, where they are turned on."""
+_BETWEEN = ("equinox", "jaxtyping", "beartype", "<")
+"""Parts of the names of files that call methods of modules and check annotations."""
 
 
 def warn(message: str, category: type[Warning]) -> None:

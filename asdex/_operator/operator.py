@@ -14,13 +14,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num
 
+from .._base.errors import NearlySingularWarning
 from .._base.index import IndexArray, as_indices
 from .._base.sparse import BCOO, BCSR
 from .._base.types import OutputFormat, PyTree, check_choice
+from .._base.warn import warn
 from .._call.space import Space
-from .._linalg import algebra
+from .._linalg import algebra, condition
 from .._linalg.algebra import compiled
 from .._linalg.solvers import SOLVERS, SolverName, check_singular, solve_batch
 from .._show.notebook import as_html
@@ -534,17 +537,37 @@ class SparseJacobian(eqx.Module):
                 "For least squares solve A.gram() with A.rmv(b)."
             )
         check_choice("solver", solver, SOLVERS)
-        x, singular = self._solve(b, solver)
-        return x if throw is False else check_singular(x, singular, throw)
+        x, singular, is_nearly = self._solve(b, solver)
+        x = x if throw is False else check_singular(x, singular, throw)
+        if not isinstance(is_nearly, Tracer) and np.any(is_nearly):
+            warn(_NEARLY_SINGULAR, NearlySingularWarning)
+        return x
 
     @partial(compiled, static=("solver",))
-    def _solve(self, b: PyTree, solver: SolverName) -> tuple[PyTree, Bool[Array, "..."]]:
-        one = partial(solve_batch, self.sparsity, self.data, solver=solver)
+    def rcond(self, *, solver: SolverName = "auto") -> Inexact[Array, ""]:
+        """An estimate of the reciprocal of the condition number, in the norm of column
+        sums: about `eps` times `1 / rcond` is the relative error of a solution. Zero for a
+        singular matrix.
+
+        Raises `ValueError` unless the matrix is square, or for a batch. Cost: four solves.
+        """
+        self._check_single("The condition number is that of one matrix")
+        return condition.rcond(self.sparsity, self.data, solver)
+
+    @partial(compiled, static=("solver",))
+    def _solve(
+        self, b: PyTree, solver: SolverName
+    ) -> tuple[PyTree, Bool[Array, "..."], Bool[Array, "..."]]:
+        def one(b: Num[Array, "..."]) -> tuple[Any, Any, Any]:
+            pattern, data = self.sparsity, self.data
+            x, singular = solve_batch(pattern, data, b, solver=solver)
+            return x, singular, condition.is_nearly_singular(pattern, data, x, b)
+
         is_flat = self.domain.is_flat and self.codomain.is_flat and hasattr(b, "shape")
         if is_flat and b.shape[:-1] == (*self.batch_shape, self.shape[0]):
             return jax.vmap(one, -1, -1)(jnp.asarray(b))
-        x, singular = one(self.codomain.ravel("b", b, self.batch_shape, self.dtype))
-        return self.domain.unravel(x), singular
+        x, *flags = one(self.codomain.ravel("b", b, self.batch_shape, self.dtype))
+        return self.domain.unravel(x), *flags
 
     def _check_single(self, expectation: str) -> None:
         if self.batch_shape:
@@ -608,3 +631,10 @@ def _as_selection(name: str, indices: Any, size: int) -> IndexArray:
     if np.unique(chosen).size < chosen.size:
         raise ValueError(f"{name} must name each index at most once. Got {indices!r}.")
     return IndexArray(chosen.astype(np.int32))
+
+
+_NEARLY_SINGULAR = (
+    "The matrix is singular up to rounding errors: the solution is so large that the "
+    "condition number exceeds the reciprocal of the precision, and may have no right "
+    "digit. A.rcond() estimates the condition number."
+)
