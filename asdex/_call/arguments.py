@@ -19,7 +19,7 @@ from jax.core import Tracer
 
 from .._base.types import BIDIRECTIONAL, HESSIAN_MODES
 from .._structure.inputs import Argnums, Inputs, is_array, is_aval, without_values
-from .space import is_inexact
+from .space import in_words, is_inexact
 
 
 class Parameter(NamedTuple):
@@ -204,7 +204,7 @@ def _check_leaves(bound: Bound, inputs: Inputs) -> None:
     if found != inputs.treedef:
         raise ValueError(
             "The pytree structure of the arguments differs from the samples.\n"
-            f"Expected {inputs.treedef}\nGot      {found}"
+            f"Expected {in_words(inputs.treedef)}\nGot      {in_words(found)}"
         )
     selected = inputs.selected
     for k, (leaf, aval) in enumerate(zip(leaves, inputs.leaves, strict=True)):

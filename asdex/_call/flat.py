@@ -16,7 +16,7 @@ from jaxtyping import Array
 from .._base.types import PyTree
 from .._structure.inputs import Inputs, is_aval
 from .arguments import Bound
-from .space import Space, is_inexact
+from .space import Space, in_words, is_inexact
 
 
 class Output(NamedTuple):
@@ -104,7 +104,7 @@ def _as_scalar(treedef: Any, leaves: Sequence[Array]) -> Array:
     if not jax.tree_util.treedef_is_leaf(treedef):
         raise ValueError(
             "A Hessian needs a function that returns a scalar. This one returns a PyTree "
-            f"of structure {treedef}; with has_aux=True a pair counts as (output, aux)."
+            f"like {in_words(treedef)}; with has_aux=True a pair counts as (output, aux)."
         )
     (leaf,) = leaves
     if leaf.size != 1:

@@ -130,8 +130,8 @@ class Space:
         leaves, treedef = jax.tree.flatten(tree)
         if treedef != self.treedef:
             raise ValueError(
-                f"{name} must be a pytree of structure {self.treedef}, as the function "
-                f"has it. Got {treedef}."
+                f"{name} must be a pytree like {in_words(self.treedef)}, as the function "
+                f"has it. Got {in_words(treedef)}."
             )
         shapes = tuple(map(np.shape, leaves))
         batch = tuple(batch) if shapes != self.shapes else ()
@@ -176,6 +176,12 @@ class Space:
             piece.reshape((*batch, *shape))
             for piece, shape in zip(pieces, self.shapes, strict=True)
         ]
+
+
+def in_words(treedef: Any) -> str:
+    """The structure of a pytree, for messages: `{'a': array}`."""
+    text = str(treedef).removeprefix("PyTreeDef(").removesuffix(")")
+    return "an array" if text == "*" else text.replace("*", "array")
 
 
 def is_inexact(dtype: Any) -> bool:

@@ -90,13 +90,13 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         "mv of another structure",
         lambda: DICT.mv({"a": np.ones(2)}),
         ValueError,
-        ["x must be a pytree of structure", "'a': *, 'b': *", "Got PyTreeDef({'a': *})"],
+        ["x must be a pytree like {'a': array, 'b': array}", "Got {'a': array}."],
     ),
     (
         "rmv of another structure",
         lambda: DICT.rmv(np.ones(6)),
         ValueError,
-        ["u must be a pytree of structure", "(*,)", "Got PyTreeDef(*)"],
+        ["u must be a pytree like (array,), ", "Got an array."],
     ),
     ("mv_flat", lambda: DICT.mv_flat(np.ones(5)), ValueError, ["((6,),)", "Got ((5,),)"]),
     (
@@ -343,7 +343,7 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         "solve with another structure",
         lambda: DICT.solve(np.ones(6)),
         ValueError,
-        ["b must be a pytree of structure", "(*,)"],
+        ["b must be a pytree like", "(*,)"],
     ),
     (
         "unknown solver",
