@@ -31,7 +31,7 @@ def compressed_jacobian(
     checkpoint: bool = False,
     checked: bool = False,
     **sample_kwargs: Any,
-) -> Derivative:
+) -> Derivative[Any]:
     """A function that computes the compressed Jacobian of `f`.
 
     It stops before decompression, at the matrix `B` of shape `(num_colors, dim)`: in mode
@@ -76,7 +76,7 @@ def compressed_jacobian_from_coloring(
     chunk_size: ChunkSize = "auto",
     checkpoint: bool = False,
     checked: bool = False,
-) -> Derivative:
+) -> Derivative[Any]:
     """`compressed_jacobian` by a given coloring; see `jacobian_from_coloring`."""
     options = Options(
         output_format=None,
@@ -91,7 +91,7 @@ def compressed_jacobian_from_coloring(
 
 
 @signature_of(compressed_jacobian)
-def value_and_compressed_jacobian(*args: Any, **kwargs: Any) -> Derivative:
+def value_and_compressed_jacobian(*args: Any, **kwargs: Any) -> Derivative[Any]:
     """A function that computes the value of `f` and its compressed Jacobian.
 
     See `compressed_jacobian` for the arguments.
@@ -103,7 +103,9 @@ def value_and_compressed_jacobian(*args: Any, **kwargs: Any) -> Derivative:
 
 
 @signature_of(compressed_jacobian_from_coloring)
-def value_and_compressed_jacobian_from_coloring(*args: Any, **kwargs: Any) -> Derivative:
+def value_and_compressed_jacobian_from_coloring(
+    *args: Any, **kwargs: Any
+) -> Derivative[Any]:
     """`value_and_compressed_jacobian` by a given coloring."""
     return compressed_jacobian_from_coloring(*args, **kwargs).with_value()
 
@@ -125,7 +127,7 @@ def compressed_hessian(
     checkpoint: bool = False,
     checked: bool = False,
     **sample_kwargs: Any,
-) -> Derivative:
+) -> Derivative[Any]:
     """A function that computes the compressed Hessian of a scalar function `f`.
 
     Row `c` of the matrix `B` of shape `(num_colors, n)` is the sum of the columns of
@@ -159,14 +161,14 @@ def compressed_hessian(
 @signature_of(compressed_jacobian_from_coloring)
 def compressed_hessian_from_coloring(
     f: Callable[..., Any], coloring: ColoredPattern, **options: Any
-) -> Derivative:
+) -> Derivative[Any]:
     """`compressed_hessian` by a given coloring; see `hessian_from_coloring`."""
     chosen = Options(output_format=None, **options)
     return Derivative.of(f, Evaluation.by_colors(coloring, 2, chosen))
 
 
 @signature_of(compressed_hessian)
-def value_and_compressed_hessian(*args: Any, **kwargs: Any) -> Derivative:
+def value_and_compressed_hessian(*args: Any, **kwargs: Any) -> Derivative[Any]:
     """A function that computes the value of `f` and its compressed Hessian.
 
     See `compressed_hessian` for the arguments.
@@ -178,6 +180,8 @@ def value_and_compressed_hessian(*args: Any, **kwargs: Any) -> Derivative:
 
 
 @signature_of(compressed_hessian_from_coloring)
-def value_and_compressed_hessian_from_coloring(*args: Any, **kwargs: Any) -> Derivative:
+def value_and_compressed_hessian_from_coloring(
+    *args: Any, **kwargs: Any
+) -> Derivative[Any]:
     """`value_and_compressed_hessian` by a given coloring."""
     return compressed_hessian_from_coloring(*args, **kwargs).with_value()

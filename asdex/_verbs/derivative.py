@@ -5,7 +5,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
@@ -24,11 +24,11 @@ from .._structure.pattern import SparsityPattern
 from .compiled import CompiledPrograms
 from .sparsity import Detected, check_still_holds, has_static_values, is_like_samples
 
-P = ParamSpec("P")
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+Result = TypeVar("Result", covariant=True)
 
 
-def signature_of(template: Callable[P, T]) -> Callable[[Callable[..., T]], Callable[P, T]]:
+def signature_of(template: Callable[..., Any]) -> Callable[[F], F]:
     """A decorator that gives a function the signature of another, which it calls."""
 
     def decorate(function: Any) -> Any:
@@ -39,7 +39,7 @@ def signature_of(template: Callable[P, T]) -> Callable[[Callable[..., T]], Calla
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Derivative:
+class Derivative(Generic[Result]):
     """A function that computes the sparse Jacobian or Hessian of a function.
 
     It accepts the arguments of that function, with values of their own. Under `jax.jit`,
@@ -70,7 +70,7 @@ class Derivative:
         evaluation: Evaluation,
         detected: Detected | None = None,
         color: Callable[[], ColoredPattern] | None = None,
-    ) -> "Derivative":
+    ) -> "Derivative[Any]":
         """The derivative of a function by an evaluation.
 
         `detected` is what the pattern was detected on. Without it the pattern is trusted at
@@ -87,13 +87,13 @@ class Derivative:
         signature = find_signature(function)
         return cls(function, evaluation, signature, programs, detected, color)
 
-    def with_value(self) -> "Derivative":
+    def with_value(self) -> "Derivative[Any]":
         """The same, but returning the value of the function, too."""
         evaluation = self.evaluation.with_value()
         programs = self._programs.of(evaluation)
         return dataclasses.replace(self, evaluation=evaluation, _programs=programs)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """The derivative at these arguments, as described by the verb that made this."""
         evaluation, options, order = self.evaluation, self.options, self.order
         inputs = self.sparsity.inputs
@@ -123,7 +123,7 @@ class Derivative:
         return evaluation.assemble(traced.program, *results)
 
     @functools.cached_property
-    def _by_colors(self) -> "Derivative":
+    def _by_colors(self) -> "Derivative[Any]":
         """The same, by colors: for programs whose values cannot be accumulated."""
         assert self._color is not None
         evaluation = Evaluation.by_colors(self._color(), self.order, self.options)
@@ -191,7 +191,7 @@ class Derivative:
         """The options of the evaluation."""
         return self.evaluation.options
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Derivative":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Derivative[Any]":
         # As Python copies functions: by reference.
         return self
 

@@ -5,7 +5,9 @@ two have equal arguments, one is derived from the other.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
+
+from scipy.sparse import sparray
 
 from .._base.types import (
     ACCUMULATE,
@@ -18,13 +20,49 @@ from .._base.types import (
 from .._color import Algorithm, Decompression
 from .._evaluate.evaluate import Evaluation
 from .._evaluate.options import Options
+from .._operator import SparseJacobian
 from .._structure.coloring import ColoredPattern
 from .._structure.matrices import PatternLike
 from .colorings import prepare_hessian, prepare_jacobian
 from .derivative import Derivative, signature_of
 from .sparsity import Detected, Subject
 
+ScipyFormat: TypeAlias = Literal["scipy_coo", "scipy_csr", "scipy_csc"]
 
+
+class EvaluationOptions(TypedDict, total=False):
+    """Options, as keywords, that do not change the type of what is returned."""
+
+    holomorphic: bool
+    allow_int: bool
+    chunk_size: ChunkSize
+    checkpoint: bool
+    checked: bool
+
+
+@overload
+def jacobian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    output_format: Literal["operator"],
+    has_aux: Literal[False] = False,
+    **options: Any,
+) -> Derivative[SparseJacobian]: ...
+@overload
+def jacobian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    output_format: ScipyFormat,
+    has_aux: Literal[False] = False,
+    **options: Any,
+) -> Derivative[sparray]: ...
+@overload
+def jacobian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    output_format: OutputFormat = "bcoo",
+    **options: Any,
+) -> Derivative[Any]: ...
 def jacobian(
     f: Callable[..., Any],
     *sample_args: Any,
@@ -43,7 +81,7 @@ def jacobian(
     checkpoint: bool = False,
     checked: bool = False,
     **sample_kwargs: Any,
-) -> Derivative:
+) -> Derivative[Any]:
     """A function that computes the sparse Jacobian of `f`.
 
     Detects the pattern and colors it, from samples, once; each call of the result then
@@ -121,6 +159,33 @@ def jacobian(
     return _derivative(f, detected, color, mode, options, symmetric=symmetric, order=1)
 
 
+@overload
+def jacobian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: Literal["operator"],
+    *,
+    has_aux: Literal[False] = False,
+    **options: Unpack[EvaluationOptions],
+) -> Derivative[SparseJacobian]: ...
+@overload
+def jacobian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: ScipyFormat,
+    *,
+    has_aux: Literal[False] = False,
+    **options: Unpack[EvaluationOptions],
+) -> Derivative[sparray]: ...
+@overload
+def jacobian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+    *,
+    has_aux: bool = False,
+    **options: Unpack[EvaluationOptions],
+) -> Derivative[Any]: ...
 def jacobian_from_coloring(
     f: Callable[..., Any],
     coloring: ColoredPattern,
@@ -132,7 +197,7 @@ def jacobian_from_coloring(
     chunk_size: ChunkSize = "auto",
     checkpoint: bool = False,
     checked: bool = False,
-) -> Derivative:
+) -> Derivative[Any]:
     """A function that computes the sparse Jacobian of `f` by a given coloring.
 
     The coloring, from `jacobian_coloring` or made by hand, must hold every entry of the
@@ -153,7 +218,7 @@ def jacobian_from_coloring(
 
 
 @signature_of(jacobian)
-def value_and_jacobian(*args: Any, **kwargs: Any) -> Derivative:
+def value_and_jacobian(*args: Any, **kwargs: Any) -> Derivative[Any]:
     """A function that computes the value of `f` and its sparse Jacobian.
 
     The value comes out of the pass that the Jacobian needs anyway. See `jacobian` for the
@@ -166,11 +231,34 @@ def value_and_jacobian(*args: Any, **kwargs: Any) -> Derivative:
 
 
 @signature_of(jacobian_from_coloring)
-def value_and_jacobian_from_coloring(*args: Any, **kwargs: Any) -> Derivative:
+def value_and_jacobian_from_coloring(*args: Any, **kwargs: Any) -> Derivative[Any]:
     """`value_and_jacobian` by a given coloring; see `jacobian_from_coloring`."""
     return jacobian_from_coloring(*args, **kwargs).with_value()
 
 
+@overload
+def hessian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    output_format: Literal["operator"],
+    has_aux: Literal[False] = False,
+    **options: Any,
+) -> Derivative[SparseJacobian]: ...
+@overload
+def hessian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    output_format: ScipyFormat,
+    has_aux: Literal[False] = False,
+    **options: Any,
+) -> Derivative[sparray]: ...
+@overload
+def hessian(
+    f: Callable[..., Any],
+    *sample_args: Any,
+    output_format: OutputFormat = "bcoo",
+    **options: Any,
+) -> Derivative[Any]: ...
 def hessian(
     f: Callable[..., Any],
     *sample_args: Any,
@@ -190,7 +278,7 @@ def hessian(
     checkpoint: bool = False,
     checked: bool = False,
     **sample_kwargs: Any,
-) -> Derivative:
+) -> Derivative[Any]:
     """A function that computes the sparse Hessian of a scalar function `f`.
 
     Detects the pattern and colors it, from samples, once; each call of the result then
@@ -239,13 +327,40 @@ def hessian(
     return _derivative(f, detected, color, mode, options, symmetric=symmetric, order=2)
 
 
+@overload
+def hessian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: Literal["operator"],
+    *,
+    has_aux: Literal[False] = False,
+    **options: Unpack[EvaluationOptions],
+) -> Derivative[SparseJacobian]: ...
+@overload
+def hessian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: ScipyFormat,
+    *,
+    has_aux: Literal[False] = False,
+    **options: Unpack[EvaluationOptions],
+) -> Derivative[sparray]: ...
+@overload
+def hessian_from_coloring(
+    f: Callable[..., Any],
+    coloring: ColoredPattern,
+    output_format: OutputFormat = "bcoo",
+    *,
+    has_aux: bool = False,
+    **options: Unpack[EvaluationOptions],
+) -> Derivative[Any]: ...
 @signature_of(jacobian_from_coloring)
 def hessian_from_coloring(
     f: Callable[..., Any],
     coloring: ColoredPattern,
     output_format: OutputFormat = "bcoo",
     **options: Any,
-) -> Derivative:
+) -> Derivative[Any]:
     """A function that computes the sparse Hessian of `f` by a given coloring.
 
     The coloring, from `hessian_coloring` or made by hand, is trusted as it is by
@@ -256,7 +371,7 @@ def hessian_from_coloring(
 
 
 @signature_of(hessian)
-def value_and_hessian(*args: Any, **kwargs: Any) -> Derivative:
+def value_and_hessian(*args: Any, **kwargs: Any) -> Derivative[Any]:
     """A function that computes the value of `f` and its sparse Hessian.
 
     The value, squeezed to a scalar, comes out of a pass that the Hessian needs anyway.
@@ -269,7 +384,7 @@ def value_and_hessian(*args: Any, **kwargs: Any) -> Derivative:
 
 
 @signature_of(hessian_from_coloring)
-def value_and_hessian_from_coloring(*args: Any, **kwargs: Any) -> Derivative:
+def value_and_hessian_from_coloring(*args: Any, **kwargs: Any) -> Derivative[Any]:
     """`value_and_hessian` by a given coloring; see `hessian_from_coloring`."""
     return hessian_from_coloring(*args, **kwargs).with_value()
 
@@ -283,7 +398,7 @@ def _derivative(
     *,
     symmetric: bool,
     order: int,
-) -> Derivative:
+) -> Derivative[Any]:
     """The derivative by accumulation, if that is possible and wanted, or, where no mode is
     given, the cheaper way; otherwise by colors."""
     costs, pattern = detected.costs, detected.pattern

@@ -343,7 +343,7 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         "solve with another structure",
         lambda: DICT.solve(np.ones(6)),
         ValueError,
-        ["b must be a pytree like", "(*,)"],
+        ["b must be a pytree like", "(array,)"],
     ),
     (
         "unknown solver",

@@ -17,6 +17,7 @@ import numpy as np
 from jax.experimental.sparse import BCOO, BCSR
 from jax.extend.core import JaxprEqn, Primitive
 from jaxtyping import Array, Float
+from scipy.sparse import sparray
 
 import asdex
 
@@ -41,7 +42,7 @@ def energy(u: Vector, rate: Scalar) -> Scalar:
 def derivatives(u: Vector, rate: Scalar) -> tuple[BCOO, Array, Array]:
     """The Jacobian, and in two ways the Hessian that equals it."""
     jacobian = asdex.jacobian(residual, u, rate)
-    assert_type(jacobian, asdex.Derivative)
+    assert_type(jacobian, asdex.Derivative[Any])
     assert_type(jacobian.sparsity, asdex.SparsityPattern)
     assert_type(jacobian.num_colors, int)
     matrix: BCOO = jacobian(u, rate)
@@ -51,6 +52,19 @@ def derivatives(u: Vector, rate: Scalar) -> tuple[BCOO, Array, Array]:
     value_and_hessian = asdex.value_and_hessian_from_coloring(energy, coloring, "dense")
     _, second = value_and_hessian(u, rate)
     return matrix, hessian(u, rate), second
+
+
+def by_format(u: Vector, rate: Scalar) -> tuple[Vector, Any]:
+    """What a derivative returns follows from the format, so that methods are known."""
+    jacobian = asdex.jacobian(residual, u, rate, output_format="operator", mode="rev")
+    assert_type(jacobian(u, rate), asdex.SparseJacobian)
+    coloring = asdex.hessian_coloring(energy, u, rate)
+    hessian = asdex.hessian_from_coloring(energy, coloring, "operator", checked=True)
+    assert_type(hessian(u, rate).norm(), Array)
+    matrix = asdex.jacobian(residual, u, rate, output_format="scipy_csr")(u, rate)
+    assert_type(matrix, sparray)
+    change: Vector = jacobian(u, rate).solve(u)
+    return change, matrix
 
 
 def compressed(u: Vector, rate: Scalar) -> tuple[Array, BCOO]:
