@@ -170,10 +170,12 @@ def put(x: Coefficients, window: Coefficients, at: tuple[slice, ...]) -> Coeffic
 
 def take(x: Coefficients, positions: Integer[np.ndarray, "*new"]) -> Coefficients:
     """The elements at flat positions, in the shape of `positions`; -1 is absent."""
+    if not x.size:
+        return np.broadcast_to(_absent(x), positions.shape)
     missing = positions < 0
     any_missing = bool(missing.any())
     if is_constant(x):
-        if x.size and _is_uniform(x) and not any_missing:
+        if _is_uniform(x) and not any_missing:
             return np.broadcast_to(x.flat[0], positions.shape)
         picked = x.reshape(-1)[positions]
         return np.where(missing, _absent(x), picked) if any_missing else picked
@@ -238,7 +240,9 @@ def sum_groups(x: Coefficients, groups: Groups) -> Coefficients:
     """
     order, starts = groups
     if is_constant(x):
-        return np.add.reduceat(x[order], starts) if starts.size else x[order]
+        if not starts.size:
+            return x[order]
+        return np.add.reduceat(_widened(x[order]), starts).astype(x.dtype)
     lengths = np.diff(starts, append=order.size)
     longest = int(lengths.max(initial=1))
     if (lengths == longest).all():
@@ -246,8 +250,9 @@ def sum_groups(x: Coefficients, groups: Groups) -> Coefficients:
         return sorted_ if longest == 1 else sorted_.reshape(-1, longest).sum(axis=1)
     if longest > _MAX_SLOTS:
         group = np.repeat(np.arange(starts.size, dtype=np.int32), lengths)
-        out = jnp.zeros(starts.size, x.dtype)
-        return out.at[group].add(take(x, order), indices_are_sorted=True)
+        parts = _widened(take(x, order))
+        out = jnp.zeros(starts.size, parts.dtype)
+        return out.at[group].add(parts, indices_are_sorted=True).astype(x.dtype)
     by_length = sorting(longest - lengths, longest)
     first, num_longer = starts[by_length], np.bincount(lengths)[::-1].cumsum()[::-1]
     sums = take(x, order[first])
@@ -262,4 +267,11 @@ def sum_groups(x: Coefficients, groups: Groups) -> Coefficients:
 
 def sum_along(x: Coefficients, axes: tuple[int, ...]) -> Coefficients:
     """The sums along axes, which keep length one."""
-    return None if x is None else x.sum(axis=axes, keepdims=True)
+    if x is None:
+        return None
+    return _widened(x).sum(axis=axes, keepdims=True).astype(x.dtype)
+
+
+def _widened(x: Coefficients) -> Coefficients:
+    """Numbers of 16 bits in 32, as XLA adds them up: else a sum of many stops growing."""
+    return x.astype(np.float32) if x.dtype.itemsize == 2 else x

@@ -135,6 +135,19 @@ class Dependence:
         ]
         return replace(self, terms=tuple(terms))
 
+    def map_entries(self, function: Callable[[Coefficients], Coefficients]) -> "Dependence":
+        """Like `map`, for a function such as a real part, which is linear in real numbers
+        only: applied to the products of coefficients and values of matrices."""
+        terms = []
+        for term in self.terms:
+            if term.base is None or term.coefficients is None:
+                terms += replace(self, terms=(term,)).map(function).terms
+            else:
+                matrix = select_rows(term.base.matrix, term.rows.reshape(-1))
+                values = function(_entries(term).values)
+                terms.append(_lift(matrix, values, None, self.shape))
+        return _union(self.shape, self.n, terms)
+
     def reshape(self, shape: Shape) -> "Dependence":
         """The same elements in another shape."""
         return combine([self], lambda x: x.reshape(shape), shape)
@@ -228,7 +241,7 @@ class Dependence:
         elements along these axes combines the coefficients, and leaves rows as they are."""
         alike, rest = [], []
         for term in self.terms:
-            row = term.rows.max(axis=axes, keepdims=True)
+            row = term.rows.max(axis=axes, keepdims=True, initial=NOTHING)
             (alike if ((term.rows == row) | (term.rows < 0)).all() else rest).append(term)
         return replace(self, terms=tuple(alike)), replace(self, terms=tuple(rest))
 
@@ -564,7 +577,8 @@ def _product_values(
     of_right = right.matrix.indptr[left.indices][of_left] + within
     cols = right.matrix.indices[of_right]
     _, groups = grouped(rows[of_left], cols, result.shape)
-    products = co.multiply(co.take(values, of_left), co.take(right.values, of_right))
+    of_base = co.take(right.values, of_right).astype(values.dtype)
+    products = co.multiply(co.take(values, of_left), of_base)
     return co.sum_groups(products, groups)
 
 
@@ -582,6 +596,7 @@ def _entries(term: Term) -> Entries:
     first = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
     positions = first + np.arange(repeats.size)
     if values is not None:
-        of_base = co.take(term.base.values, positions)
+        # The elements may have been converted since the matrix was made.
+        of_base = co.take(term.base.values, positions).astype(values.dtype)
         values = co.multiply(co.take(values, repeats), of_base)
     return Entries(element[repeats], term.base.matrix.indices[positions], values)

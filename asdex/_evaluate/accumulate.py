@@ -52,9 +52,10 @@ def accumulate_data(
     """
     if order == 2:
         fun = jax.grad(fun, has_aux=True, holomorphic=options.holomorphic)
-    tangent, y, aux = accumulate(fun, x, known)
-    check_output_dtype(y.dtype, "fwd", options.holomorphic)
-    data = as_jax(_in_order(tangent, y.dtype, pattern))
+    with np.errstate(all="ignore"):  # Constants may overflow, as in JAX.
+        tangent, y, aux = accumulate(fun, x, known)
+        check_output_dtype(y.dtype, "fwd", options.holomorphic)
+        data = as_jax(_in_order(tangent, y.dtype, pattern))
     if options.checked:
         _, push, _ = jax.linearize(fun, x, has_aux=True)
         linear_map = Linearization(push, x.dtype, y.dtype)

@@ -10,7 +10,7 @@ from jax.extend.core import primitives as p
 from ..._base.compat import LOG2, ONE_MINUS_SQUARE, POLYNOMIAL
 from .. import coefficients as co
 from ..dependence import Dependence, Shape, align, combine, nothing, union
-from ..folding.bounds import dtype_of
+from ..folding.bounds import dtype_of, is_inexact
 from ..registry import register
 from ..value import Scope, Value, output_shape
 
@@ -46,9 +46,12 @@ def unary(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     """Linear in real numbers, unless it makes integers of them."""
     (operand,) = operands
     assert operand.dependence is not None
-    if not np.issubdtype(dtype_of(eqn.outvars[0]), np.inexact):
+    if not is_inexact(dtype_of(eqn.outvars[0])):
         scope.lacks_coefficients(eqn)
-    return operand.dependence.map(lambda x: co.bind(eqn, x)[0])
+    # A factor that is complex can only be taken out of what is linear in complex numbers.
+    is_complex = np.issubdtype(operand.aval.dtype, np.complexfloating)
+    source = operand.dependence
+    return (source.map_entries if is_complex else source.map)(lambda x: co.bind(eqn, x)[0])
 
 
 @register(
