@@ -37,7 +37,8 @@ class Case(NamedTuple):
     function: Function
     steps: Sequence[Step]
     pattern: np.ndarray
-    values: Function | None
+    values: Sequence[Function]
+    """The sparse derivative in some ways, perhaps none."""
 
     @property
     def dense(self) -> Function:
@@ -50,19 +51,25 @@ class Case(NamedTuple):
 
 
 def case(seed: int) -> Case:
-    """The program of a seed, with its pattern; of some, with its sparse derivative."""
+    """The program of a seed, with its pattern; with its derivative by accumulation if it
+    has coefficients, and of some by colors."""
     random = np.random.default_rng(seed)
     kind = "hessian" if seed % 4 == 3 else "jacobian"
     vector, size, steps = program(random, forward=kind == "jacobian")
     function = vector if kind == "jacobian" else _scalar(vector)
     x = jnp.ones(size)
     find = asdex.jacobian_sparsity if kind == "jacobian" else asdex.hessian_sparsity
-    values = None
+    pattern = find(function, x)
+    values = []
+    derivative: Any = asdex.jacobian if kind == "jacobian" else asdex.hessian
+    accumulated = derivative(function, x, mode="accumulate", output_format="dense")
+    if accumulated.coloring is None:
+        values.append(accumulated)
     if seed % 16 in (0, 7):
-        derivative = asdex.jacobian if kind == "jacobian" else asdex.hessian
-        values = derivative(function, x, output_format="dense")
-    pattern = np.asarray(find(function, x).todense()).astype(bool)
-    return Case(seed, kind, function, steps, pattern, values)
+        mode = "fwd" if kind == "jacobian" else "fwd_over_rev"
+        values.append(derivative(function, x, mode=mode, output_format="dense"))
+    matrix = np.asarray(pattern.todense()).astype(bool)
+    return Case(seed, kind, function, steps, matrix, values)
 
 
 def _scalar(vector: Function) -> Function:
@@ -78,10 +85,9 @@ def failures(cases: Sequence[Case], jit: Any) -> list[str]:
     found = []
 
     def derivatives(x: Any) -> list[Any]:
-        both = ((c.dense, c.values or (lambda own: None)) for c in cases)
         return [
-            [function(x[: c.pattern.shape[1]]) for function in pair]
-            for c, pair in zip(cases, both, strict=True)
+            [function(x[: c.pattern.shape[1]]) for function in (c.dense, *c.values)]
+            for c in cases
         ]
 
     run = jit(derivatives)
@@ -91,12 +97,13 @@ def failures(cases: Sequence[Case], jit: Any) -> list[str]:
         nonzero = (np.isfinite(dense) & (dense != 0)).any(axis=0)
         if missing := np.argwhere(nonzero & ~c.pattern).tolist():
             found.append(f"missing {missing} in {c}")
-        if c.values is not None:
-            sparse = np.stack([np.asarray(r[number][1], np.float64) for r in results])
-            if c.kind == "hessian":  # JAX's need not be symmetric where a minimum has ties.
-                symmetric = [np.allclose(h, h.T, equal_nan=True) for h in dense]
-                sparse, dense = sparse[symmetric], dense[symmetric]
-            if wrong := _different(sparse, dense):
+        if c.kind == "hessian":  # JAX's need not be symmetric where a minimum has ties.
+            symmetric = [np.allclose(h, h.T, equal_nan=True) for h in dense]
+        else:
+            symmetric = [True] * len(results)
+        for way in range(1, 1 + len(c.values)):
+            sparse = np.stack([np.asarray(r[number][way], np.float64) for r in results])
+            if wrong := _different(sparse[symmetric], dense[symmetric]):
                 found.append(f"{wrong} in {c}")
     return found
 
