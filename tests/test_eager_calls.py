@@ -519,3 +519,16 @@ def test_threads_share_a_derivative() -> None:
         found = list(pool.map(derivative, [k * X for k in range(1, 17)]))
     for k, matrix in enumerate(found, 1):
         np.testing.assert_allclose(matrix, np.diag(2 * k * X))
+
+
+@pytest.mark.parametrize("mode", [None, "fwd", "rev"])
+def test_constants_that_jax_converts_may_change(mode: Any) -> None:
+    """JAX keeps what it has converted for as long as something refers to it."""
+    weights, x = np.ones(5), jnp.linspace(1.0, 2.0, 5, dtype=jnp.float32)
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        derivative = asdex.jacobian(
+            lambda x: weights * x**2, x, mode=mode, output_format="dense"
+        )
+        for value in (1.0, 3.0, 5.0, 3.0):
+            weights[-1] = value
+            np.testing.assert_allclose(derivative(x)[-1, -1], 4 * value)

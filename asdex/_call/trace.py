@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import eval_jaxpr
+from jax.core import Tracer, eval_jaxpr
 from jax.extend.core import Jaxpr
 from jaxtyping import Array, Inexact
 
@@ -70,6 +70,16 @@ class Trace:
         """The flat output, and what else the function returns."""
         return self.program.run(self.consts, x, others)
 
+    @property
+    def settled(self) -> "Trace":
+        """The same with copies of the constants, to be kept.
+
+        A constant of NumPy that JAX has converted to another dtype is used in place of
+        the original as long as it exists, although the original may have changed.
+        """
+        consts = [c if isinstance(c, Tracer) else as_constant(c) for c in self.consts]
+        return Trace(self.program, consts)
+
     def content(self, order: int) -> Content | None:
         """What two traces are compared by, without their constants; see `content_of`."""
         if (content := content_of(self.program.jaxpr, order)) is None:
@@ -95,6 +105,14 @@ def trace(call: FlatCall) -> Trace:
         closed = jax.make_jaxpr(fun)(call.domain.active, call.others)
     program = Program(closed.jaxpr, call.domain, found[0], call.scalar)
     return Trace(program, list(closed.consts))
+
+
+def as_constant(const: Any) -> jax.Array:
+    """A constant as an array of JAX that shares nothing with one of NumPy."""
+    if isinstance(const, jax.Array):
+        return const
+    with jax.ensure_compile_time_eval():
+        return jnp.array(np.asarray(const))  # A copy: the original may change in place.
 
 
 def _as_array(value: Any) -> Array:

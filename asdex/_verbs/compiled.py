@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._call.trace import Program, Trace
+from .._call.trace import Program, Trace, as_constant
 from .._detect import NoCoefficients
 from .._evaluate.evaluate import Evaluation
 
@@ -102,10 +102,10 @@ class CompiledPrograms:
             if any(isinstance(const, Tracer) for const in trace.consts):
                 return None
             if kept is None:
-                inner = list(map(_as_constant, content.consts))
+                inner = list(map(as_constant, content.consts))
                 kept = Compiled(trace.program, self._evaluation, content.callbacks, inner)
                 self._kept[content.pattern] = kept
-            kept.consts = list(map(_as_constant, trace.consts))
+            kept.consts = list(map(as_constant, trace.consts))
         self._kept.move_to_end(content.pattern)
         if len(self._kept) > MAX_PROGRAMS:
             self._kept.popitem(last=False)
@@ -124,13 +124,6 @@ class CompiledPrograms:
         """
         uses = [kept.uses for kept in self._kept.values()]
         return len(uses) < MAX_PROGRAMS or max(uses) > 1
-
-
-def _as_constant(const: Any) -> jax.Array:
-    if isinstance(const, jax.Array):
-        return const
-    with jax.ensure_compile_time_eval():
-        return jnp.array(np.asarray(const))  # A copy: the original may change in place.
 
 
 def _are_equal(kept: Sequence[jax.Array], consts: Sequence[Any]) -> bool:

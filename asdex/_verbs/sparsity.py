@@ -149,7 +149,7 @@ def detect_sparsity(
     if given is not None:
         pattern = _as_given(as_pattern(given), traced, inputs, order)
         modes = JACOBIAN_MODES if order == 1 else HESSIAN_MODES
-        return Detected(pattern, modes, traced, (x, call.others), None)
+        return Detected(pattern, modes, traced.settled, (x, call.others), None)
     fun = traced if order == 1 else _gradient(traced)
     detection = detect(fun, x, call.others, local=local, max_nnz=max_nnz, trail=trail)
     rows, cols = detection.rows, detection.cols
@@ -172,7 +172,7 @@ def detect_sparsity(
     costs = detection.costs
     if call.domain.has_integers:
         costs = costs._replace(lacking=(*costs.lacking, "integers"))
-    return Detected(pattern, modes, traced, (x, call.others), costs)
+    return Detected(pattern, modes, traced.settled, (x, call.others), costs)
 
 
 def _as_given(
