@@ -14,6 +14,7 @@ from .known import constant, results
 from .matrices import TooManyEntries
 from .parts import with_parts
 from .registry import Outcome, rule_for
+from .selection import with_selection
 from .source import describe
 from .value import Scope, Step, Value, shape_of
 
@@ -110,6 +111,7 @@ def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequen
             return _as_values(eqn, entry.rule(eqn, operands, scope))
 
         values = with_parts(eqn, operands, values, apply, scope)
+        values = with_selection(eqn, operands, values, apply, scope)
     if is_active and eqn.primitive not in CALLS:
         scope.notes.count(value.dependence for value in values)
     if scope.emits:

@@ -34,11 +34,13 @@ def called(
 
     Only for programs that call others: the results of all others are not worth the memory.
     """
-    if scope.emits or not _calls_others(program):
+    selects = any(operand.selected is not None for operand in operands)
+    if scope.emits or selects or not _calls_others(program):
         return call(operands)
     operands = list(map(_forgetful, operands))
     kept, notes = scope.notes.calls, scope.notes
     key = (id(program), scope.n, scope.follow_masks, scope.local, *map(_content, operands))
+    key += _repeated(operands)
     if key in kept:
         kept.move_to_end(key)
         *_, outputs, work = kept[key]
@@ -47,6 +49,9 @@ def called(
         outputs = call(operands)
         work = notes.work - before[0], notes.pass_work - before[1]
         notes.work, notes.pass_work = before
+        if any(output.selected is not None for output in outputs):
+            notes.work, notes.pass_work = before[0] + work[0], before[1] + work[1]
+            return outputs
         kept[key] = (program, operands, outputs, work)  # Keeps alive what the key names.
         if len(kept) > _KEPT:
             kept.popitem(last=False)
@@ -77,6 +82,12 @@ def _forgetful(value: Value) -> Value:
         found.zero.any() or np.isfinite(found.lo).any() or np.isfinite(found.hi).any()
     )
     return value if informs else replace(value, known=UNKNOWN)
+
+
+def _repeated(operands: Sequence[Value]) -> tuple[int, ...]:
+    """Which operands are one value: what is read at one can be added back at the other."""
+    first = {id(operand): k for k, operand in reversed([*enumerate(operands)])}
+    return tuple(first[id(operand)] for operand in operands)
 
 
 def _content(value: Value) -> Hashable:

@@ -29,11 +29,25 @@ class Value:
     """What it is in the emitted program, if coefficients are followed."""
     parts: tuple[Dependence, Dependence] | None = None
     """What the real and the imaginary part depend on, if that is followed; see `parts`."""
+    selected: "Selected | None" = None
+    """At which indices its elements were read, if that is followed; see `selection`."""
 
     @property
     def shape(self) -> Shape:
         """Shape of the value."""
         return self.aval.shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selected:
+    """Each element depends on one of `source`, which `choice` names, and on those that
+    `rest`, of the shape of the value, depends on at its place."""
+
+    choice: Hashable
+    indices: Value
+    """Kept alive, since `choice` has its identity."""
+    source: Dependence
+    rest: Dependence
 
 
 @dataclass(slots=True, eq=False)

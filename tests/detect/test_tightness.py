@@ -561,3 +561,47 @@ class TestConstantMatrices:
                 lambda x, m=method: jax.image.resize(x, (80,), m), jnp.ones(40)
             )
             assert np.bincount(pattern.rows).max() == each
+
+
+class TestUnknownIndices:
+    """What is read at an index that is not known is added back at the same place."""
+
+    K = jax.ShapeDtypeStruct((2,), jnp.int32)
+    ARROW = "xxxx xx.. x.x. x..x"
+
+    def test_an_integer_argument(self) -> None:
+        def f(x, k):
+            return jnp.sum(x[k] ** 2 * x[0])
+
+        check_hessian(f, (jnp.ones(4), self.K), self.ARROW)
+        check_hessian(lambda x, k: jnp.sum(jnp.sin(x[k])), (jnp.ones(4), self.K), DIAGONAL)
+
+    def test_rows_of_a_table(self) -> None:
+        def f(x, k):
+            return jnp.sum(jnp.prod(x[k], axis=1) * jnp.sum(x[k], axis=1))
+
+        assert asdex.hessian_sparsity(f, jnp.ones((3, 2)), self.K).nnz >= 12
+
+    def test_an_unknown_order(self) -> None:
+        def f(x):
+            order = jnp.argsort(lax.stop_gradient(x))
+            return jnp.sum(jnp.arange(4.0) * x[order] ** 2)
+
+        check_hessian(f, 4, DIAGONAL)
+
+    def test_other_indices(self) -> None:
+        """Read at some and written at others, in calls that differ in the indices alone."""
+        numbers = lax.GatherDimensionNumbers((), (0,), (0,))
+        into = lax.ScatterDimensionNumbers((), (0,), (0,))
+
+        @jax.jit
+        def moved(x, k, m):
+            read = jax.jit(lambda x: lax.gather(x, k, numbers, (1,), mode="clip"))(x)
+            return lax.scatter_add(jnp.zeros(4), m, 2 * read, into, mode="clip")
+
+        def f(x, k, m):
+            return jnp.concatenate([moved(x, k, k), moved(x, k, m), moved(x, m, m)])
+
+        index = jax.ShapeDtypeStruct((2, 1), jnp.int32)
+        full = "xxxx xxxx xxxx xxxx"
+        check_jacobian(f, (jnp.ones(4), index, index), f"{DIAGONAL} {full} {DIAGONAL}")
