@@ -218,7 +218,9 @@ def test_ten_million_entries_print_in_well_under_a_second():
 
 def test_coloring_shows_how_many_colors_are_needed():
     cycle = np.eye(5) + np.roll(np.eye(5), 1, axis=1)
-    text = str(asdex.jacobian_coloring_from_sparsity(cycle, mode="fwd"))
+    pattern = asdex.SparsityPattern.from_dense(cycle)
+    colors = np.array([0, 1, 0, 1, 2])
+    text = str(asdex.ColoredPattern(pattern, colors, 3, False, "fwd", lower_bound=2))
     assert "3 JVPs (instead of 5 VJPs or 5 JVPs), no coloring has fewer than 2" in text
     path = str(asdex.jacobian_coloring_from_sparsity(cycle[:4], mode="fwd"))
     assert "fewer" not in path
