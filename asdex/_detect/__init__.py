@@ -4,6 +4,8 @@
 rules in the `registry`, one file per family in `rules`. `known` finds what is known of
 indices, masks and constants where a rule asks for it, by constant folding (`folding`);
 `trail` is the provenance of entries, and `suspect` finds where a pattern has lost one.
+`parts` follows real and imaginary parts, `selection` what is read at unknown indices, and
+`repeats` keeps programs from being interpreted twice for equal operands.
 """
 
 from . import rules as rules
