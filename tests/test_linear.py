@@ -86,6 +86,7 @@ LINEAR: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "tree": (lambda t: {"a": 2 * t["u"][1:], "b": jnp.sum(t["v"])}, {"u": X, "v": X[:3]}),
     "masked": (lambda u: jnp.where(jnp.arange(8) < 3, u, 0.0), X),
     "written": (lambda u: jnp.zeros(9).at[1:].add(u), X),
+    "filled": (lambda u: u.at[jnp.array([3, 1])].get(mode="fill"), X),
     "loop": (lambda u: jax.lax.fori_loop(0, 3, lambda _, v: v[::-1] * 2, u), X),
 }
 
@@ -122,6 +123,25 @@ def test_a_materialized_complex_function() -> None:
 
 
 @pytest.mark.parametrize(
+    "fun", [jnp.conj, lambda u: jax.lax.complex(jnp.real(u), jnp.real(u))]
+)
+def test_functions_linear_in_real_numbers_only(fun: Callable[[Array], Array]) -> None:
+    with pytest.raises(ValueError, match="not linear: complex numbers are taken apart"):
+        asdex.materialize(fun, X.astype(complex))
+
+
+def test_a_branch_that_is_not_linear() -> None:
+    def product(which: Array) -> Array:
+        def fun(u: Array) -> Array:
+            return jax.lax.cond(which, lambda u: u, jnp.ones_like, u)
+
+        return asdex.materialize(fun, X).mv(X)
+
+    with pytest.raises(ValueError, match="only some branches depend on the argument"):
+        jax.jit(product)(jnp.array(True))
+
+
+@pytest.mark.parametrize(
     ("fun", "where"),
     [
         (lambda u: u**2, "depends on the argument at .*mul"),
@@ -132,6 +152,16 @@ def test_a_materialized_complex_function() -> None:
         (lambda u: jnp.pad(u, 1, constant_values=2.0), "added at .*pad"),
         (lambda u: jnp.concatenate([u, jnp.ones(2)]), "added at .*concatenate"),
         (lambda u: u.at[0].set(1.0), "added at .*scatter"),
+        (lambda u: jnp.stack([u[0], 1.0]), "added at"),
+        (lambda u: jax.lax.reduce(u, 1.0, jax.lax.add, (0,)), "added at .*reduce"),
+        (lambda u: u.at[jnp.array([9])].get(mode="fill", fill_value=7.0), "filled in at"),
+        (lambda u: jax.lax.fori_loop(0, 3, lambda _, v: v + 1, u), "added at .*add"),
+        (lambda u: jax.lax.map(lambda v: v + 1, u), "added at .*add"),
+        (lambda u: jax.lax.scan(lambda c, v: (c + v, c), 1.0, u)[1], "added at"),
+        (lambda u: jnp.floor(u) + u, "derivative is zero, .*floor"),
+        (lambda u: jax.lax.stop_gradient(u) + u, "derivative is zero, .*stop_gradient"),
+        (lambda u: jnp.astype(u > 0, float), "derivative is zero, .*gt"),
+        (lambda u: u + jnp.argmax(u).astype(float), "derivative is zero, .*argmax"),
         (lambda u: jnp.ones(3), "does not depend on its argument"),
     ],
 )

@@ -1,9 +1,10 @@
 """Whether a function is linear, equation by equation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
@@ -14,20 +15,31 @@ from .._base.compat import CALLS, called_program
 from .._base.types import PyTree
 from .dependence import identity
 from .folding import Bounds
+from .folding.bounds import is_inexact
 from .interpret import interpret
 from .known import bounds, constant
 from .source import describe
-from .value import Notes, Scope, Trail, Value
+from .value import Notes, Scope, Step, Trail, Value
 
 _ADDED: dict[Any, slice] = {
     **dict.fromkeys((lax.add_p, lax.sub_p, p.add_jaxvals_p, lax.complex_p), slice(0, 2)),
-    **dict.fromkeys((lax.concatenate_p, lax.pad_p), slice(None)),
+    **dict.fromkeys((lax.concatenate_p, lax.stack_p, lax.pad_p), slice(None)),
+    lax.reduce_p: slice(None),
     lax.dynamic_update_slice_p: slice(0, 2),
     **dict.fromkeys((lax.scatter_p, lax.scatter_add_p), slice(0, 3, 2)),
     lax.select_n_p: slice(1, None),
 }
 """Operands that become part of the result: where one is linear, the others must be zero
 unless they are linear, too."""
+
+_STEPWISE_CONSTANT = {
+    *(lax.floor_p, lax.ceil_p, lax.round_p, lax.sign_p, p.stop_gradient_p),
+}
+"""Primitives that are not linear, though their derivative is zero. Those that return
+integers or booleans are, too."""
+
+_OF_REAL_NUMBERS = {lax.real_p, lax.imag_p, lax.conj_p}
+"""Primitives that are not linear in complex numbers."""
 
 
 def check_linear(fun: Callable[[Any], Any], x: PyTree) -> None:
@@ -74,7 +86,8 @@ def _first_product(
 
 
 def _check_homogeneous(fun: Callable[[Any], Any], x: PyTree) -> None:
-    """Raise `ValueError` if something else than zero is added to what is linear."""
+    """Raise `ValueError` if something else than zero is added to what is linear, or if
+    there is a step that is not linear, but has a derivative that does not show it."""
     program, shapes = jax.make_jaxpr(fun, return_shape=True)(x)
     consts = [
         Value(var.aval, None, constant(value))
@@ -86,16 +99,14 @@ def _check_homogeneous(fun: Callable[[Any], Any], x: PyTree) -> None:
         Value(var.aval, identity(var.aval.shape, n, int(offset)))
         for var, offset in zip(program.jaxpr.invars, offsets[:-1], strict=True)
     ]
-    trail = Trail()
+    trail = Trail(within_loops=True)
     outputs = interpret(program.jaxpr, consts, args, Scope(n, Notes(trail=trail)))
     for step in trail.steps:
-        added = _ADDED.get(step.eqn.primitive)
-        for operand in step.operands[added] if added is not None else ():
-            if operand.dependence is None and not _is_zero(operand):
-                raise ValueError(
-                    "The function is not linear: something that is not known to be zero is "
-                    f"added at {describe(step.eqn, step.callers)}."
-                )
+        if problem := _problem(step):
+            raise ValueError(
+                f"The function is not linear: {problem} at "
+                f"{describe(step.eqn, step.callers)}."
+            )
     del shapes
     for output in outputs:
         if output.dependence is None and not _is_zero(output):
@@ -103,6 +114,58 @@ def _check_homogeneous(fun: Callable[[Any], Any], x: PyTree) -> None:
                 "The function is not linear: it returns something that does not depend on "
                 "its argument and is not known to be zero."
             )
+
+
+def _problem(step: Step) -> str | None:
+    """Why an equation on linear functions of the argument is not linear."""
+    primitive = step.eqn.primitive
+    types = [value.aval.dtype for value in step.outputs if value.dependence is not None]
+    if primitive in _STEPWISE_CONSTANT or not all(map(is_inexact, types)):
+        return "the derivative is zero, but not the result,"
+    if primitive in _OF_REAL_NUMBERS and _is_complex(step.operands[0]):
+        return "complex numbers are taken apart"
+    fill = step.eqn.params.get("fill_value") if primitive is lax.gather_p else None
+    if fill and not np.isnan(fill):  # NaN marks an index that is an error.
+        return "something else than zero is filled in"
+    if any(
+        operand.dependence is None and not _is_zero(operand) for operand in _added(step)
+    ):
+        return "something that is not known to be zero is added"
+    if primitive is p.cond_p and not all(
+        _depends_like(branch.jaxpr, step) for branch in step.eqn.params["branches"]
+    ):
+        return "only some branches depend on the argument"
+    return None
+
+
+def _added(step: Step) -> Sequence[Value]:
+    """The operands that become part of what depends on the argument."""
+    params, first = step.eqn.params, 0
+    if step.eqn.primitive is p.scan_p:
+        first, count = params["num_consts"], params["num_carry"]
+    elif step.eqn.primitive is p.while_p:
+        first = params["cond_nconsts"] + params["body_nconsts"]
+        count = len(step.outputs)
+    else:
+        added = _ADDED.get(step.eqn.primitive)
+        return () if added is None else step.operands[added]
+    carried = zip(step.operands[first : first + count], step.outputs[:count], strict=True)
+    return [start for start, end in carried if end.dependence is not None]
+
+
+def _depends_like(branch: Jaxpr, step: Step) -> bool:
+    """Whether in this branch, too, each result of the step depends on the argument."""
+    active = [operand.dependence is not None for operand in step.operands[1:]]
+    for k, output in enumerate(step.outputs):
+        wanted = [other == k for other in range(len(step.outputs))]
+        _, used = dce_jaxpr(branch, wanted)
+        if output.dependence is not None and not np.any(np.array(used) & active):
+            return False
+    return True
+
+
+def _is_complex(value: Value) -> bool:
+    return jnp.issubdtype(value.aval.dtype, np.complexfloating)
 
 
 def _is_zero(value: Value) -> bool:

@@ -81,7 +81,9 @@ class Scope:
 
     def within(self, n: int) -> "Scope":
         """The scope of a program on `n` inputs of its own."""
-        return replace(self, n=n, notes=replace(self.notes, trail=None))
+        trail = self.notes.trail
+        trail = trail if trail is not None and trail.within_loops else None
+        return replace(self, n=n, notes=replace(self.notes, trail=trail))
 
     def value(self, operand: Value) -> Shaped[np.ndarray, "..."] | None:
         """The value of an operand, `None` if it is unknown. For indices and predicates:
@@ -161,6 +163,8 @@ class Trail:
     output: Value | None = None
     conservative: dict[JaxprEqn, str] = field(default_factory=dict)
     """See `Notes`."""
+    within_loops: bool = False
+    """Whether steps are kept also where the inputs are those of a loop's body."""
     _made_by: dict[int, Step] = field(default_factory=dict)
 
     def add(self, step: Step) -> None:
