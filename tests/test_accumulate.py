@@ -114,3 +114,17 @@ def test_constants_that_overflow() -> None:
         jac = asdex.jacobian(f, X, mode="accumulate", output_format="dense")(X)
     assert np.isinf(np.diag(jac)).all()
     assert np.array_equal(np.diag(jac[::-1]), np.ones(30))
+
+
+@pytest.mark.parametrize("factor", [lambda x: 1e300, lambda x: 1e300 + x[0]])
+def test_products_that_overflow_where_they_are_zero(factor: Callable[[Any], Any]) -> None:
+    """What is masked does not spoil the entries that are added to it."""
+    mask = np.arange(30) > 0
+
+    def f(x: Any) -> Any:
+        huge = x * 1e300 * factor(lax.stop_gradient(x))
+        return huge * mask.astype(float) + jnp.concatenate([x[1:2], x[1:]])
+
+    jac = asdex.jacobian(f, X, mode="accumulate", output_format="dense")
+    assert jac.coloring is None
+    assert jac(X)[0, 1] == 1

@@ -106,17 +106,13 @@ class Dependence:
         return combine([self], lambda x: co.keep_where(keep, x), self.shape)
 
     def without(self, zero: Bool[np.ndarray, "..."]) -> "Dependence":
-        """The same array with no dependence where it is known that its elements are, or
-        will be, multiplied by zero: their coefficients are not touched."""
+        """The same array with zeros where its elements are known to be zero: coefficients
+        may be infinite there, or not a number, if a product overflows."""
         if not zero.any():
             return self
         if zero.all():
             return nothing(self.shape, self.n)
-        keep = np.broadcast_to(~zero, self.shape)
-        terms = [
-            replace(term, rows=np.where(keep, term.rows, NOTHING)) for term in self.terms
-        ]
-        return _union(self.shape, self.n, terms)
+        return self.where(np.broadcast_to(~zero, self.shape))
 
     @property
     def bare(self) -> "Dependence":

@@ -85,12 +85,12 @@ def multiply(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependen
     for operand, other in (operands, operands[::-1]):
         if operand.dependence is None:
             continue
+        coefficient, factor = scope.partial_value(other), scope.factor(other)
         product = broadcast_to(operand, shape)
-        coefficient = scope.partial_value(other)
+        product = product.map(lambda x, y=factor: co.multiply(x, y))
         if coefficient is not None:
             product = product.without(coefficient.zero)
-        factor = scope.factor(other)
-        products.append(product.map(lambda x, y=factor: co.multiply(x, y)))
+        products.append(product)
     if len(products) > 1:
         scope.lacks_coefficients(eqn)
     return union(products)
