@@ -5,7 +5,7 @@
 
 import argparse
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -44,8 +44,11 @@ def check_jacobian(seed: int) -> None:
     size, loops = int(rng.integers(1, 9)), bool(rng.integers(2))
     fun = program(rng, size, steps=int(rng.integers(1, 9)), loops=loops)
     coloring = asdex.jacobian_coloring(fun, np.ones(size))
-    sparse = asdex.jacobian_from_coloring(fun, coloring)
-    check(coloring.sparsity, sparse, jax.jacfwd(fun), _points(rng, size))
+    ways = [
+        asdex.jacobian_from_coloring(fun, coloring),
+        asdex.jacobian(fun, np.ones(size), mode="accumulate"),
+    ]
+    check(coloring.sparsity, ways, jax.jacfwd(fun), _points(rng, size))
 
 
 def check_hessian(seed: int) -> None:
@@ -58,21 +61,31 @@ def check_hessian(seed: int) -> None:
         return jnp.sum(jnp.tanh(y) * (1 + jnp.arange(y.size) % 3))
 
     coloring = asdex.hessian_coloring(fun, np.ones(size))
-    sparse = asdex.hessian_from_coloring(fun, coloring)
-    check(coloring.sparsity, sparse, jax.hessian(fun), _points(rng, size))
+    ways = [
+        asdex.hessian_from_coloring(fun, coloring),
+        asdex.hessian(fun, np.ones(size), mode="accumulate"),
+    ]
+    check(coloring.sparsity, ways, jax.hessian(fun), _points(rng, size))
 
 
 def check(
-    sparsity: asdex.SparsityPattern, sparse: Callable, dense: Callable, points: np.ndarray
+    sparsity: asdex.SparsityPattern,
+    ways: Sequence[asdex.Derivative],
+    dense: Callable,
+    points: np.ndarray,
 ) -> None:
-    """Compare at all points; entries where the dense derivative is not finite are free."""
-    both = jax.vmap(lambda x: (sparse(x).todense(), dense(x)))
-    values, dense_values = jax.tree.map(np.asarray, jax.jit(both)(points))
+    """Compare at all points what is computed by colors and, if there are coefficients, by
+    accumulation; entries where the dense derivative is not finite are free."""
+    colored, accumulated = ways
+    sparse = ways if accumulated.coloring is None else [colored]
+    both = jax.vmap(lambda x: ([fun(x).todense() for fun in sparse], dense(x)))
+    all_values, dense_values = jax.tree.map(np.asarray, jax.jit(both)(points))
     finite = np.isfinite(dense_values)
     needed = (finite & (dense_values != 0)).any(axis=0)
     check_contains(sparsity.todense().astype(bool), needed)
-    for value, expected in zip(values, dense_values, strict=True):
-        if np.isfinite(expected).all():
+    for k in np.flatnonzero(np.isfinite(dense_values).all(axis=(1, 2))):
+        for values in all_values:
+            value, expected = values[k], dense_values[k]
             assert allclose(value, expected, points.dtype), f"{value}\nis not\n{expected}"
 
 
