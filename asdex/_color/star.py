@@ -125,7 +125,9 @@ def _first_star_colors_compiled(
     visits: Permutation, neighbors: Lists, is_two_sided: bool
 ) -> Int32[np.ndarray, " n"]:
     """`_first_star_colors`, with sets of as many words as turn out to be needed."""
-    n, num_words = neighbors.sizes.size, words_for(int(neighbors.sizes.max(initial=0)))
+    n = neighbors.sizes.size
+    # Twice the mean degree is often enough, where the largest would fill the memory.
+    num_words = words_for(min(n, 2 * neighbors.items.size // max(1, n)))
     while True:
         sets, count = np.zeros(n * num_words, np.int32), visits.size
         colors, num_colored = _color_with_words(

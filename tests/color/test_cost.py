@@ -95,3 +95,19 @@ def test_nothing_else_is_tried_at_the_lower_bound(
     coloring = color(patterns.grid(40, 40))
     assert coloring.num_colors == coloring.lower_bound == 5
     assert len(visits) == 1
+
+
+def test_a_hub_makes_no_large_sets(monkeypatch: pytest.MonkeyPatch):
+    sizes = []
+    original = star._color_with_words
+
+    def recorded(*args):
+        sizes.append(args[3].size)
+        return original(*args)
+
+    monkeypatch.setattr(star, "_color_with_words", recorded)
+    pattern = patterns.arrow(60_000)
+    colors, num_colors, _ = asdex.color_symmetric(pattern)
+    asdex.check_coloring_symmetric(pattern, colors)
+    assert num_colors == 2
+    assert sizes == [60_000]
