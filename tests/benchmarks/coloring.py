@@ -2,19 +2,24 @@
 
 The first table holds the colorings that are chosen by default; numbers of colors are the
 same on every machine. The second one compares star colorings of random patterns with the
-largest-first order, the third one times the single algorithms.
+largest-first order, the third one times the single algorithms. The last one holds patterns
+for which a search could take far longer than it is worth: default colorings against a
+greedy one in largest-first order, on the same pattern in the same run.
 """
 
+import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import asdex
 from asdex import ColoredPattern, Greedy, SparsityPattern
+from asdex._linalg.solvers.matching import match_rows
 from tests.color import patterns
 
-from .timing import once
+from .timing import once, together
 
 COUNTED: dict[str, Callable[[], SparsityPattern]] = {
     "band 41, n = 20,000": lambda: patterns.band(20_000, 41),
@@ -79,6 +84,24 @@ TIMED: dict[str, tuple[Callable[[], SparsityPattern], dict[str, Verb]]] = {
 }
 
 
+BY_GREEDY: dict[str, Callable[[], SparsityPattern]] = {
+    "tridiagonal, n = 300": lambda: patterns.band(300, 3),
+    "band 5, n = 1000": lambda: patterns.band(1000, 5),
+    "10 steps of a stencil, n = 2000": lambda: patterns.grid(
+        2000, periodic=True, radius=10
+    ),
+    "5-point 100 x 100": lambda: patterns.grid(100, 100),
+    "5-point 1000 x 1000": lambda: patterns.grid(1000, 1000),
+    "27-point periodic 16^3": lambda: patterns.grid(16, 16, 16, periodic=True, radius=1),
+    "random, 10 per row, n = 1e4": lambda: patterns.random_symmetric(0, 10_000, 9),
+    "random, 10 per row, n = 1e5": lambda: patterns.random_symmetric(0, 100_000, 9),
+    "power law, hub 1e4, n = 2e5": lambda: patterns.power_law(0, 200_000, 10_000),
+    "full, n = 2400": lambda: _full(2400),
+    "full but for two, n = 2400": lambda: _full(2400, but=2),
+    "32 full lines, n = 1024": lambda: _full_lines(1024, 32),
+}
+
+
 def main() -> None:
     print("Default colorings (columns or rows | star | acyclic)")
     print(
@@ -119,6 +142,74 @@ def main() -> None:
                 f"{first:>7.2f}{second:>7.2f}",
                 flush=True,
             )
+
+    print("\nDefault colorings against greedy ones: colors, seconds, and their ratio")
+    for name, make in BY_GREEDY.items():
+        pattern = make()
+        for kind, verb in (
+            ("columns or rows", asdex.jacobian_coloring_from_sparsity),
+            ("star", asdex.hessian_coloring_from_sparsity),
+        ):
+            verb = _quietly(verb)
+            greedy = partial(verb, algorithm=Greedy())
+            first, coloring = _timed(verb, pattern)
+            plain = greedy(pattern)
+            seconds, greedy_seconds = together(
+                partial(verb, pattern), partial(greedy, pattern), budget=0
+            )
+            print(
+                f"{name:<33}{kind:<16}bound {coloring.lower_bound:>5}"
+                f"{coloring.num_colors:>6}{plain.num_colors:>6}"
+                f"{seconds:>9.4f}{greedy_seconds:>9.4f}{seconds / greedy_seconds:>6.1f}"
+                f"   first call {first:.2f}",
+                flush=True,
+            )
+
+    triangle = _hidden_triangle(100_000, 9)
+    seconds, sorting = together(
+        lambda: match_rows(triangle),
+        lambda: np.lexsort((triangle.rows, triangle.cols)),
+        budget=0,
+    )
+    print(
+        f"\nMatching of a hidden triangle with {triangle.nnz} entries: {seconds:.2f} s, "
+        f"{seconds / sorting:.1f} times as long as sorting them"
+    )
+
+
+def _quietly(verb: Callable[..., ColoredPattern]) -> Callable[..., ColoredPattern]:
+    """The verb without the warning that a full pattern saves nothing."""
+
+    def without_warnings(*args: Any, **options: Any) -> ColoredPattern:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", asdex.DenseColoringWarning)
+            return verb(*args, **options)
+
+    return without_warnings
+
+
+def _full(n: int, but: int = 0) -> SparsityPattern:
+    """All entries, without so many at the ends of the first row and the first column."""
+    mask = np.ones((n, n), bool)
+    mask[0, n - but :] = mask[n - but :, 0] = False
+    return SparsityPattern.from_dense(mask)
+
+
+def _full_lines(n: int, count: int) -> SparsityPattern:
+    mask = np.zeros((n, n), bool)
+    mask[:count] = mask[:, :count] = True
+    return SparsityPattern.from_dense(mask)
+
+
+def _hidden_triangle(n: int, per_row: int) -> SparsityPattern:
+    """A lower triangle whose rows and columns are renumbered."""
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.arange(n), per_row + 1)
+    cols = (rng.random(rows.size) * (rows + 1)).astype(np.int64)
+    cols[:: per_row + 1] = np.arange(n)
+    row_places, col_places = rng.permutation(n), rng.permutation(n)
+    keys = np.unique(row_places[rows] * n + col_places[cols])
+    return SparsityPattern(keys // n, keys % n, (n, n))
 
 
 def _timed(verb: Verb, pattern: SparsityPattern) -> tuple[float, Any]:
