@@ -14,20 +14,23 @@ def once(function: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def together(*functions: Callable[[], Any], budget: float = 0.5) -> list[float]:
-    """Least seconds of a call of each function, after one call to warm each up.
+def together(
+    *functions: Callable[[], Any],
+    budget: float = 0.5,
+    summary: Callable[[list[float]], float] = min,
+) -> list[float]:
+    """Seconds of a call of each function, after one call to warm each up: the least, or
+    another summary of all calls.
 
     The functions take turns, so that a slow period of the machine affects all of them.
     Rounds go on for `budget` seconds, but for at least three and at most 200 rounds.
     """
     for function in functions:
         once(function)
-    least = [float("inf")] * len(functions)
+    seconds: list[list[float]] = [[] for _ in functions]
     start, rounds = time.perf_counter(), 0
     while rounds < 3 or (rounds < 200 and time.perf_counter() - start < budget):
-        least = [
-            min(best, once(function)[0])
-            for best, function in zip(least, functions, strict=True)
-        ]
+        for of_function, function in zip(seconds, functions, strict=True):
+            of_function.append(once(function)[0])
         rounds += 1
-    return least
+    return [summary(of_function) for of_function in seconds]
