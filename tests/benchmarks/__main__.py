@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests import benchmarks
 
-SHARED = {"__main__", "problems", "timing"}
+SHARED = {"__main__", "by_hand", "problems", "timing"}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 Vector = Float[Array, " n"]
 
@@ -66,21 +66,28 @@ def mesh(n: int) -> tuple[Callable[[Vector], Vector], Vector]:
 
     Seven entries per row, in an order that a random numbering of the nodes hides.
     """
-    side = max(2, round(math.sqrt(n)))
-    grid = np.random.default_rng(1).permutation(side**2).reshape(side, side)
-    a, b, c, d = grid[:-1, :-1], grid[1:, :-1], grid[:-1, 1:], grid[1:, 1:]
-    corners = [
-        np.stack(triangle, axis=-1).reshape(-1, 3) for triangle in [(a, b, c), (d, c, b)]
-    ]
-    triangles = jnp.asarray(np.concatenate(corners))
+    corners = jnp.asarray(triangles(n))
+    side = _side(n)
 
     def residual(u: Vector) -> Vector:
-        local = u[triangles]
+        local = u[corners]
         conductivity = 1 + jnp.mean(local, axis=1, keepdims=True) ** 2
         flux = conductivity * (3 * local - jnp.sum(local, axis=1, keepdims=True))
-        return jnp.zeros_like(u).at[triangles].add(flux)
+        return jnp.zeros_like(u).at[corners].add(flux)
 
     return residual, point(side**2)
+
+
+def triangles(n: int) -> Int[np.ndarray, "triangles 3"]:
+    """The nodes of each triangle of the mesh."""
+    grid = np.random.default_rng(1).permutation(_side(n) ** 2).reshape(_side(n), -1)
+    a, b, c, d = grid[:-1, :-1], grid[1:, :-1], grid[:-1, 1:], grid[1:, 1:]
+    halves = [(a, b, c), (d, c, b)]
+    return np.concatenate([np.stack(half, axis=-1).reshape(-1, 3) for half in halves])
+
+
+def _side(n: int) -> int:
+    return max(2, round(math.sqrt(n)))
 
 
 def multilayer_perceptrons(n: int) -> tuple[Callable[[Vector], Vector], Vector]:
