@@ -235,8 +235,8 @@ def add_at(
 def sum_groups(x: Coefficients, groups: Groups) -> Coefficients:
     """The sum of the elements in each group; no group is empty.
 
-    Sums of few elements are written out, longest first, so that each needs gathers only:
-    those take a fraction of the time of a scatter on a CPU.
+    Sums of few elements are written out, longest first, so that each needs gathers only,
+    which accelerators run in parallel and whose results are the same in every run.
     """
     order, starts = groups
     if is_constant(x):
