@@ -5,7 +5,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -49,12 +49,12 @@ def test_unknown_hessian_mode(verb: Callable[..., Any]) -> None:
 
 
 def test_unknown_format() -> None:
-    coloring = asdex.jacobian_coloring(f, X)
+    coloring, unknown = asdex.jacobian_coloring(f, X), cast(Any, "csr")
     for build in (
-        lambda: asdex.jacobian(f, X, output_format="csr"),
-        lambda: asdex.hessian(g, X, output_format="csr"),
-        lambda: asdex.jacobian_from_coloring(f, coloring, "csr"),
-        lambda: asdex.decompress(jnp.ones((1, 4)), coloring, "csr"),
+        lambda: asdex.jacobian(f, X, output_format=unknown),
+        lambda: asdex.hessian(g, X, output_format=unknown),
+        lambda: asdex.jacobian_from_coloring(f, coloring, unknown),
+        lambda: asdex.decompress(jnp.ones((1, 4)), coloring, unknown),
     ):
         with pytest.raises(ValueError, match=r"output_format 'csr'. Expected 'bcoo', "):
             build()
@@ -138,11 +138,12 @@ def test_a_shape_in_place_of_a_sample(shape: Any) -> None:
     [("argnum", "argnums"), ("output_fmt", "output_format"), ("chunksize", "chunk_size")],
 )
 def test_a_misspelt_option(option: str, meant: str) -> None:
-    for verb in (asdex.jacobian, asdex.hessian, asdex.jacobian_sparsity):
+    verbs: list[Any] = [asdex.jacobian, asdex.hessian, asdex.jacobian_sparsity]
+    for verb in verbs:
         with pytest.raises(TypeError, match=f"{option!r} is neither .* option {meant!r}?"):
             verb(f, X, **{option: 1})
     with pytest.raises(TypeError, match=r"'zzz' is neither .* of the function\.$"):
-        asdex.jacobian(f, X, zzz=1)
+        cast(Any, asdex.jacobian)(f, X, zzz=1)
 
 
 def test_all_options_are_known_where_one_is_misspelt() -> None:

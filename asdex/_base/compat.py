@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 from jax import lax
-from jax.extend.core import ClosedJaxpr, JaxprEqn, Primitive
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Primitive
 from jax.extend.core import primitives as p
 
 
@@ -19,6 +19,16 @@ def with_constants(program: Any) -> ClosedJaxpr:
     mistakes a program that holds constants for one without, and drops them.
     """
     return program if hasattr(program, "consts") else ClosedJaxpr(program, ())
+
+
+def without_constants(program: ClosedJaxpr) -> Jaxpr:
+    """A program whose constants are its first inputs.
+
+    Since 0.11 `program.jaxpr` holds the values of the constants, too.
+    """
+    jaxpr = program.jaxpr
+    inputs = [*jaxpr.constvars, *jaxpr.invars]
+    return Jaxpr((), inputs, jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.debug_info)
 
 
 def called_program(eqn: JaxprEqn) -> ClosedJaxpr:

@@ -13,6 +13,7 @@ from jax.core import Tracer, eval_jaxpr
 from jax.extend.core import Jaxpr
 from jaxtyping import Array, Inexact
 
+from .._base.compat import without_constants
 from .._base.types import PyTree
 from .content import Content, content_of
 from .flat import FlatCall, Output
@@ -21,7 +22,10 @@ from .space import Space
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Program:
-    """The user's function for arguments of certain types, less its constants."""
+    """The user's function for arguments of certain types, less its constants.
+
+    The first inputs of its `jaxpr` are the constants.
+    """
 
     jaxpr: Jaxpr
     domain: Space
@@ -37,7 +41,7 @@ class Program:
         self, consts: Sequence[Any], x: Inexact[Array, " n"], others: Sequence[Any]
     ) -> tuple[Inexact[Array, "..."], list[Array]]:
         """The flat output, and the arrays that `split` takes."""
-        outputs = eval_jaxpr(self.jaxpr, consts, *self.domain.unpack(x), *others)
+        outputs = eval_jaxpr(self.jaxpr, (), *consts, *self.domain.unpack(x), *others)
         arrays = list(map(_as_array, outputs))
         leaves, _ = self.split(arrays)
         return leaves[0] if self.scalar else self.codomain.pack(leaves), arrays
@@ -103,7 +107,7 @@ def trace(call: FlatCall) -> Trace:
 
     with _advice_on_tracing():
         closed = jax.make_jaxpr(fun)(call.domain.active, call.others)
-    program = Program(closed.jaxpr, call.domain, found[0], call.scalar)
+    program = Program(without_constants(closed), call.domain, found[0], call.scalar)
     return Trace(program, list(closed.consts))
 
 

@@ -59,7 +59,7 @@ REASONS: dict[str, Reason] = {
         "while scan": _LOOP,
         "cond": _BRANCHES,
         "add add_any sub mul div select_n concatenate": _JOINED,
-        "jit closed_call custom_jvp_call custom_lin remat2": _SEVERAL,
+        "jit closed_call eval_jaxpr custom_jvp_call custom_lin remat2": _SEVERAL,
     }.items()
     for name in names.split()
 }

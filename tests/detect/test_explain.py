@@ -90,7 +90,9 @@ def test_report_of_local_pattern() -> None:
 
 
 def test_reasons_are_of_primitives_that_exist() -> None:
-    assert {*REASONS} <= {primitive.name for primitive in PUBLIC.values()}
+    one_primitive = {"closed_call", "eval_jaxpr"}  # It was renamed in 0.11.
+    known = {primitive.name for primitive in PUBLIC.values()}
+    assert {*REASONS} - one_primitive <= known
 
 
 @pytest.mark.parametrize("function", [sorts, solves, gathers, loops])

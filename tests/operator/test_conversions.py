@@ -109,6 +109,8 @@ def test_scipy_is_csr_by_default() -> None:
     assert isinstance(operator(PATTERNS["wide"]).to_scipy(), scipy.sparse.csr_array)
 
 
+# SciPy 1.18 asks for `matmat` instead, which is tested as well.
+@pytest.mark.filterwarnings("ignore:Calling .*matvec.* on .column vectors.:FutureWarning")
 @pytest.mark.parametrize("dtype", [np.float32, np.complex128])
 def test_linear_operators_of_scipy(dtype: Any) -> None:
     a = operator(PATTERNS["shuffled, wide"], (), dtype)
@@ -123,9 +125,10 @@ def test_linear_operators_of_scipy(dtype: Any) -> None:
             np.testing.assert_allclose(y, dense(a) @ x, rtol=1e-5)
             np.testing.assert_allclose(v, dense(a).conj().T @ u, rtol=1e-5)
             y[:] = 0  # It may be changed.
-        x, u = numbers((n, 3), dtype), numbers((m, 3), dtype)
-        np.testing.assert_allclose(made.matmat(x), dense(a) @ x, rtol=1e-5)
-        np.testing.assert_allclose(made.rmatmat(u), dense(a).conj().T @ u, rtol=1e-5)
+        for k in [1, 3]:
+            x, u = numbers((n, k), dtype), numbers((m, k), dtype)
+            np.testing.assert_allclose(made.matmat(x), dense(a) @ x, rtol=1e-5)
+            np.testing.assert_allclose(made.rmatmat(u), dense(a).conj().T @ u, rtol=1e-5)
 
 
 def test_solvers_of_scipy() -> None:
