@@ -1,9 +1,11 @@
 """Algorithms as values: how to search for a coloring with few colors.
 
-All of them are deterministic. Their budgets are numbers of steps, not seconds, so that
-a pattern gets the same colors on every machine.
+All of them are deterministic: budgets are numbers of steps, so that a pattern gets the same
+colors on every machine, unless a caller gives one in seconds.
 """
 
+import math
+import time
 from abc import abstractmethod
 from typing import Literal, TypeAlias
 
@@ -11,6 +13,7 @@ import equinox as eqx
 import numpy as np
 
 from .._base.types import check_choice
+from .._show.progress import progress_bar
 from .orders import AbstractOrder, LargestFirst, Permutation
 from .problem import Candidate, Problem
 
@@ -64,15 +67,23 @@ class Portfolio(AbstractAlgorithm):
     - `budget`: steps to be spent in new orders, about 10 ns each. By default as many as the
         colors are worth that may be saved: those above the lower bound, but at most one
         in sixteen.
+    - `seconds`: time after which no other order is begun. The colors then depend on the
+        machine, and on what else it does.
+    - `progress`: whether a search that takes more than two seconds shows a bar, where
+        `tqdm` is installed and the standard error stream is a terminal.
     """
 
     budget: int | None = None
+    seconds: float | None = None
+    progress: bool = True
 
     def __check_init__(self) -> None:
-        if self.budget is not None and not self.budget > 0:
-            raise ValueError(f"budget must be positive. Got {self.budget}.")
+        for name in ("budget", "seconds"):
+            if (limit := getattr(self, name)) is not None and not limit > 0:
+                raise ValueError(f"{name} must be positive. Got {limit}.")
 
     def search(self, problem: Problem) -> tuple[Candidate, str]:
+        start = time.monotonic()
         best = _greedy(problem, LargestFirst())
         if best[0].num_colors == problem.lower_bound:
             return best
@@ -81,31 +92,40 @@ class Portfolio(AbstractAlgorithm):
         elif problem.order is not None:
             found = _greedy(problem, problem.order)
             best = min(best, found, key=lambda result: result[0].num_colors)
-        return self._iterate(problem, best)
+        return self._iterate(problem, best, start)
 
     def _iterate(
-        self, problem: Problem, best: tuple[Candidate, str]
+        self, problem: Problem, best: tuple[Candidate, str], start: float
     ) -> tuple[Candidate, str]:
         """Visit the color classes in new orders, again and again."""
         random = np.random.default_rng(0)
-        current, failures, spent = best[0], 0, 0
-        while failures < _PATIENCE:
-            spent += problem.work(current.num_colors)
-            if spent > self._budget(problem, best[0].num_colors):
-                break
-            found = problem.color(_visit_classes(current, random))
-            if found.num_colors <= current.num_colors:
-                current = found
-            failures += 1
-            if found.num_colors < best[0].num_colors:
-                best, failures = (found, f"{best[1]}, iterated"), 0
+        current, name = best
+        failures, spent = 0, 0
+        is_limited = self.budget is not None or self.seconds is not None
+        patience = math.inf if is_limited else _PATIENCE
+        deadline = math.inf if self.seconds is None else start + self.seconds
+        with progress_bar("coloring in new orders", shown=self.progress) as bar:
+            while failures < patience and time.monotonic() < deadline:
+                spent += problem.work(current.num_colors)
+                if spent > self._budget(problem, best[0].num_colors):
+                    break
+                found = problem.color(_visit_classes(current, random))
+                if found.num_colors <= current.num_colors:
+                    current = found
+                failures += 1
+                if found.num_colors < best[0].num_colors:
+                    best, failures = (found, f"{name}, iterated"), 0
+                fewest = best[0].num_colors
+                bar.advance(f"{fewest} colors, at least {problem.lower_bound}")
         return best
 
-    def _budget(self, problem: Problem, num_colors: int) -> int:
+    def _budget(self, problem: Problem, num_colors: int) -> int | float:
         """Steps that may be spent, none where no color can be saved."""
         savable = min(num_colors - problem.lower_bound, 1 + num_colors // 16)
-        if self.budget is not None and savable > 0:
+        if savable > 0 and self.budget is not None:
             return self.budget
+        if savable > 0 and self.seconds is not None:
+            return math.inf
         return _WORTH * savable * problem.pattern.nnz
 
 
@@ -117,7 +137,7 @@ _WORTH = 10
 nanosecond for each entry and color."""
 
 _PATIENCE = 3
-"""Rounds of iterated greedy coloring without success after which it ends."""
+"""Orders without success after which the search ends, unless it was given a budget."""
 
 
 def as_algorithm(algorithm: Algorithm) -> AbstractAlgorithm:

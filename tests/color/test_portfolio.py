@@ -1,5 +1,9 @@
 """Algorithms as values, and how the portfolio chooses among their colorings."""
 
+import importlib.util
+import io
+import sys
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -51,12 +55,53 @@ def test_budget():
     hasty = asdex.hessian_coloring_from_sparsity(pattern, algorithm=Portfolio(budget=1))
     assert hasty.found_by == "SmallestLast"
     asdex.check_coloring_symmetric(pattern, hasty.colors)
-    patient = Portfolio(budget=10**9)
     for color in COLORINGS:
-        best = color(pattern, algorithm=patient)
+        best = color(pattern, algorithm=Portfolio(budget=10**7))
         assert best.num_colors <= color(pattern).num_colors
     with pytest.raises(ValueError, match="budget must be positive"):
         Portfolio(budget=0)
+
+
+def test_seconds():
+    pattern = patterns.random_symmetric(0, 2000, 6)
+    color = asdex.hessian_coloring_from_sparsity
+    first = color(pattern, algorithm=Portfolio(seconds=1e-9))
+    assert first.found_by == "SmallestLast"
+    start = time.monotonic()
+    best = color(pattern, algorithm=Portfolio(seconds=0.3))
+    assert time.monotonic() - start > 0.3
+    assert best.num_colors <= first.num_colors
+    with pytest.raises(ValueError, match="seconds must be positive"):
+        Portfolio(seconds=0.0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("progress", [True, False])
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_long_searches_show_a_bar_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO], progress: bool
+):
+    printed = stream()
+    monkeypatch.setattr(sys, "stderr", printed)
+    monkeypatch.setattr("asdex._show.progress._DELAY", 0.05)
+    algorithm = Portfolio(seconds=0.4, progress=progress)
+    pattern = patterns.random_symmetric(0, 2000, 6)
+    asdex.hessian_coloring_from_sparsity(pattern, algorithm=algorithm)
+    is_shown = "coloring in new orders" in printed.getvalue()
+    assert is_shown == (progress and stream is Terminal)
+    assert ("colors, at least" in printed.getvalue()) == is_shown
+
+
+def test_without_tqdm_there_is_no_bar(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    pattern = patterns.random_symmetric(0, 2000, 6)
+    color = asdex.hessian_coloring_from_sparsity
+    assert color(pattern) == color(pattern, algorithm=Portfolio(progress=False))
 
 
 @pytest.mark.usefixtures("without_annotation_checks")
