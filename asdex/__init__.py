@@ -106,18 +106,18 @@ from ._verbs.derivatives import hessian as hessian
 from ._verbs.derivatives import hessian_from_coloring as hessian_from_coloring
 from ._verbs.derivatives import jacobian as jacobian
 from ._verbs.derivatives import jacobian_from_coloring as jacobian_from_coloring
-from ._verbs.derivatives import value_and_hessian as value_and_hessian
-from ._verbs.derivatives import (
-    value_and_hessian_from_coloring as value_and_hessian_from_coloring,
-)
-from ._verbs.derivatives import value_and_jacobian as value_and_jacobian
-from ._verbs.derivatives import (
-    value_and_jacobian_from_coloring as value_and_jacobian_from_coloring,
-)
 from ._verbs.explain import SparsityReport as SparsityReport
 from ._verbs.explain import SparsityStep as SparsityStep
 from ._verbs.explain import explain_sparsity as explain_sparsity
 from ._verbs.linear import constant_entries as constant_entries
 from ._verbs.linear import materialize as materialize
+from ._verbs.values import value_and_hessian as value_and_hessian
+from ._verbs.values import (
+    value_and_hessian_from_coloring as value_and_hessian_from_coloring,
+)
+from ._verbs.values import value_and_jacobian as value_and_jacobian
+from ._verbs.values import (
+    value_and_jacobian_from_coloring as value_and_jacobian_from_coloring,
+)
 
 __version__ = "0.1.0"

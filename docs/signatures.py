@@ -14,12 +14,17 @@ _PUBLIC = {a or b for a, b in re.findall(_REEXPORT, _SOURCE.read_text(), re.MULT
 class SignatureOf(griffe.Extension):
     """Reads `@signature_of(template)` as `asdex` does when it is imported."""
 
-    def on_function(self, *, func: griffe.Function, **kwargs: Any) -> None:
-        """Copy the arguments of the template, which is in the same file."""
-        for decorator in func.decorators:
-            if match := re.fullmatch(r"signature_of\((\w+)\)", str(decorator.value)):
-                template = func.parent[match[1]]
-                func.parameters, func.returns = template.parameters, template.returns
+    def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
+        """Copy the arguments of templates, once all files have been read."""
+        files = pkg["_verbs"].modules.values()
+        functions = [f for file in files for f in file.functions.values() if not f.is_alias]
+        templates = {function.name: function for function in functions}
+        for function in functions:
+            for decorator in function.decorators:
+                if match := re.fullmatch(r"signature_of\((\w+)\)", str(decorator.value)):
+                    template = templates[match[1]]
+                    function.parameters = template.parameters
+                    function.returns = template.returns
 
 
 class Links(griffe.Extension):

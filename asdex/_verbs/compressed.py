@@ -55,13 +55,7 @@ def compressed_jacobian(
         choices=ONE_SIDED_MODES,
     )
     options = Options(
-        output_format=None,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
+        None, has_aux, holomorphic, allow_int, chunk_size, checkpoint, checked
     )
     return Derivative.of(f, Evaluation.by_colors(color(), 1, options), detected)
 
@@ -79,13 +73,7 @@ def compressed_jacobian_from_coloring(
 ) -> Derivative[Any]:
     """`compressed_jacobian` by a given coloring; see `jacobian_from_coloring`."""
     options = Options(
-        output_format=None,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
+        None, has_aux, holomorphic, allow_int, chunk_size, checkpoint, checked
     )
     return Derivative.of(f, Evaluation.by_colors(coloring, 1, options))
 
@@ -147,13 +135,7 @@ def compressed_hessian(
         algorithm=algorithm,
     )
     options = Options(
-        output_format=None,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
+        None, has_aux, holomorphic, allow_int, chunk_size, checkpoint, checked
     )
     return Derivative.of(f, Evaluation.by_colors(color(), 2, options), detected)
 

@@ -1,7 +1,6 @@
-"""The verbs that differentiate: sparse Jacobians and Hessians, with or without the value.
+"""The verbs that differentiate: sparse Jacobians and Hessians.
 
-All of them return a `Derivative`. `jacobian` explains the arguments that they share; where
-two have equal arguments, one is derived from the other.
+All of them return a `Derivative`. `jacobian` explains the arguments that they share.
 """
 
 from collections.abc import Callable, Sequence
@@ -84,11 +83,12 @@ def jacobian(
 ) -> Derivative[Any]:
     """A function that computes the sparse Jacobian of `f`.
 
-    Detects the pattern and colors it, from samples, once; each call of the result then
-    takes one JVP or VJP of `f` per color. It accepts the arguments of `f`, with values of
-    its own, and works under `jax.jit`, `jax.vmap` and `jax.grad`. Wrap it in `jax.jit`
-    where it is called often: a call outside of `jit` is compiled, too, but traces `f` once,
-    to see what `f` reads at that time; see `Derivative`.
+    Detects the pattern, from samples, once. Each call of the result then accumulates the
+    values along the linearized function, or takes one JVP or VJP of `f` per color of the
+    pattern, whichever costs less. It accepts the arguments of `f`, with values of its own,
+    and works under `jax.jit`, `jax.vmap` and `jax.grad`. Wrap it in `jax.jit` where it is
+    called often: a call outside of `jit` is compiled, too, but traces `f` once, to see what
+    `f` reads at that time; see `Derivative`.
 
     **Arguments:**
 
@@ -103,12 +103,14 @@ def jacobian(
     - `holomorphic`: a promise that `f` is holomorphic, which complex inputs need.
     - `allow_int`: whether selected arguments may hold integers. Their blocks are zero,
         and the mode is `"rev"`.
-    - `mode`: `"fwd"` for one JVP per color of the columns, `"rev"` for one VJP per color
-        of the rows, `"bidirectional"` for some of both. By default the one with the fewest
-        colors, `"fwd"` if equal or symmetric, `"bidirectional"` only if it halves their
-        number.
+    - `mode`: `"accumulate"` for accumulation where each operation of `f` has a rule for it;
+        `"fwd"` for one JVP per color of the columns, `"rev"` for one VJP per color of the
+        rows, `"bidirectional"` for some of both. By default accumulation if it takes fewer
+        operations, else the mode with the fewest colors, `"fwd"` if equal or symmetric,
+        `"bidirectional"` only if it halves their number.
     - `symmetric`: whether the Jacobian is known to be symmetric, which saves colors.
-    - `algorithm`: how to search the coloring; see `jacobian_coloring_from_sparsity`.
+    - `algorithm`: how to search the coloring; see `jacobian_coloring_from_sparsity`. It
+        asks for colors, as do `symmetric`, `chunk_size` and `checkpoint`.
     - `output_format`: `"bcoo"` and `"bcsr"` for the sparse arrays of JAX, `"dense"` for
         `jax.Array`, `"operator"` for one `SparseJacobian`, `"numpy_dense"` for
         `numpy.ndarray`, `"scipy_coo"`, `"scipy_csr"` and `"scipy_csc"` for SciPy's sparse
@@ -146,17 +148,10 @@ def jacobian(
         algorithm=algorithm,
     )
     options = Options(
-        output_format=output_format,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
+        output_format, has_aux, holomorphic, allow_int, chunk_size, checkpoint, checked
     )
-    if mode is None and algorithm != "auto":
-        return Derivative.of(f, Evaluation.by_colors(color(), 1, options), detected)
-    return _derivative(f, detected, color, mode, options, symmetric=symmetric, order=1)
+    colored = symmetric or algorithm != "auto"
+    return _derivative(f, detected, color, mode, options, 1, symmetric, colored)
 
 
 @overload
@@ -206,34 +201,9 @@ def jacobian_from_coloring(
     is returned, and errors.
     """
     options = Options(
-        output_format=output_format,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
+        output_format, has_aux, holomorphic, allow_int, chunk_size, checkpoint, checked
     )
     return Derivative.of(f, Evaluation.by_colors(coloring, 1, options))
-
-
-@signature_of(jacobian)
-def value_and_jacobian(*args: Any, **kwargs: Any) -> Derivative[Any]:
-    """A function that computes the value of `f` and its sparse Jacobian.
-
-    The value comes out of the pass that the Jacobian needs anyway. See `jacobian` for the
-    arguments.
-
-    **Returns:** a function that returns `(value, jacobian)`, or with `has_aux`
-    `((value, aux), jacobian)`, ordered like `jax.value_and_grad`.
-    """
-    return jacobian(*args, **kwargs).with_value()
-
-
-@signature_of(jacobian_from_coloring)
-def value_and_jacobian_from_coloring(*args: Any, **kwargs: Any) -> Derivative[Any]:
-    """`value_and_jacobian` by a given coloring; see `jacobian_from_coloring`."""
-    return jacobian_from_coloring(*args, **kwargs).with_value()
 
 
 @overload
@@ -281,16 +251,18 @@ def hessian(
 ) -> Derivative[Any]:
     """A function that computes the sparse Hessian of a scalar function `f`.
 
-    Detects the pattern and colors it, from samples, once; each call of the result then
-    takes one Hessian-vector product per color. Outputs of shape `(1,)`, `(1, 1)` and so
-    on are squeezed. See `jacobian` for the arguments that are not listed.
+    Detects the pattern, from samples, once. Each call of the result then accumulates the
+    values along the linearized gradient, or takes one Hessian-vector product per color of
+    the pattern, whichever costs less. Outputs of shape `(1,)`, `(1, 1)` and so on are
+    squeezed. See `jacobian` for the arguments that are not listed.
 
     **Arguments:**
 
     - `allow_int`: there for symmetry with `jacobian`; must be false.
-    - `mode`: how a Hessian-vector product is composed: `"fwd_over_rev"` (the default)
-        is the JVP of the gradient, `"rev_over_fwd"` the gradient of the directional
-        derivative, `"rev_over_rev"` the VJP of the gradient.
+    - `mode`: `"accumulate"`, as for `jacobian`, or how a Hessian-vector product is
+        composed: `"fwd_over_rev"` (the default of colors) is the JVP of the gradient,
+        `"rev_over_fwd"` the gradient of the directional derivative, `"rev_over_rev"` the
+        VJP of the gradient.
     - `symmetric`: whether to color as a symmetric matrix, which needs fewer colors. Pass
         false if custom derivative rules make the Hessian unsymmetric.
     - `decompression`: `"substitution"` takes fewer colors than `"direct"`, but rounding
@@ -314,17 +286,10 @@ def hessian(
         decompression=decompression,
     )
     options = Options(
-        output_format=output_format,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        chunk_size=chunk_size,
-        checkpoint=checkpoint,
-        checked=checked,
+        output_format, has_aux, holomorphic, allow_int, chunk_size, checkpoint, checked
     )
-    if mode is None and (algorithm, decompression) != ("auto", "direct"):
-        return Derivative.of(f, Evaluation.by_colors(color(), 2, options), detected)
-    return _derivative(f, detected, color, mode, options, symmetric=symmetric, order=2)
+    colored = not symmetric or (algorithm, decompression) != ("auto", "direct")
+    return _derivative(f, detected, color, mode, options, 2, symmetric, colored)
 
 
 @overload
@@ -370,46 +335,27 @@ def hessian_from_coloring(
     return Derivative.of(f, Evaluation.by_colors(coloring, 2, chosen))
 
 
-@signature_of(hessian)
-def value_and_hessian(*args: Any, **kwargs: Any) -> Derivative[Any]:
-    """A function that computes the value of `f` and its sparse Hessian.
-
-    The value, squeezed to a scalar, comes out of a pass that the Hessian needs anyway.
-    See `hessian` for the arguments.
-
-    **Returns:** a function that returns `(value, hessian)`, or with `has_aux`
-    `((value, aux), hessian)`, ordered like `jax.value_and_grad`.
-    """
-    return hessian(*args, **kwargs).with_value()
-
-
-@signature_of(hessian_from_coloring)
-def value_and_hessian_from_coloring(*args: Any, **kwargs: Any) -> Derivative[Any]:
-    """`value_and_hessian` by a given coloring; see `hessian_from_coloring`."""
-    return hessian_from_coloring(*args, **kwargs).with_value()
-
-
 def _derivative(
     f: Callable[..., Any],
     detected: Detected,
     color: Callable[[], ColoredPattern],
     mode: str | None,
     options: Options,
-    *,
-    symmetric: bool,
     order: int,
+    symmetric: bool,
+    colored: bool,
 ) -> Derivative[Any]:
-    """The derivative by accumulation, if that is possible and wanted, or, where no mode is
-    given, the cheaper way; otherwise by colors."""
+    """The derivative by accumulation, if that is possible and wanted, or, where no mode and
+    no other option asks for colors, the cheaper way; otherwise by colors."""
     costs, pattern = detected.costs, detected.pattern
-    if costs is None:
-        return Derivative.of(f, Evaluation.by_colors(color(), order, options), detected)
-    of_colors = symmetric if order == 1 else not symmetric
-    of_colors |= options.chunk_size != "auto" or options.checkpoint
-    if not costs.lacking and (
-        mode == ACCUMULATE
-        or (mode is None and not of_colors and costs.favor_accumulation(pattern))
-    ):
+    if costs is None or costs.lacking:
+        accumulates = False
+    elif mode is None:
+        colored |= options.chunk_size != "auto" or options.checkpoint
+        accumulates = not colored and costs.favor_accumulation(pattern)
+    else:
+        accumulates = mode == ACCUMULATE
+    if accumulates:
         evaluation = Evaluation.by_accumulation(
             pattern, order, options, symmetric=symmetric
         )
