@@ -214,6 +214,12 @@ def test_integers_need_allow_int_and_reverse_mode() -> None:
     for verb in JACOBIANS:
         with pytest.raises(TypeError, match=r"Pass x.astype\(float\), or allow_int=True"):
             verb(f, INTEGERS)
+        with pytest.raises(
+            TypeError, match=r"but rest\[1\]\['k'\] has dtype int64. Pass r"
+        ):
+            verb(lambda x, *rest: x, X, X, {"k": INTEGERS}, argnums=2)
+    with pytest.raises(TypeError, match=r"Pass x.astype\(float\)"):
+        asdex.materialize(f, INTEGERS)
     with pytest.raises(ValueError, match=r"mode='fwd' is impossible"):
         asdex.jacobian_coloring(f, INTEGERS, mode="fwd")
     pattern = asdex.SparsityPattern.from_coo(
@@ -237,7 +243,7 @@ def test_a_call_cannot_swap_integers_and_floats() -> None:
 def test_hessians_refuse_integers(verb: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match=r"not supported for Hessians"):
         verb(g, X, allow_int=True)
-    with pytest.raises(TypeError, match=r"not supported for Hessians"):
+    with pytest.raises(TypeError, match=r"not supported for Hessians: x has dtype int64. "):
         verb(g, INTEGERS)
     with pytest.raises(TypeError, match=r"not supported for Hessians"):
         asdex.hessian_from_coloring(g, asdex.hessian_coloring(g, X))(INTEGERS)

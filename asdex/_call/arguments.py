@@ -146,18 +146,25 @@ def bind_call(
 
 
 def check_differentiable(
-    inputs: Inputs, dtypes: Sequence[Any], mode: str, *, holomorphic: bool, allow_int: bool
+    inputs: Inputs,
+    dtypes: Sequence[Any],
+    mode: str,
+    name: Callable[[int], str],
+    *,
+    holomorphic: bool,
+    allow_int: bool,
 ) -> None:
     """Raise `TypeError` unless JAX differentiates inputs of these dtypes in this mode.
 
-    `dtypes` are those that a call passes for the selected arrays.
+    `dtypes` are those that a call passes for the selected arrays; `name` says how a leaf of
+    the arguments is reached.
     """
     leaves = inputs.leaves
     for k, dtype in zip(inputs.selected, dtypes, strict=True):
         if is_inexact(dtype):
             _check_holomorphic(dtype, holomorphic)
         else:
-            _check_integer(dtype, mode, allow_int)
+            _check_integer(partial(name, k), dtype, mode, allow_int)
         if is_inexact(dtype) != is_inexact(leaves[k].dtype):
             raise TypeError(
                 f"The dtype {dtype} of a differentiated input does not match expected "
@@ -165,12 +172,14 @@ def check_differentiable(
             )
 
 
-def check_samples(inputs: Inputs, mode: str, *, allow_int: bool) -> None:
+def check_samples(
+    f: Callable[..., Any], inputs: Inputs, mode: str, allow_int: bool
+) -> None:
     """Raise `TypeError` for differentiated samples of integers by which no call can
     differentiate."""
     for k in inputs.selected:
         if not is_inexact(dtype := inputs.leaves[k].dtype):
-            _check_integer(dtype, mode, allow_int)
+            _check_integer(partial(_name_of_sample, f, inputs, k), dtype, mode, allow_int)
 
 
 def _check_holomorphic(dtype: Any, holomorphic: bool) -> None:
@@ -184,18 +193,22 @@ def _check_holomorphic(dtype: Any, holomorphic: bool) -> None:
         )
 
 
-def _check_integer(dtype: Any, mode: str, allow_int: bool) -> None:
+def _check_integer(name: Callable[[], str], dtype: Any, mode: str, allow_int: bool) -> None:
     if mode in HESSIAN_MODES:
-        raise TypeError(f"Integer inputs are not supported for Hessians. Got {dtype}.")
+        raise TypeError(
+            f"Integer inputs are not supported for Hessians: {name()} has dtype {dtype}. "
+            f"Pass {name()}.astype(float)."
+        )
     if not allow_int:
         raise TypeError(
-            "Inputs must be real- or complex-valued (a sub-dtype of np.inexact). Got "
-            f"{dtype}. Pass x.astype(float), or allow_int=True for blocks of zeros."
+            "Inputs must be real- or complex-valued (a sub-dtype of np.inexact), but "
+            f"{name()} has dtype {dtype}. Pass {name()}.astype(float), or allow_int=True "
+            "for blocks of zeros."
         )
     if mode in ("fwd", BIDIRECTIONAL):
         raise TypeError(
-            f"Integer inputs are not supported in forward mode. Got {dtype}. Use a "
-            "coloring of mode 'rev'."
+            f"Integer inputs are not supported in forward mode: {name()} has dtype "
+            f"{dtype}. Use a coloring of mode 'rev', or pass {name()}.astype(float)."
         )
 
 
@@ -209,15 +222,33 @@ def _check_leaves(bound: Bound, inputs: Inputs) -> None:
     selected = inputs.selected
     for k, (leaf, aval) in enumerate(zip(leaves, inputs.leaves, strict=True)):
         if is_aval(aval):
-            _check_array(partial(_name, bound, k), leaf, aval, is_selected=k in selected)
+            _check_array(partial(name_of, bound, k), leaf, aval, is_selected=k in selected)
         else:
-            _check_static(partial(_name, bound, k), leaf, aval)
+            _check_static(partial(name_of, bound, k), leaf, aval)
 
 
-def _name(bound: Bound, k: int) -> str:
+def name_of(bound: Bound, k: int) -> str:
     """How leaf `k` of the arguments is reached."""
-    path, _ = jax.tree_util.tree_leaves_with_path(bound.arguments)[k]
-    return bound.parameters[path[0].idx].name + jax.tree_util.keystr(path[1:])
+    names = [parameter.name for parameter in bound.parameters]
+    return _path(names, bound.arguments, k)
+
+
+def _name_of_sample(f: Callable[..., Any], inputs: Inputs, k: int) -> str:
+    """How leaf `k` of the samples is reached, by the signature of the function."""
+    declared = find_signature(f).parameters.values()
+    names: list[str] = []
+    for parameter in declared:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            surplus = range(inputs.count - len(declared) + 1)
+            names += [f"{parameter.name}[{i}]" for i in surplus]
+        else:
+            names.append(parameter.name)
+    return _path(names, inputs.avals, k)
+
+
+def _path(names: list[str], arguments: Sequence[Any], k: int) -> str:
+    path, _ = jax.tree_util.tree_leaves_with_path(tuple(arguments))[k]
+    return names[path[0].idx] + jax.tree_util.keystr(path[1:])
 
 
 def _check_static(name: Callable[[], str], leaf: Any, expected: Any) -> None:

@@ -18,7 +18,6 @@ from .._base.types import (
     OutputFormat,
     check_choice,
 )
-from .._call.arguments import check_samples
 from .._call.trace import Program
 from .._operator import SparseJacobian
 from .._operator.formats import Conversion, plan_conversion
@@ -135,9 +134,6 @@ class Evaluation(NamedTuple):
         compression: Compression | None,
     ) -> "Evaluation":
         _check_options(order, options)
-        if compression is not None:
-            mode = compression.coloring.mode
-            check_samples(pattern.inputs, mode, allow_int=options.allow_int)
         # A pattern made by hand need not hold the shapes of the output.
         conversion_for = functools.lru_cache(maxsize=2)(
             functools.partial(_conversion, pattern, options.output_format)

@@ -11,7 +11,14 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from .._call.arguments import Bound, bind_call, check_differentiable, find_signature
+from .._call.arguments import (
+    Bound,
+    bind_call,
+    check_differentiable,
+    check_samples,
+    find_signature,
+    name_of,
+)
 from .._call.flat import FlatCall, flatten
 from .._call.trace import Trace, trace
 from .._detect import Costs, NoCoefficients, fewest_passes
@@ -77,13 +84,16 @@ class Derivative(Generic[Result]):
         the first call, and at every call if the user gave it in place of a detection.
         `color` makes a coloring, for calls whose values cannot be accumulated.
 
-        **Raises:** `TypeError` if the function is not callable.
+        **Raises:** `TypeError` if the function is not callable, or if samples of integers
+        are to be differentiated without `allow_int`.
         """
         if not callable(function):
             raise TypeError(f"f must be callable. Got {function!r}.")
         programs = CompiledPrograms(evaluation)
         if detected is not None:
             programs.admit(detected.trace, check=lambda: None)
+        inputs, allow_int = evaluation.pattern.inputs, evaluation.options.allow_int
+        check_samples(function, inputs, evaluation.mode, allow_int)
         signature = find_signature(function)
         return cls(function, evaluation, signature, programs, detected, color)
 
@@ -103,6 +113,7 @@ class Derivative(Generic[Result]):
             inputs,
             call.domain.dtypes,
             evaluation.mode,
+            partial(name_of, bound),
             holomorphic=options.holomorphic,
             allow_int=options.allow_int,
         )

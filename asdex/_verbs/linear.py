@@ -62,7 +62,6 @@ def materialize(linear_function: Callable[[Any], Any], x: PyTree) -> SparseJacob
     `jacobian` raises.
     """
     avals = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), x)
-    check_linear(linear_function, avals)
     is_complex = any(
         jnp.issubdtype(leaf.dtype, jnp.complexfloating) for leaf in jax.tree.leaves(avals)
     )
@@ -73,5 +72,6 @@ def materialize(linear_function: Callable[[Any], Any], x: PyTree) -> SparseJacob
         output_format="operator",
         holomorphic=is_complex,
     )
+    check_linear(linear_function, avals)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), avals)
     return derivative(zeros)

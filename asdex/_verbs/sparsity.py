@@ -12,7 +12,13 @@ import scipy.sparse
 from jaxtyping import Int32
 
 from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, JACOBIAN_MODES
-from .._call.arguments import Bound, as_inputs, bind_samples, bind_values
+from .._call.arguments import (
+    Bound,
+    as_inputs,
+    bind_samples,
+    bind_values,
+    check_samples,
+)
 from .._call.flat import FlatCall, flatten
 from .._call.trace import Trace, trace
 from .._detect import DEFAULT_MAX_NNZ, Costs, Trail, detect
@@ -139,11 +145,8 @@ def detect_sparsity(
         raise ValueError(f"max_nnz must be positive. Got {max_nnz}.")
     inputs = as_inputs(bound, argnums)
     call = flatten(samples, inputs, has_aux=has_aux, scalar=order == 2)
-    if order == 2 and call.domain.has_integers:
-        raise TypeError(
-            f"Integer inputs are not supported for Hessians. Got {inputs.trees}. Pass "
-            "floating point samples, or select other arguments by argnums."
-        )
+    if order == 2:
+        check_samples(f, inputs, HESSIAN_MODES[0], allow_int=False)
     traced = trace(call)
     x = call.domain.pack(call.values) if local else call.domain.vector
     if given is not None:
