@@ -18,6 +18,8 @@ from jaxtyping import Array, Inexact, Shaped
 
 from ._base.types import PyTree
 
+__all__ = ["hessian", "hessian_to_pytree", "jacobian", "jacobian_to_pytree"]
+
 Flat = Inexact[Array, " n"]
 Unflatten = Callable[[Array], PyTree]
 

@@ -7,8 +7,7 @@ from typing import Any
 import griffe
 
 _SOURCE = Path(__file__).parents[1] / "asdex" / "__init__.py"
-_REEXPORT = r"import \w+ as (\w+)$|^ +(\w+) as \2,"
-_PUBLIC = {a or b for a, b in re.findall(_REEXPORT, _SOURCE.read_text(), re.MULTILINE)}
+_PUBLIC = set(re.findall(r'^    "(\w+)",$', _SOURCE.read_text(), re.MULTILINE))
 
 
 class SignatureOf(griffe.Extension):

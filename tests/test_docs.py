@@ -53,8 +53,8 @@ def test_code_blocks(page):
 def test_every_public_name_is_in_the_reference_once():
     public = {
         name
-        for name, value in vars(asdex).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+        for name in asdex.__all__
+        if not isinstance(getattr(asdex, name), types.ModuleType)
     }
     pages = "".join(page.read_text() for page in (ROOT / "docs/pages/api").glob("*.md"))
     documented = re.findall(r"^::: asdex\.(\w+)$", pages, re.MULTILINE)

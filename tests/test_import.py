@@ -2,6 +2,12 @@
 
 import subprocess
 import sys
+import types
+
+import pytest
+
+import asdex
+import asdex.dense
 
 PROGRAM = """
 import sys
@@ -27,3 +33,18 @@ assert (matrix @ x == x).all()
 
 def test_sparse_matrices_are_imported_when_one_is_made():
     subprocess.run([sys.executable, "-c", PROGRAM], check=True)
+
+
+@pytest.mark.parametrize("module", [asdex, asdex.dense])
+def test_public_names(module: types.ModuleType):
+    """Of what a package defines, all is public that has no underscore."""
+    assert len(module.__all__) == len(set(module.__all__))
+    defined = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    if module is asdex:
+        assert {*defined, "dense"} == set(module.__all__)
+    else:
+        assert set(module.__all__) <= defined
