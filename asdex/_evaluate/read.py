@@ -28,8 +28,10 @@ _MAX_WINDOWS = 64
 """Bounds the size of the program that XLA has to compile."""
 
 _MAX_CHOICE = 8
-"""Windows per entry above which a gather is cheaper."""
+"""Windows per entry above which a gather from rows that are stored is cheaper."""
 
+_MAX_FUSED = 8
+"""Lines up to which XLA computes each where a gather reads it."""
 
 Lines: TypeAlias = Num[Array, "colors dim"] | Sequence[Num[Array, " dim"]]
 """The rows of a compressed matrix, or coefficients."""
@@ -68,14 +70,20 @@ def plan_decompression(coloring: ColoredPattern) -> DecompressionPlan:
 
     Cost: O(nnz) for each window of a slot.
     """
-    return plan_reading(coloring.positions, coloring.sparsity.rows, coloring.dim)
+    rows, positions = coloring.sparsity.rows, coloring.positions
+    return DecompressionPlan(positions, _runs(positions, rows, coloring.dim, _MAX_CHOICE))
 
 
 def plan_reading(
     positions: Integer[np.ndarray, " nnz"], rows: Int32[np.ndarray, " nnz"], dim: int
 ) -> DecompressionPlan:
-    """Plan to read entries in rows `rows` at positions in lines of length `dim`."""
-    return DecompressionPlan(positions, _runs(positions, rows, dim))
+    """Plan to read entries in rows `rows` at positions in lines of length `dim` that are
+    computed where they are read.
+
+    A choice between windows would compute all of them for each entry, a gather the one that
+    is read: with two windows it takes 1 to 1.9 times as long, with six 2 to 3 times.
+    """
+    return DecompressionPlan(positions, _runs(positions, rows, dim, max_choice=1))
 
 
 def read(
@@ -210,9 +218,13 @@ def _read_side(rows: Rows, chunk_size: int, side: ChunkedSide) -> Num[Array, " p
 
 
 def _runs(
-    positions: Integer[np.ndarray, " nnz"], rows: Int32[np.ndarray, " nnz"], dim: int
+    positions: Integer[np.ndarray, " nnz"],
+    rows: Int32[np.ndarray, " nnz"],
+    dim: int,
+    max_choice: int,
 ) -> tuple[Run, ...]:
-    """The runs of the rows, none if a gather is better."""
+    """The runs of the rows, none if a gather is better than to choose between up to
+    `max_choice` windows per entry."""
     is_first = np.append(True, rows[1:] != rows[:-1])[: rows.size]
     starts = np.flatnonzero(is_first)
     row, length = rows[starts], np.diff(starts, append=rows.size)
@@ -229,7 +241,7 @@ def _runs(
         of_run = positions[entries].reshape(stop - start, -1)
         slots: list[Slot] = []
         for column in of_run.T:
-            slot = _slot(column.astype(np.int64), dim)
+            slot = _slot(column.astype(np.int64), dim, max_choice)
             if (
                 slot is None
                 or (num_windows := num_windows + len(slot.windows)) > _MAX_WINDOWS
@@ -243,13 +255,15 @@ def _runs(
 def _interleaves_well(length: np.integer) -> bool:
     """Whether XLA interleaves so many slots faster than it gathers.
 
-    Measured at a million rows: two to three times as fast with 2, 4 and 6 slots, no faster
-    with 5 and 7, and less than half as fast with 3.
+    Measured on CPUs, with coefficients that are computed, at 100,000 rows: 0.6 to 0.8 times
+    as long as a gather with 2, 4, 6 and 8 slots, 0.9 to 1.4 times with 3, 5 and 7 where
+    rows wrap around or differ in length. More than 8 lines XLA does not fuse into a gather,
+    which takes up to twice as long then.
     """
-    return bool(length == 1 or length % 2 == 0)
+    return bool(length == 1 or length % 2 == 0 or length > _MAX_FUSED)
 
 
-def _slot(positions: Int64[np.ndarray, " rows"], dim: int) -> Slot | None:
+def _slot(positions: Int64[np.ndarray, " rows"], dim: int, max_choice: int) -> Slot | None:
     """The windows that these positions lie in, `None` if they are too many."""
     colors, along = np.divmod(positions, dim)
     begin = along - np.arange(positions.size)
@@ -257,7 +271,7 @@ def _slot(positions: Int64[np.ndarray, " rows"], dim: int) -> Slot | None:
     windows: list[Window] = []
     rest = np.arange(positions.size)
     while rest.size:
-        if len(windows) == _MAX_CHOICE:
+        if len(windows) == max_choice:
             return None
         window = Window(int(colors[rest[0]]), int(begin[rest[0]]))
         found = (colors[rest] == window.color) & (begin[rest] == window.start)
