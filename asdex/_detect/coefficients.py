@@ -22,6 +22,9 @@ Coefficients: TypeAlias = Any
 _MAX_SLOTS = 16
 """Sums of at most so many terms are written out."""
 
+_MAX_SLICES = 8
+"""Elements in more pieces than this are gathered."""
+
 
 class NoCoefficients(Exception):
     """A primitive passes dependence on, but no coefficients are known for it."""
@@ -181,7 +184,7 @@ def take(x: Coefficients, positions: Integer[np.ndarray, "*new"]) -> Coefficient
         return np.where(missing, _absent(x), picked) if any_missing else picked
     if not positions.size:
         return jnp.zeros(positions.shape, x.dtype)
-    if not any_missing and (found := _slice_of(x, positions.reshape(-1))) is not None:
+    if not any_missing and (found := _slices_of(x, positions.reshape(-1))) is not None:
         return found.reshape(positions.shape)
     index = np.maximum(positions, 0).astype(np.int32) if any_missing else positions
     picked = x.reshape(-1).at[index].get(mode="promise_in_bounds")
@@ -191,6 +194,18 @@ def take(x: Coefficients, positions: Integer[np.ndarray, "*new"]) -> Coefficient
 def _absent(x: Coefficients) -> np.ndarray:
     is_rows = np.issubdtype(x.dtype, np.integer)
     return np.asarray(-1 if is_rows else 0, x.dtype)
+
+
+def _slices_of(x: jax.Array, positions: Int[np.ndarray, " size"]) -> jax.Array | None:
+    """The elements at positions that are equally far apart, or in a few rows of
+    neighbors; `None` if they are not."""
+    if (found := _slice_of(x, positions)) is not None:
+        return found
+    if (ends := np.flatnonzero(np.diff(positions) != 1) + 1).size >= _MAX_SLICES:
+        return None
+    flat = x.reshape(-1)
+    parts = [flat[part[0] : part[-1] + 1] for part in np.split(positions, ends)]
+    return jnp.concatenate(parts)
 
 
 def _slice_of(x: jax.Array, positions: Int[np.ndarray, " size"]) -> jax.Array | None:

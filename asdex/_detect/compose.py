@@ -99,3 +99,21 @@ def compose(
             positions = np.where(rows < 0, -1, index_of_row[step, rows])
             parts.append(source.take(positions))
     return union(parts) if parts else nothing(shape, outer.n)
+
+
+def compose_weighted(
+    local: Dependence,
+    weights: Coefficients,
+    outer: Dependence,
+    index: Int[np.ndarray, "steps inputs"],
+) -> Dependence:
+    """Like `compose` with an index, with coefficients: those of `local` are, in each step,
+    the `weights` of the entries of its matrix, of shape `(steps, nnz)`."""
+    matrix, steps = local.matrix(), len(index)
+    targets = np.repeat(np.arange(local.size), np.diff(matrix.indptr))
+    targets = targets + local.size * np.arange(steps)[:, None]
+    sources = index[:, matrix.indices]
+    flat = outer.spread(
+        targets.reshape(-1), sources.reshape(-1), (steps * local.size,), weights.reshape(-1)
+    )
+    return flat.reshape((steps, *local.shape))

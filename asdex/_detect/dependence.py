@@ -331,13 +331,16 @@ def stack(operands: Sequence[Dependence]) -> Dependence:
     bases = {id(term.base) for dep in operands for term in dep.terms}
     if len(bases) <= MAX_TERMS:
         return combine(operands, lambda *xs: co.stack(xs), shape)
-    terms = [as_matrix(dep).terms[0] for dep in operands]
-    flat = [Dependence(shape[1:], operands[0].n, (term,)).matrix() for term in terms]
-    matrices = csr_array(vstack(flat, format="csr"))
-    if not _has_coefficients(terms):
-        return from_matrix(matrices, shape)
-    values = co.concatenate([_entries(term).values for term in terms])
-    return from_matrix(matrices, shape, values)
+    if not any(_has_coefficients(dep.terms) for dep in operands):
+        matrices = vstack([dep.matrix() for dep in operands], format="csr")
+        return from_matrix(csr_array(matrices), shape)
+    edges = [
+        _Edges(part.rows + k * dep.size, part.cols, part.values)
+        for k, dep in enumerate(operands)
+        for part in dep.entries()
+    ]
+    matrix, values = _as_matrix(edges, (prod(shape), operands[0].n))
+    return from_matrix(matrix, shape, values)
 
 
 def combine(

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 from jax.core import ShapedArray
-from jax.extend.core import AbstractToken, Jaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import AbstractToken, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from .._base.compat import CALLS
 from .dependence import Dependence, union
@@ -47,6 +47,15 @@ def interpret(
         for var in done:
             environment.pop(var, None)
     return [read(atom) for atom in jaxpr.outvars]
+
+
+def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[Value]:
+    """The outputs of a program that holds its constants."""
+    consts = [
+        Value(var.aval, None, constant(value), value)
+        for var, value in zip(program.jaxpr.constvars, program.consts, strict=True)
+    ]
+    return interpret(program.jaxpr, consts, operands, scope)
 
 
 def _last_uses(jaxpr: Jaxpr) -> list[list[Var]]:

@@ -1,17 +1,18 @@
 """Recurrences: the carry of a loop as powers of a boolean matrix."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
 from scipy.sparse import csr_array, eye_array, vstack
 
-from .compose import compose, joined
+from . import coefficients as co
+from .coefficients import Coefficients
+from .compose import compose, compose_weighted, joined
 from .dependence import Dependence, combine, from_matrix, nothing, stack
 from .matrices import product
 
-_MAX_DEPTH = 4
+MAX_DEPTH = 4
 """A carry that is forgotten after so many steps is computed for all steps at once."""
 
 
@@ -28,20 +29,36 @@ class Recurrence:
     """Shape `(steps, slice size)`, in the order of the steps."""
     steps: int
 
-    def states(self) -> list[Dependence]:
-        """The carry before each step, and after the last."""
-        depth = self._depth()
+    def states(self, weights: Coefficients = None) -> Dependence:
+        """The carry before each step and after the last, of shape `(steps + 1, size)`.
+
+        `weights` are the values of the entries of the matrix of `carry` in each step, of
+        shape `(steps, nnz)`, if coefficients are followed; only of a carry that is soon
+        forgotten.
+        """
+        depth = self.depth()
         if depth is None:
-            return self._states_one_by_one()
-        states = [self.init] + [nothing(self.init.shape, self.init.n)] * self.steps
+            return stack(self._states_one_by_one())
+        after = nothing((self.steps, self.init.size), self.init.n)
+        states = self._starting_with_init(after)
         for _ in range(depth):
-            after = compose(self.carry, self.inputs(states), self.index())
-            states = [self.init, *unstack(after)]
+            inputs, index = self.inputs(states), self.index()
+            if weights is None:
+                after = compose(self.carry, inputs, index)
+            else:
+                after = compose_weighted(self.carry, weights, inputs, index)
+            states = self._starting_with_init(after)
         return states
 
-    def inputs(self, states: Sequence[Dependence]) -> Dependence:
+    def _starting_with_init(self, after: Dependence) -> Dependence:
+        def join(first: Coefficients, others: Coefficients) -> Coefficients:
+            return co.concatenate([first[None], others])
+
+        return combine([self.init, after], join, (self.steps + 1, self.init.size))
+
+    def inputs(self, states: Dependence) -> Dependence:
         """What the steps find: constants, then all carries, then all slices."""
-        before = stack(states[: self.steps])
+        before = combine([states], lambda x: x[:-1], (self.steps, self.init.size))
         return joined([self.consts, before, self.slices], self.consts.n)
 
     def index(self) -> Int[np.ndarray, "steps inputs"]:
@@ -55,12 +72,12 @@ class Recurrence:
         offset = self.consts.size + self.steps * self.init.size
         return np.hstack([consts, carry, offset + step * width + np.arange(width)])
 
-    def _depth(self) -> int | None:
+    def depth(self) -> int | None:
         """After how many steps the carry has forgotten what it was, if soon."""
         first = self.consts.size
         matrix = self.carry.matrix()[:, first : first + self.init.size]
         power = matrix
-        for depth in range(1, _MAX_DEPTH + 1):
+        for depth in range(1, MAX_DEPTH + 1):
             if not power.nnz:
                 return depth
             power = product(power, matrix)
@@ -76,11 +93,19 @@ class Recurrence:
         return states
 
     def last_state(self) -> Dependence:
-        """The carry after the last step, for a loop without slices: a matrix power.
+        """The carry after the last step, for a loop without slices: a matrix power."""
+        return self._after_steps(self.carry.matrix())
 
-        The constants are made part of the state, which they leave as they are.
-        """
-        fixed, matrix = self.consts.size, self.carry.matrix()
+    def any_state(self) -> Dependence:
+        """All that the carry depends on before or after some step, for a loop without
+        slices."""
+        size, matrix = self.init.size, self.carry.matrix()
+        unchanged = eye_array(size, matrix.shape[1], k=self.consts.size, dtype=bool)
+        return self._after_steps(csr_array(matrix + csr_array(unchanged)))
+
+    def _after_steps(self, matrix: csr_array) -> Dependence:
+        """The constants are made part of the state, which they leave as they are."""
+        fixed = self.consts.size
         keep = eye_array(fixed, matrix.shape[1], dtype=bool, format="csr")
         power = _power(csr_array(vstack([keep, matrix], format="csr")), self.steps)
         start = joined([self.consts, self.init], self.init.n)
@@ -111,13 +136,16 @@ def closure(pattern: csr_array) -> csr_array:
     return closure
 
 
+def element(dependence: Dependence, k: int) -> Dependence:
+    """Part `k` along the leading axis."""
+    shape = dependence.shape[1:]
+    k %= dependence.shape[0]
+    return combine([dependence], lambda x: x[k : k + 1].reshape(shape), shape)
+
+
 def unstack(dependence: Dependence) -> list[Dependence]:
     """The parts along the leading axis."""
-    shape = dependence.shape[1:]
-    return [
-        combine([dependence], lambda rows, k=k: rows[k], shape)
-        for k in range(dependence.shape[0])
-    ]
+    return [element(dependence, k) for k in range(dependence.shape[0])]
 
 
 def flipped(dependence: Dependence) -> Dependence:

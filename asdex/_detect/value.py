@@ -38,6 +38,13 @@ class Value:
         return self.aval.shape
 
 
+def bare(value: Value) -> Value:
+    """The value without coefficients."""
+    if value.dependence is None:
+        return value
+    return replace(value, dependence=value.dependence.bare)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Selected:
     """Each element depends on one of `source`, which `choice` names, and on those that

@@ -17,20 +17,11 @@ from ..._base.compat import CALLS, called_program
 from .. import coefficients as co
 from ..compose import as_own_inputs, joined, split, values_in
 from ..dependence import as_matrix, from_matrix, nothing, union
-from ..interpret import conservative, interpret
-from ..known import UNKNOWN, Known, constant, results
+from ..interpret import call, conservative
+from ..known import UNKNOWN, Known, results
 from ..registry import Outcome, register
 from ..repeats import called
-from ..value import Scope, Value, shape_of
-
-
-def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[Value]:
-    """The outputs of a program that holds its constants."""
-    consts = [
-        Value(var.aval, None, constant(value), value)
-        for var, value in zip(program.jaxpr.constvars, program.consts, strict=True)
-    ]
-    return interpret(program.jaxpr, consts, operands, scope)
+from ..value import Scope, Value, bare, shape_of
 
 
 @register(*CALLS, always=True, coefficients=True)
@@ -65,8 +56,8 @@ def cond(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     if first == final:
         return call(branches[first], args, inner)
     possible = branches[first : final + 1]
-    bare = [replace(arg, dependence=arg.dependence and arg.dependence.bare) for arg in args]
-    outcomes = [call(branch, bare, replace(inner, emits=False)) for branch in possible]
+    quiet, seen = replace(inner, emits=False), list(map(bare, args))
+    outcomes = [call(branch, seen, quiet) for branch in possible]
     merged = []
     for var, *values in zip(eqn.outvars, *outcomes, strict=True):
         dependences = [value.dependence for value in values if value.dependence]

@@ -12,11 +12,11 @@ import jax
 from jax.extend.core import JaxprEqn
 
 from ..dependence import Dependence, union
-from ..interpret import conservative
+from ..interpret import call, conservative
 from ..known import Status
 from ..registry import Outcome, register
 from ..value import Scope, Value, output_shape
-from .control import call, implementation
+from .control import implementation
 
 
 @register("select_if_vmap")

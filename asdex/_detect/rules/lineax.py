@@ -8,10 +8,10 @@ from equinox.internal import filter_primitive_def
 from jax.extend.core import JaxprEqn, Primitive
 from jax.typing import ArrayLike
 
-from ..interpret import conservative
+from ..interpret import call, conservative
 from ..registry import Outcome, register
 from ..value import Scope, Value
-from .control import call, implementation
+from .control import implementation
 from .solves import solve_in_blocks
 
 Arrays = Sequence[ArrayLike]

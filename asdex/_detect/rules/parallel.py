@@ -14,11 +14,10 @@ from jax.sharding import PartitionSpec
 
 from ..._base.compat import CALLS, called_program, with_constants
 from ..dependence import Dependence, Shape, nothing
-from ..interpret import conservative
+from ..interpret import call, conservative
 from ..known import slices
 from ..registry import Outcome, register
 from ..value import Scope, Value, shape_of
-from .control import call
 
 
 @register("shard_map")

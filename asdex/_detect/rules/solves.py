@@ -14,13 +14,12 @@ from jaxtyping import Bool
 from ..compose import as_own_inputs, joined, split
 from ..dependence import Dependence, identity, nothing
 from ..folding.bounds import only_zeros
-from ..interpret import conservative
+from ..interpret import call, conservative
 from ..known import Known, Status
 from ..matrices import boolean
 from ..recurrence import closure
 from ..registry import Outcome, register
 from ..value import Scope, Value, output_shape
-from .control import call
 from .reductions import running_union
 
 
