@@ -5,7 +5,8 @@ rules in the `registry`, one file per family in `rules`. `known` finds what is k
 indices, masks and constants where a rule asks for it, by constant folding (`folding`);
 `trail` is the provenance of entries, and `suspect` finds where a pattern has lost one.
 `parts` follows real and imaginary parts, `selection` what is read at unknown indices, and
-`repeats` keeps programs from being interpreted twice for equal operands.
+`repeats` keeps programs from being interpreted twice for equal operands. `accumulate` follows
+coefficients by the same rules; `steps` is how loops compute theirs.
 """
 
 from . import rules as rules
