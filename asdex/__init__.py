@@ -16,14 +16,15 @@ The steps, one by one:
 - evaluate: by accumulation, with `mode="accumulate"` of the verbs above, or by colors;
 - color: `jacobian_coloring`, `hessian_coloring`, or with `_from_sparsity` from a pattern,
     give a `ColoredPattern`, by which `jacobian_from_coloring` and others evaluate, or up to
-    the compressed matrix `compressed_jacobian` and others, which `decompress` takes further.
+    the compressed matrix `compressed_jacobian` and others, which `decompress` takes on.
 
 In addition, `check_jacobian_correctness` and `check_hessian_correctness` compare with JAX,
 `spy` draws, `register_rule` teaches detection a primitive, `csr_structure` and others hand
-index arrays to other libraries, and `asdex.dense` computes dense derivatives in blocks.
+index arrays to other libraries, `asdex.optimize` is for constrained problems, and
+`asdex.dense` computes dense derivatives in blocks.
 """
 
-from . import dense
+from . import dense, optimize
 from ._base.errors import (
     ConservativePatternWarning,
     DenseColoringWarning,
@@ -183,6 +184,8 @@ __all__ = [  # noqa: RUF022
     "SparsityPattern",
     "ColoredPattern",
     "StarSet",
+    # Constrained optimization
+    "optimize",
     # Dense derivatives in blocks
     "dense",
     # Checks, plots, errors, names

@@ -21,6 +21,7 @@ LAYERS = (
     "_operator",
     "_evaluate",
     "_verbs",
+    "optimize",
 )
 """From the ground up, in the order of the pipeline."""
 
