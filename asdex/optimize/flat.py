@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from .._structure.pattern import SparsityPattern
 
-Vector: TypeAlias = Float[np.ndarray, " size"]
+Vector: TypeAlias = Float[np.ndarray, " _"]
 
 
 class FirstOrder(NamedTuple):
