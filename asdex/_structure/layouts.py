@@ -4,13 +4,16 @@ All of them are NumPy arrays of int32. A matrix in another layout is then `data[
 inside or outside of `jax.jit`.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import Int32, Integer
 
 from .._base.index import EntryIndices
+from .._base.types import check_choice
 from .pattern import SparsityPattern
+
+Triangle: TypeAlias = Literal["lower", "upper"]
 
 
 class CompressedStructure(NamedTuple):
@@ -18,12 +21,12 @@ class CompressedStructure(NamedTuple):
 
     Line `i`, a row of CSR or a column of CSC, has the entries
     `indptr[i]:indptr[i + 1]`; they are in columns (rows) `indices`, in ascending order,
-    and have the values `data[permutation]`.
+    and have the values `data[permutation]`. Of a triangle, only its entries are stored.
     """
 
     indptr: Int32[np.ndarray, " pointers"]
-    indices: Int32[np.ndarray, " nnz"]
-    permutation: Int32[np.ndarray, " nnz"]
+    indices: Int32[np.ndarray, " stored"]
+    permutation: Int32[np.ndarray, " stored"]
 
 
 class TriangleStructure(NamedTuple):
@@ -35,17 +38,38 @@ class TriangleStructure(NamedTuple):
     selection: Int32[np.ndarray, " lower"]
 
 
-def csr_structure(pattern: SparsityPattern) -> CompressedStructure:
+def csr_structure(
+    pattern: SparsityPattern, triangle: Triangle | None = None
+) -> CompressedStructure:
     """Row pointers, columns and order of the values of a matrix in CSR format.
 
+    With `triangle="lower"` or `"upper"` it is that of one triangle of a symmetric matrix,
+    with the diagonal: the values `data[permutation]` are fewer than those of the matrix.
     Cost: O(nnz), or a sort unless the entries are in row-major order.
+
+    **Raises:** `ValueError` for another `triangle`, or if there is none to take because the
+    pattern is not symmetric; it names an entry without its mirror.
     """
-    return compress_lines(pattern.rows, pattern.cols, pattern.m, in_order=pattern.is_sorted)
+    chosen = _entries_of(pattern, triangle)
+    rows, cols = pattern.rows[chosen], pattern.cols[chosen]
+    found = compress_lines(rows, cols, pattern.m, in_order=pattern.is_sorted)
+    return (
+        found if triangle is None else found._replace(permutation=chosen[found.permutation])
+    )
 
 
-def csc_structure(pattern: SparsityPattern) -> CompressedStructure:
-    """Column pointers, rows and order of the values in CSC format. Cost: a sort."""
-    return compress_lines(pattern.cols, pattern.rows, pattern.n)
+def csc_structure(
+    pattern: SparsityPattern, triangle: Triangle | None = None
+) -> CompressedStructure:
+    """Column pointers, rows and order of the values in CSC format; see `csr_structure`.
+
+    Solvers of quadratic programs update matrices by the values in this order. Cost: a sort.
+    """
+    chosen = _entries_of(pattern, triangle)
+    found = compress_lines(pattern.cols[chosen], pattern.rows[chosen], pattern.n)
+    return (
+        found if triangle is None else found._replace(permutation=chosen[found.permutation])
+    )
 
 
 def transpose_map(pattern: SparsityPattern) -> Int32[np.ndarray, " nnz"]:
@@ -63,13 +87,22 @@ def lower_triangle(pattern: SparsityPattern) -> TriangleStructure:
     **Raises:** `ValueError` if the pattern is not symmetric, naming an entry without its
     mirror.
     """
-    check_symmetric(pattern, "Its lower triangle does not say all about it.")
-    selection = np.flatnonzero(pattern.rows >= pattern.cols)
-    if not pattern.is_sorted:
-        rows, cols = pattern.rows[selection], pattern.cols[selection]
-        selection = selection[np.lexsort((cols, rows))]
-    rows, cols = pattern.rows[selection], pattern.cols[selection]
-    return TriangleStructure(rows, cols, selection.astype(np.int32))
+    selection = csr_structure(pattern, "lower").permutation
+    return TriangleStructure(pattern.rows[selection], pattern.cols[selection], selection)
+
+
+def _entries_of(
+    pattern: SparsityPattern, triangle: Triangle | None
+) -> Int32[np.ndarray, " chosen"]:
+    """The entries of one triangle of a symmetric matrix, or all of them."""
+    if triangle is None:
+        return np.arange(pattern.nnz, dtype=np.int32)
+    check_choice("triangle", triangle, get_args(Triangle))
+    check_symmetric(pattern, "One triangle does not say all about it.")
+    below = pattern.rows - pattern.cols
+    return np.flatnonzero(below >= 0 if triangle == "lower" else below <= 0).astype(
+        np.int32
+    )
 
 
 def check_symmetric(pattern: SparsityPattern, consequence: str) -> None:

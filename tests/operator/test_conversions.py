@@ -273,6 +273,33 @@ def test_lower_triangle(pattern: SparsityPattern) -> None:
     assert rows.size == below.sum()
 
 
+@pytest.mark.parametrize("triangle", ["lower", "upper"])
+@pytest.mark.parametrize(
+    "pattern",
+    [SYMMETRIC, *(PATTERNS[k] for k in ("tridiagonal", "arrow", "no entries, square"))],
+)
+def test_compressed_triangles(pattern: SparsityPattern, triangle: Any) -> None:
+    a = symmetric_operator(pattern)
+    shuffled = np.random.default_rng(0).permutation(pattern.nnz)
+    other = SparsityPattern(pattern.rows[shuffled], pattern.cols[shuffled], a.shape)
+    expected = np.tril(dense(a)) if triangle == "lower" else np.triu(dense(a))
+    stored = pattern.todense()
+    stored = np.tril(stored) if triangle == "lower" else np.triu(stored)
+    for structure, make in (
+        (asdex.csr_structure, scipy.sparse.csr_array),
+        (asdex.csc_structure, scipy.sparse.csc_array),
+    ):
+        for data, given in ((a.data, pattern), (a.data[shuffled], other)):
+            indptr, indices, permutation = structure(given, triangle)
+            assert {array.dtype for array in (indptr, indices, permutation)} == {
+                np.dtype(np.int32)
+            }
+            assert indices.size == stored.sum()
+            found = make((data[permutation], indices, indptr), a.shape)
+            np.testing.assert_array_equal(found.toarray(), expected)
+            assert found.has_sorted_indices
+
+
 def test_values_go_through_maps_inside_jit() -> None:
     a = symmetric_operator()
     csc, lower = asdex.csc_structure(a.sparsity), asdex.lower_triangle(a.sparsity)

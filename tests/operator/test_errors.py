@@ -326,6 +326,18 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         ValueError,
         ["shape (4, 9)", "not symmetric"],
     ),
+    (
+        "upper triangle of a wide one, compressed",
+        lambda: asdex.csc_structure(WIDE.sparsity, "upper"),
+        ValueError,
+        ["shape (4, 9)", "not symmetric"],
+    ),
+    (
+        "a triangle of another name",
+        lambda: asdex.csr_structure(SQUARE.sparsity, "left"),  # type: ignore[arg-type]
+        ValueError,
+        ["Unknown triangle 'left'", "'lower' or 'upper'"],
+    ),
     # Solving.
     (
         "solve of a wide one",
