@@ -63,7 +63,7 @@ from ._detect import Dependence, register_rule
 from ._evaluate.accumulate import ConstantEntries
 from ._evaluate.decompress import decompress, decompress_data
 from ._linalg.solvers import SolverName
-from ._operator import BlockSparse, SparseJacobian, solve
+from ._operator import BlockSparse, Factorization, SparseJacobian, solve
 from ._structure.coloring import ColoredPattern
 from ._structure.layouts import (
     CompressedStructure,
@@ -129,6 +129,7 @@ __all__ = [  # noqa: RUF022
     # The operator
     "SparseJacobian",
     "solve",
+    "Factorization",
     "SolverName",
     "csr_structure",
     "csc_structure",

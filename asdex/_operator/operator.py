@@ -14,23 +14,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num
 
-from .._base.errors import NearlySingularWarning
 from .._base.index import IndexArray, as_indices
 from .._base.sparse import BCOO, BCSR
 from .._base.types import OutputFormat, PyTree, check_choice
-from .._base.warn import warn
-from .._call.space import Space
-from .._linalg import algebra, condition
+from .._call.space import Space, is_inexact
+from .._linalg import algebra
 from .._linalg.algebra import compiled
-from .._linalg.solvers import SOLVERS, SolverName, check_singular, solve_batch
+from .._linalg.solvers import SOLVERS, SolverName, as_precise
 from .._show.notebook import as_html
 from .._show.text import one_line
 from .._structure.layouts import check_symmetric
 from .._structure.pattern import SparsityPattern
 from . import formats
+from .factorization import Factorization, factors_of, report
 
 NormOrder = Literal["fro", 1, "inf"]
 _MOST_ELEMENTS = 2**24
@@ -530,18 +528,29 @@ class SparseJacobian(eqx.Module):
         self, b: PyTree, *, solver: SolverName = "auto", throw: bool | None = None
     ) -> PyTree:
         """`x` with `A x = b`; see `asdex.solve`."""
-        m, n = self.shape
-        if m != n:
-            raise ValueError(
-                f"Only a square matrix can be solved with. This one has shape {(m, n)}. "
-                "For least squares solve A.gram() with A.rmv(b)."
-            )
+        self._check_square()
         check_choice("solver", solver, SOLVERS)
-        x, singular, is_nearly = self._solve(b, solver)
-        x = x if throw is False else check_singular(x, singular, throw)
-        if not isinstance(is_nearly, Tracer) and np.any(is_nearly):
-            warn(_NEARLY_SINGULAR, NearlySingularWarning)
-        return x
+        return report(*self._solve(b, solver), throw)
+
+    def factorize(self, *, solver: SolverName = "auto") -> Factorization:
+        """The factors of the matrix, for several solves: with several right-hand sides that
+        come one after another, with the transpose, or in a loop that keeps the matrix.
+
+        Raises what `solve` raises, except for a singular matrix, which the first solve
+        finds. See `asdex.solve` for `solver`.
+        """
+        self._check_square()
+        check_choice("solver", solver, SOLVERS)
+        factors = factors_of(self.sparsity, self.data, solver)
+        spaces = self.domain, self.codomain
+        return Factorization(self.data, factors, self.sparsity, *spaces, solver)
+
+    def slogdet(
+        self, *, solver: SolverName = "auto"
+    ) -> tuple[Inexact[Array, "*batch"], Inexact[Array, "*batch"]]:
+        """The sign of the determinant and the logarithm of its absolute value; see
+        `Factorization.slogdet`."""
+        return self.factorize(solver=solver).slogdet()
 
     @partial(compiled, static=("solver",))
     def rcond(self, *, solver: SolverName = "auto") -> Inexact[Array, ""]:
@@ -549,25 +558,29 @@ class SparseJacobian(eqx.Module):
         sums: about `eps` times `1 / rcond` is the relative error of a solution. Zero for a
         singular matrix.
 
-        Raises `ValueError` unless the matrix is square, or for a batch. Cost: four solves.
+        Raises `ValueError` unless the matrix is square, or for a batch. Cost: one
+        factorization and four solves with it.
         """
         self._check_single("The condition number is that of one matrix")
-        return condition.rcond(self.sparsity, self.data, solver)
+        return self.factorize(solver=solver).rcond()
 
     @partial(compiled, static=("solver",))
     def _solve(
         self, b: PyTree, solver: SolverName
     ) -> tuple[PyTree, Bool[Array, "..."], Bool[Array, "..."]]:
-        def one(b: Num[Array, "..."]) -> tuple[Any, Any, Any]:
-            pattern, data = self.sparsity, self.data
-            x, singular = solve_batch(pattern, data, b, solver=solver)
-            return x, singular, condition.is_nearly_singular(pattern, data, x, b)
+        leaves = [leaf for leaf in jax.tree.leaves(b) if is_inexact(jnp.result_type(leaf))]
+        data = self.data
+        for leaf in leaves:
+            data = as_precise(data, jnp.asarray(leaf))
+        return replace(self, data=data).factorize(solver=solver).solve_flagged(b)
 
-        is_flat = self.domain.is_flat and self.codomain.is_flat and hasattr(b, "shape")
-        if is_flat and b.shape[:-1] == (*self.batch_shape, self.shape[0]):
-            return jax.vmap(one, -1, -1)(jnp.asarray(b))
-        x, *flags = one(self.codomain.ravel("b", b, self.batch_shape, self.dtype))
-        return self.domain.unravel(x), *flags
+    def _check_square(self) -> None:
+        m, n = self.shape
+        if m != n:
+            raise ValueError(
+                f"Only a square matrix can be solved with. This one has shape {(m, n)}. "
+                "For least squares solve A.gram() with A.rmv(b)."
+            )
 
     def _check_single(self, expectation: str) -> None:
         if self.batch_shape:
@@ -631,10 +644,3 @@ def _as_selection(name: str, indices: Any, size: int) -> IndexArray:
     if np.unique(chosen).size < chosen.size:
         raise ValueError(f"{name} must name each index at most once. Got {indices!r}.")
     return IndexArray(chosen.astype(np.int32))
-
-
-_NEARLY_SINGULAR = (
-    "The matrix is singular up to rounding errors: the solution is so large that the "
-    "condition number exceeds the reciprocal of the precision, and may have no right "
-    "digit. A.rcond() estimates the condition number."
-)

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxtyping import Array, Inexact
+from jaxtyping import Array, Bool, Inexact
 
 from asdex import SparsityPattern
-from asdex._linalg.solvers import SolverName, solve_flat
+from asdex._linalg.solvers import SolverName, as_precise, factor, substitute
 
 HAS_KLU = find_spec("klujax") is not None
 
@@ -234,6 +234,14 @@ if not HAS_KLU:
 
 each_solver = pytest.mark.parametrize("solver", EACH_SOLVER)
 needs_klu = pytest.mark.skipif(not HAS_KLU, reason="klujax is not installed")
+
+
+def solve_flat(
+    pattern: SparsityPattern, data: Array, b: Array, *, solver: SolverName = "auto"
+) -> tuple[Inexact[Array, " n"], Bool[Array, ""]]:
+    """`x` with `A x = b`, and whether the matrix is singular."""
+    data = as_precise(data, b)
+    return substitute(pattern, data, factor(pattern, data, solver), b, solver=solver)
 
 
 def solver_for(

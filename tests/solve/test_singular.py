@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asdex import SparsityPattern
-from asdex._linalg.solvers import SolverName, solve_flat
+from asdex._linalg.solvers import SolverName
 
 from .cases import (
     CASES,
@@ -17,6 +17,7 @@ from .cases import (
     from_mask,
     needs_klu,
     shuffled,
+    solve_flat,
 )
 
 QUIET: tuple[SolverName, ...] = (

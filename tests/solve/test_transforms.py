@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asdex._linalg.solvers import SolverName, solve_flat
+from asdex._linalg.solvers import SolverName
 
 from .cases import (
     EACH_SOLVER,
@@ -19,6 +19,7 @@ from .cases import (
     dense_solver,
     from_mask,
     shuffled,
+    solve_flat,
     solver_for,
     sparse_mask,
 )

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asdex._linalg.solvers import SolverName, solve_flat
+from asdex._linalg.solvers import SolverName
 
-from .cases import CASES, EACH_SOLVER, check_close
+from .cases import CASES, EACH_SOLVER, check_close, solve_flat
 
 ALL = [(name, solver) for name, a in CASES.items() for solver in a.solvers]
 

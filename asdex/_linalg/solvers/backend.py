@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -16,12 +17,15 @@ Vector: TypeAlias = Inexact[Array, " n"]
 Solution: TypeAlias = tuple[Vector, Bool[Array, ""]]
 """The vector `x`, and whether the matrix was found singular."""
 
+Determinant: TypeAlias = tuple[Inexact[Array, ""], Inexact[Array, ""]]
+"""The sign and the logarithm of the absolute value, as `numpy.linalg.slogdet`."""
+
 
 @runtime_checkable
 class Backend(Protocol):
     """One way to solve `A x = b` for the matrices of one pattern.
 
-    What depends on the pattern alone is computed when it is made. Both methods
+    What depends on the pattern alone is computed when it is made. The methods
     are pure and can be traced and batched, but not differentiated.
     """
 
@@ -36,18 +40,24 @@ class Backend(Protocol):
         """
         ...
 
+    def slogdet(self, factors: PyTree[Array]) -> Determinant:
+        """Sign and logarithm of the determinant; `(0, -inf)` if the matrix is singular."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Singular:
     """For patterns that hold singular matrices only: there is nothing to compute."""
 
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
-        del data
-        return ()
+        return jnp.zeros((), data.dtype)
 
     def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         del factors, transposed
         return jnp.full_like(b, jnp.nan), jnp.ones((), bool)
+
+    def slogdet(self, factors: PyTree[Array]) -> Determinant:
+        return jnp.zeros_like(factors), jnp.full_like(factors.real, -jnp.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +65,7 @@ class ByPlatform:
     """One back end on some platforms and another one elsewhere, in the same program.
 
     Both are traced, but only the one in use is compiled, so the choice costs no time when
-    the program runs. Factors are not shared between solves, since they differ.
+    the program runs. Factors are a pair, of which the one not in use is zero.
     """
 
     platforms: tuple[str, ...]
@@ -63,17 +73,38 @@ class ByPlatform:
     elsewhere: Backend
 
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
-        return data
+        backends = self.there, self.elsewhere
+        structures = [jax.eval_shape(backend.factor, data) for backend in backends]
+        nothing = [
+            jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), structure)
+            for structure in structures
+        ]
+        return self._choose(
+            lambda data: (self.there.factor(data), nothing[1]),
+            lambda data: (nothing[0], self.elsewhere.factor(data)),
+            data,
+        )
 
     def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
-        def solve_by(backend: Backend) -> Callable[..., Solution]:
-            return lambda data, b: backend.solve(backend.factor(data), b, transposed)
-
-        return lax.platform_dependent(
+        return self._choose(
+            lambda factors, b: self.there.solve(factors[0], b, transposed),
+            lambda factors, b: self.elsewhere.solve(factors[1], b, transposed),
             factors,
             b,
-            default=solve_by(self.elsewhere),
-            **dict.fromkeys(self.platforms, solve_by(self.there)),
+        )
+
+    def slogdet(self, factors: PyTree[Array]) -> Determinant:
+        return self._choose(
+            lambda factors: self.there.slogdet(factors[0]),
+            lambda factors: self.elsewhere.slogdet(factors[1]),
+            factors,
+        )
+
+    def _choose(
+        self, there: Callable[..., Any], elsewhere: Callable[..., Any], *args: Any
+    ) -> Any:
+        return lax.platform_dependent(
+            *args, default=elsewhere, **dict.fromkeys(self.platforms, there)
         )
 
 

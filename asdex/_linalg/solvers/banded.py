@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Inexact, Int32, Int64
 
 from .backend import Backend, refuse
-from .host import Host, HostSolution, Values, Vectors
+from .host import Host, sign_and_logarithm
 from .matching import Band, Facts
+from .store import HostDeterminant, Values, Vectors
 
 _MAX_STORAGE = 2**28
 """Elements of band storage above which a band is refused: 2 GiB in float64."""
@@ -33,30 +34,48 @@ def plan_banded(facts: Facts) -> Backend:
 
 @dataclass(frozen=True, eq=False)
 class _Banded:
-    """Solves by `gbtrf` and `gbtrs`. `places` are the positions of entries in memory."""
+    """Factors by `gbtrf`. `places` are the positions of entries in memory."""
 
     band: Band
     places: Int64[np.ndarray, " nnz"]
 
-    def __call__(self, values: Values, rhs: Vectors, transposed: bool) -> HostSolution:
+    def factor(self, values: Values) -> "_BandedFactors | None":
         from scipy.linalg.lapack import get_lapack_funcs
 
         lower, upper, order = self.band
-        factor, substitute = get_lapack_funcs(("gbtrf", "gbtrs"), dtype=values.dtype)
+        (factor,) = get_lapack_funcs(("gbtrf",), dtype=values.dtype)
         # Column-major, as in Fortran.
         storage = np.zeros((order.size, self.band.height), values.dtype)
         storage.reshape(-1)[self.places] = values
         factors, pivots, info = factor(storage.T, lower, upper, overwrite_ab=True)
-        if info > 0:
-            return rhs, True
+        return None if info > 0 else _BandedFactors(self.band, factors, pivots)
+
+
+@dataclass(frozen=True, eq=False)
+class _BandedFactors:
+    """Solves by `gbtrs`."""
+
+    band: Band
+    factors: Inexact[np.ndarray, "height n"]
+    pivots: Int32[np.ndarray, " n"]
+
+    @property
+    def nbytes(self) -> int:
+        return self.factors.nbytes
+
+    def solve(self, rhs: Vectors, transposed: bool) -> Vectors:
+        from scipy.linalg.lapack import get_lapack_funcs
+
+        lower, upper, order = self.band
+        (substitute,) = get_lapack_funcs(("gbtrs",), dtype=rhs.dtype)
+        ordered = np.take(rhs, order, axis=1).T
         solved, _ = substitute(
-            factors,
-            lower,
-            upper,
-            np.take(rhs, order, axis=1).T,
-            pivots,
-            trans=int(transposed),
+            self.factors, lower, upper, ordered, self.pivots, trans=int(transposed)
         )
         x = np.empty_like(rhs)
         x[:, order] = solved.T
-        return x, False
+        return x
+
+    def slogdet(self) -> HostDeterminant:
+        swaps = int(np.count_nonzero(self.pivots != np.arange(self.pivots.size)))
+        return sign_and_logarithm(self.factors[self.band.lower + self.band.upper], swaps)

@@ -9,8 +9,9 @@ from jaxtyping import Array, Inexact, Int32, Int64, Integer
 from ..._base.types import PyTree
 from ..._structure.pattern import SparsityPattern
 from ..multiply import take
-from .backend import Backend, Solution, Vector, is_finite, pad_values
-from .elimination import LU, factor_lu, is_singular, solve_lu
+from .backend import Backend, Determinant, Solution, Vector, is_finite, pad_values
+from .elimination import LU, factor_lu, is_singular, permutation_signs, solve_lu
+from .host import parity
 from .matching import Facts
 
 _MAX_STORAGE = 2**28
@@ -85,6 +86,22 @@ class DenseBlocks:
         x = take(jnp.concatenate(solved), outside)
         return jnp.where(has_no_solution, jnp.full_like(x, jnp.nan), x), singular
 
+    def slogdet(self, factors: PyTree[Array]) -> Determinant:
+        groups, singular, has_no_solution = factors
+        dtype = groups[0].triangles.dtype
+        sign = jnp.asarray(_order_sign(self.rows, self.cols, self.row_slot.size), dtype)
+        logarithm = jnp.zeros((), jnp.finfo(dtype).dtype)
+        for lu in groups:
+            diagonal = jnp.diagonal(lu.triangles)
+            swapped = permutation_signs(lu).prod().astype(dtype)
+            sign *= jnp.sign(diagonal).prod() * swapped
+            logarithm += jnp.log(jnp.abs(diagonal)).sum()
+        nan = has_no_solution & ~singular
+        return (
+            jnp.where(singular, 0, jnp.where(nan, jnp.nan, sign)),
+            jnp.where(singular, -jnp.inf, jnp.where(nan, jnp.nan, logarithm)),
+        )
+
 
 def _plan(
     pattern: SparsityPattern,
@@ -126,6 +143,17 @@ def _plan(
         _inverse(row_slot, total),
         _inverse(col_slot, total),
     )
+
+
+def _order_sign(
+    rows: Int32[np.ndarray, " slots"], cols: Int32[np.ndarray, " slots"], n: int
+) -> int:
+    """The sign of the order of rows relative to that of columns. The slots of padding hold
+    the same unknown in both, so they can be left out."""
+    rows, cols = rows[rows < n], cols[cols < n]
+    col_at_row = np.empty_like(rows)
+    col_at_row[rows] = cols
+    return 1 - 2 * parity(col_at_row)
 
 
 def _check_storage(solver: str, sizes: Integer[np.ndarray, " parts"]) -> None:

@@ -1,6 +1,7 @@
 """Which solver suits a pattern."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -70,8 +71,10 @@ _DENSE, _LARGE_SIZE = 0.2, 2000
 half of SuperLU's time, with 1000 in two thirds; beyond, the matrix would fill memory."""
 
 
+@lru_cache(maxsize=64)
 def plan(pattern: SparsityPattern, solver: SolverName) -> Backend:
-    """The back end for a square pattern.
+    """The back end for a square pattern, the same one for equal patterns: a program that
+    solves in several places, or is traced several times, is planned once.
 
     Raises `ValueError` if the solver does not suit the pattern, and `ImportError` if it
     is not installed.

@@ -10,7 +10,15 @@ from ..._base.types import PyTree
 from ..._structure.layouts import CompressedStructure, csc_structure, csr_structure
 from ..._structure.pattern import SparsityPattern
 from ..multiply import take
-from .backend import Backend, ByPlatform, Solution, Vector, is_finite, nan_where
+from .backend import (
+    Backend,
+    ByPlatform,
+    Determinant,
+    Solution,
+    Vector,
+    is_finite,
+    nan_where,
+)
 from .matching import Facts
 from .superlu import plan_superlu
 
@@ -22,16 +30,18 @@ def plan_cusolver(facts: Facts) -> Backend:
 
 def on_device(pattern: SparsityPattern, host: Backend) -> Backend:
     """Solve by cuSOLVER on CUDA, without transfers, and on the host elsewhere."""
-    device = CuSolver(csr_structure(pattern), csc_structure(pattern))
+    device = CuSolver(csr_structure(pattern), csc_structure(pattern), host)
     return ByPlatform(("cuda",), device, host)
 
 
 @dataclass(frozen=True, eq=False)
 class CuSolver:
-    """Solves by `csrlsvqr`, one system after another: it keeps no factors."""
+    """Solves by `csrlsvqr`, one system after another: it keeps no factors, and knows no
+    determinants, which are left to the host."""
 
     rows: CompressedStructure
     cols: CompressedStructure
+    host: Backend
 
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
         return data
@@ -52,3 +62,6 @@ class CuSolver:
         x = solve_one(data, b)
         singular = ~is_finite(x) & is_finite(data) & is_finite(b)
         return nan_where(singular, x)
+
+    def slogdet(self, factors: PyTree[Array]) -> Determinant:
+        return self.host.slogdet(self.host.factor(factors))

@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Inexact, Int
 
@@ -42,6 +43,14 @@ def factor_lu(matrices: Inexact[Array, "size size count"]) -> LU:
 def is_singular(lu: LU) -> Bool[Array, ""]:
     """Whether some pivot is zero."""
     return (jnp.diagonal(lu.triangles) == 0).any()
+
+
+def permutation_signs(lu: LU) -> Int[Array, " count"]:
+    """1 or -1 for each matrix, the determinant of its permutation."""
+    size, _ = lu.permutation.shape
+    earlier = np.arange(size)[:, None] < np.arange(size)
+    inversions = earlier[..., None] & (lu.permutation[:, None] > lu.permutation[None])
+    return 1 - 2 * (inversions.sum((0, 1)) % 2)
 
 
 def solve_lu(

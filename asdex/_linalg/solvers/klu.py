@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Inexact, Int32
+from jaxtyping import Array, Inexact
 
 from ..._base.types import PyTree
-from .backend import Backend, Solution, Vector
+from .backend import Backend, Determinant, Solution, Vector
 from .matching import Facts
+from .superlu import plan_superlu
 
 _MISSING = (
     "solver='klu' needs the package klujax. Install it with `pip install klujax`, or "
@@ -29,22 +30,27 @@ def plan_klu(facts: Facts) -> Backend:
     there is no flag to return, and one singular matrix fails its batch. Raises
     `ImportError` if klujax is missing.
     """
-    return Klu(_import_klujax(), facts.pattern.rows, facts.pattern.cols)
+    return Klu(_import_klujax(), facts)
 
 
 @dataclass(frozen=True, eq=False)
 class Klu:
-    """Solves by `klujax.solve`, once for all right-hand sides of a matrix."""
+    """Solves by `klujax.solve`, once for all right-hand sides of a matrix.
+
+    It keeps no factors: those of klujax are addresses in memory, which a program may use
+    after they were freed, and never frees under `jit`.
+    """
 
     klujax: ModuleType
-    rows: Int32[np.ndarray, " nnz"]
-    cols: Int32[np.ndarray, " nnz"]
+    facts: Facts
 
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
         return data
 
     def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
-        rows, cols = (self.cols, self.rows) if transposed else (self.rows, self.cols)
+        rows, cols = self.facts.pattern.rows, self.facts.pattern.cols
+        if transposed:
+            rows, cols = cols, rows
         is_complex = jnp.issubdtype(b.dtype, jnp.complexfloating)
         double = np.dtype(np.complex128 if is_complex else np.float64)
         with jax.enable_x64(True):
@@ -52,6 +58,10 @@ class Klu:
             x = self.klujax.solve(jnp.asarray(rows), jnp.asarray(cols), values, rhs)
             x = lax.convert_element_type(x, b.dtype)
         return x, jnp.zeros((), bool)
+
+    def slogdet(self, factors: PyTree[Array]) -> Determinant:
+        host = plan_superlu(self.facts)
+        return host.slogdet(host.factor(factors))
 
 
 def _import_klujax() -> ModuleType:

@@ -1,5 +1,6 @@
 """A sparse matrix with rows and columns in another order, as SuperLU takes it."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,7 +8,8 @@ from jaxtyping import Int32
 
 from ..._structure.layouts import compress_lines
 from ..._structure.pattern import SparsityPattern
-from .host import Values, Vectors
+from .host import parity, sign_and_logarithm
+from .store import HostDeterminant, Values, Vectors
 
 _TOGETHER = 4
 """Right-hand sides that are substituted together. 32 of them for a grid of 10 000 unknowns
@@ -46,22 +48,25 @@ class Permuted(NamedTuple):
             x[some, cols] = lu.solve(ordered[some].T, "T" if transposed else "N").T
         return x
 
-    def is_backward_stable(
-        self, matrix: Any, x: Vectors, rhs: Vectors, transposed: bool, limit: float
-    ) -> bool:
-        """Whether each residual is within `limit` units of rounding of the terms that it
-        is the sum of. `matrix` is the matrix in this order.
 
-        Row by row (Oettli and Prager, "Compatibility of approximate solution of linear
-        equations", Numer. Math. 6 (1964)): relative to the largest numbers of the whole
-        matrix, those of a part with small ones could be anything.
-        """
-        rows, cols = (self.cols, self.rows) if transposed else (self.rows, self.cols)
-        operator = matrix.T if transposed else matrix
-        ordered, ordered_rhs = np.take(x, cols, axis=1).T, np.take(rhs, rows, axis=1).T
-        residual = np.abs(operator @ ordered - ordered_rhs)
-        terms = np.abs(operator) @ np.abs(ordered) + np.abs(ordered_rhs)
-        return bool((residual <= limit * np.finfo(rhs.dtype).eps * terms).all())
+@dataclass(frozen=True, eq=False)
+class Factored:
+    """SuperLU's factors of a matrix in some order."""
+
+    permuted: Permuted
+    lu: Any
+
+    @property
+    def nbytes(self) -> int:
+        # Numbers of 8 bytes, and an index for some of them.
+        return 12 * self.lu.nnz
+
+    def solve(self, rhs: Vectors, transposed: bool) -> Vectors:
+        return self.permuted.substitute(self.lu, rhs, transposed)
+
+    def slogdet(self) -> HostDeterminant:
+        orders = self.lu.perm_r, self.lu.perm_c, self.permuted.rows, self.permuted.cols
+        return sign_and_logarithm(self.lu.U.diagonal(), sum(map(parity, orders)))
 
 
 def permute(

@@ -1,6 +1,8 @@
-"""Linear solves that can be differentiated and batched."""
+"""Factorizations and solves that can be differentiated and batched."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,8 +14,8 @@ from jaxtyping import Array, Bool, Inexact, Num
 from ..._base.errors import SingularMatrixError
 from ..._base.types import PyTree, check_choice
 from ..._structure.pattern import SparsityPattern
-from ..multiply import multiply
-from .backend import Solution, Vector
+from ..multiply import multiply, multiply_transposed
+from .backend import Determinant, Solution, Vector
 from .choose import SOLVERS, SolverName, plan
 
 _SINGULAR = (
@@ -21,67 +23,88 @@ _SINGULAR = (
     "throw=False for NaN in place of this error."
 )
 
+_AT_ONCE = 64
+"""Columns of an inverse that are computed together."""
 
-def solve_flat(
-    pattern: SparsityPattern,
-    data: Num[Array, " nnz"],
-    b: Num[Array, " n"],
-    *,
-    solver: SolverName = "auto",
-) -> tuple[Inexact[Array, " n"], Bool[Array, ""]]:
-    """`x` with `A x = b`, where `A` has the values `data`, and whether `A` is singular.
 
-    `A` counts as singular if a pivot is exactly zero, or if all matrices of its pattern
-    are singular; then all of `x` is NaN. Values that are not finite make some of `x` NaN,
-    but do not make a matrix singular.
+def factor(
+    pattern: SparsityPattern, data: Num[Array, "*batch nnz"], solver: SolverName
+) -> PyTree[Array]:
+    """The factors of a matrix, or of each matrix of a batch, for `substitute`.
 
-    Derivatives with respect to `data` and `b` are solves with the same matrix or its
-    transpose. They share factors with the first solve if these are arrays; libraries on
-    the host factor once for each call. With `jax.vmap` over `b` alone there is one
-    factorization for all right-hand sides, but for `"cusolver"`. What depends on the
-    pattern is computed while tracing, so call this under `jax.jit`.
-
-    **Arguments:**
-
-    - `solver`: by default chosen by the pattern, see `choose`.
+    They carry no derivatives: `substitute` has those of the solution by the values. What
+    depends on the pattern is computed while tracing, so call this under `jax.jit`.
 
     **Raises:** `ValueError` if the matrix is not square, the shapes do not fit, or the
     solver is unknown or does not suit the pattern; `ImportError` if it is not installed.
     """
     check_choice("solver", solver, SOLVERS)
-    _check_shapes(pattern, data, b)
+    _check_square(pattern)
+    if pattern.n == 0:
+        return ()
+    one = plan(pattern, solver).factor
+    for _ in data.shape[:-1]:
+        one = jax.vmap(one)
+    return one(lax.stop_gradient(at_work(data)))
+
+
+def substitute(
+    pattern: SparsityPattern,
+    data: Num[Array, "*batch nnz"],
+    factors: PyTree[Array],
+    b: Num[Array, "*#batch n"],
+    *,
+    solver: SolverName,
+    transposed: bool = False,
+) -> tuple[Inexact[Array, "*batch n"], Bool[Array, "*batch"]]:
+    """`x` with `A x = b`, or `A.T x = b`, from the `factors` of the matrix with the values
+    `data`, and whether `A` is singular.
+
+    `A` counts as singular if a pivot is exactly zero, or if all matrices of its pattern
+    are singular; then all of `x` is NaN. Values that are not finite make some of `x` NaN,
+    but do not make a matrix singular.
+
+    Derivatives with respect to `data` and `b` are substitutions in the same factors. Of a
+    batch, `b` has the axes of `data` or none of them.
+    """
     dtype = _common_dtype(data, b)
     if pattern.n == 0:
-        return jnp.zeros(0, dtype), jnp.zeros((), bool)
-    # LAPACK and other libraries have no shorter floats.
-    is_short = jnp.finfo(dtype).bits < 32
-    at_work = jnp.dtype(jnp.float32) if is_short else dtype
-    data, b = (lax.convert_element_type(value, at_work) for value in (data, b))
-    backend = plan(pattern, solver)
-    factors = backend.factor(lax.stop_gradient(data))
-
-    def solve(_: object, b: Vector, transposed: bool) -> Solution:
-        return backend.solve(factors, b, transposed)
-
-    x, singular = lax.custom_linear_solve(
-        partial(multiply, pattern, data),
-        b,
-        partial(solve, transposed=False),
-        partial(solve, transposed=True),
-        has_aux=True,
-    )
-    return lax.convert_element_type(x, dtype), jnp.asarray(singular)
+        return jnp.zeros((*data.shape[:-1], 0), dtype), jnp.zeros(data.shape[:-1], bool)
+    one = partial(_substitute, pattern, solver, transposed)
+    for _ in data.shape[:-1]:
+        one = jax.vmap(one, (0, 0, 0 if b.ndim > 1 else None))
+    x, singular = one(at_work(data), factors, b)
+    return lax.convert_element_type(x, dtype), singular
 
 
-def solve_batch(
+def slogdet(
     pattern: SparsityPattern,
-    data: Num[Array, "*#batch nnz"],
-    b: Num[Array, "*#batch n"],
+    data: Num[Array, " nnz"],
+    factors: PyTree[Array],
     solver: SolverName,
-) -> tuple[Inexact[Array, "... n"], Bool[Array, "..."]]:
-    """`solve_flat` for all matrices and right-hand sides of a batch."""
-    one = partial(solve_flat, pattern, solver=solver)
-    return jnp.vectorize(one, signature="(k),(n)->(n),()")(data, b)
+) -> Determinant:
+    """The sign and the logarithm of the absolute value of the determinant.
+
+    The derivative by an entry is the element of the inverse at the mirrored position: `n`
+    substitutions in the same factors.
+    """
+
+    @jax.custom_jvp
+    def compute(data: Num[Array, " nnz"], factors: PyTree[Array]) -> Determinant:
+        if pattern.n == 0:
+            return jnp.ones((), data.dtype), jnp.zeros((), data.real.dtype)
+        return plan(pattern, solver).slogdet(factors)
+
+    @compute.defjvp
+    def derivative(primals: Any, tangents: Any) -> Any:
+        data, factors = primals
+        sign, logarithm = compute(*primals)
+        weights = _mirrored_inverse(pattern, data, factors, solver)
+        change = (weights * tangents[0]).sum()
+        turned = sign * 1j * change.imag if jnp.iscomplexobj(sign) else jnp.zeros_like(sign)
+        return (sign, logarithm), (turned, change.real)
+
+    return compute(at_work(data), lax.stop_gradient(factors))
 
 
 def check_singular(x: PyTree, singular: Bool[Array, "..."], throw: bool | None) -> PyTree:
@@ -95,22 +118,83 @@ def check_singular(x: PyTree, singular: Bool[Array, "..."], throw: bool | None) 
     return x
 
 
-def _check_shapes(
-    pattern: SparsityPattern, data: Num[Array, "..."], b: Num[Array, "..."]
-) -> None:
+def at_work(values: Num[Array, "..."]) -> Inexact[Array, "..."]:
+    """The values in a precision that libraries have: LAPACK has no shorter floats."""
+    is_short = jnp.finfo(values.dtype).bits < 32
+    return lax.convert_element_type(values, jnp.float32) if is_short else values
+
+
+def as_precise(data: Num[Array, "..."], b: Num[Array, "..."]) -> Inexact[Array, "..."]:
+    """`data` in the precision that a solution for `b` has, complex only if it was."""
+    dtype = _common_dtype(data, b)
+    is_complex = jnp.issubdtype(data.dtype, jnp.complexfloating)
+    return lax.convert_element_type(data, dtype if is_complex else jnp.finfo(dtype).dtype)
+
+
+def _substitute(
+    pattern: SparsityPattern,
+    solver: SolverName,
+    transposed: bool,
+    data: Inexact[Array, " nnz"],
+    factors: PyTree[Array],
+    b: Num[Array, " n"],
+) -> Solution:
+    """`substitute` for one matrix and one vector, in the dtype of the matrix."""
+    if jnp.iscomplexobj(b) and not jnp.iscomplexobj(data):
+        one = partial(_substitute, pattern, solver, transposed, data, factors)
+        x, singular = jax.vmap(one)(jnp.stack([b.real, b.imag]))
+        return lax.complex(x[0], x[1]), singular[0]
+    backend = plan(pattern, solver)
+    factors = lax.stop_gradient(factors)
+
+    def solve(_: object, b: Vector, transposed: bool) -> Solution:
+        return backend.solve(factors, b, transposed)
+
+    x, singular = lax.custom_linear_solve(
+        partial(multiply_transposed if transposed else multiply, pattern, data),
+        lax.convert_element_type(b, data.dtype),
+        partial(solve, transposed=transposed),
+        partial(solve, transposed=not transposed),
+        has_aux=True,
+    )
+    return x, jnp.asarray(singular)
+
+
+def _mirrored_inverse(
+    pattern: SparsityPattern,
+    data: Inexact[Array, " nnz"],
+    factors: PyTree[Array],
+    solver: SolverName,
+) -> Inexact[Array, " nnz"]:
+    """For each entry `(i, j)` of the pattern the element `(j, i)` of the inverse."""
+    order = np.argsort(pattern.rows, kind="stable")
+    starts = np.searchsorted(pattern.rows[order], np.arange(pattern.n + 1))
+    width = int(np.diff(starts).max(initial=0))
+    slots = starts[:-1, None] + np.arange(width)
+    is_entry = slots < starts[1:, None]
+    entries = order[np.where(is_entry, slots, 0)]
+
+    def row(args: Any) -> Inexact[Array, " width"]:
+        i, cols = args
+        unit = jnp.zeros(pattern.n, data.dtype).at[i].set(1)
+        x, _ = substitute(pattern, data, factors, unit, solver=solver)
+        return x[cols]
+
+    rows: Callable[..., Any] = partial(lax.map, row, batch_size=min(_AT_ONCE, pattern.n))
+    found = rows((np.arange(pattern.n), pattern.cols[entries]))
+    places = jnp.asarray(entries[is_entry])
+    return jnp.zeros_like(data).at[places].set(found[is_entry])
+
+
+def _check_square(pattern: SparsityPattern) -> None:
     if pattern.m != pattern.n:
         raise ValueError(
             f"Only square matrices can be solved with. Got shape {pattern.shape}. For "
             "least squares, solve with A.T A."
         )
-    if data.shape != (pattern.nnz,) or b.shape != (pattern.n,):
-        raise ValueError(
-            f"data and b must have shapes ({pattern.nnz},) and ({pattern.n},) for this "
-            f"pattern. Got {data.shape} and {b.shape}. Use jax.vmap for batches."
-        )
 
 
-def _common_dtype(data: Num[Array, " nnz"], b: Num[Array, " n"]) -> jnp.dtype:
-    """The inexact dtype that both are converted to, that of `data * b`."""
+def _common_dtype(data: Num[Array, "..."], b: Num[Array, "..."]) -> jnp.dtype:
+    """The inexact dtype of a solution, that of `data * b`."""
     with jax.numpy_dtype_promotion("standard"):
         return jnp.result_type(data.dtype, b.dtype, float)
