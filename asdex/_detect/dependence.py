@@ -30,6 +30,7 @@ from .matrices import (
     from_lists,
     grouped,
     product,
+    row_lengths,
     select_rows,
     total,
 )
@@ -42,6 +43,9 @@ NOTHING = np.int32(-1)
 
 MAX_TERMS = 16
 """A union of more terms than this is computed as one matrix."""
+
+_FEW_ENTRIES = 2**16
+"""Terms of at most so many entries are joined by sorting them, others as matrices."""
 
 _MAX_EXPANDED = 50_000_000
 """Products of sparse matrices with values are not computed if they have more terms."""
@@ -262,14 +266,22 @@ class Dependence:
 
         Cost: linear in its entries, times the number of terms.
         """
-        check_entries(max(map(_count, self.terms), default=0))
-        matrices = []
-        inputs = [term.rows.reshape(-1) for term in self.terms if term.base is None]
+        counts = list(map(_count, self.terms))
+        check_entries(max(counts, default=0))
+        matrices, few, inputs = [], [], []
+        for term, count in zip(self.terms, counts, strict=True):
+            if count <= _FEW_ENTRIES:
+                few.append(_entries(replace(term, coefficients=None)))
+            elif term.base is None:
+                inputs.append(term.rows.reshape(-1))
+            else:
+                matrices.append(select_rows(term.base.matrix, term.rows.reshape(-1)))
         if inputs:
             matrices.append(from_lists(np.stack(inputs, axis=1), self.n))
-        for term in self.terms:
-            if term.base is not None:
-                matrices.append(select_rows(term.base.matrix, term.rows.reshape(-1)))
+        if few:
+            rows, cols, _ = zip(*few, strict=True)
+            shape = self.size, self.n
+            matrices.append(boolean(np.concatenate(rows), np.concatenate(cols), shape))
         if not matrices:
             return csr_array((self.size, self.n), dtype=bool)
         return total(matrices)
@@ -281,10 +293,10 @@ class Dependence:
 
 def _count(term: Term) -> int:
     """Number of entries of a term."""
-    rows = term.rows[term.rows >= 0]
     if term.base is None:
-        return rows.size
-    return int(np.diff(term.base.matrix.indptr)[rows].sum(dtype=np.int64))
+        return int(np.count_nonzero(term.rows >= 0))
+    lengths = row_lengths(term.base.matrix, term.rows[term.rows >= 0])
+    return int(lengths.sum(dtype=np.int64))
 
 
 def nothing(shape: Shape, n: int) -> Dependence:
@@ -308,11 +320,26 @@ def from_matrix(matrix: csr_array, shape: Shape, values: Coefficients = None) ->
 
 def as_matrix(dependence: Dependence) -> Dependence:
     """The same elements as one term."""
-    if not _has_coefficients(dependence.terms):
-        return from_matrix(dependence.matrix(), dependence.shape)
-    shape = (dependence.size, dependence.n)
-    matrix, values = _as_matrix([_Edges(*part) for part in dependence.entries()], shape)
+    matrix, values = _whole_matrix([dependence])
     return from_matrix(matrix, dependence.shape, values)
+
+
+def _whole_matrix(operands: Sequence[Dependence]) -> tuple[csr_array, Coefficients]:
+    """The matrix with one row for each element of the operands, one operand after the
+    other, and its values if coefficients are followed."""
+    if not any(_has_coefficients(dep.terms) for dep in operands):
+        matrices = [dep.matrix() for dep in operands]
+        if len(matrices) == 1:
+            return matrices[0], None
+        check_entries(sum(matrix.nnz for matrix in matrices))
+        return csr_array(vstack(matrices, format="csr")), None
+    ends = np.cumsum([dep.size for dep in operands])
+    edges = [
+        _Edges(part.rows + (end - dep.size), part.cols, part.values)
+        for dep, end in zip(operands, ends, strict=True)
+        for part in dep.entries()
+    ]
+    return _as_matrix(edges, (int(ends[-1]), operands[0].n))
 
 
 def union(operands: Sequence[Dependence]) -> Dependence:
@@ -331,15 +358,7 @@ def stack(operands: Sequence[Dependence]) -> Dependence:
     bases = {id(term.base) for dep in operands for term in dep.terms}
     if len(bases) <= MAX_TERMS:
         return combine(operands, lambda *xs: co.stack(xs), shape)
-    if not any(_has_coefficients(dep.terms) for dep in operands):
-        matrices = vstack([dep.matrix() for dep in operands], format="csr")
-        return from_matrix(csr_array(matrices), shape)
-    edges = [
-        _Edges(part.rows + k * dep.size, part.cols, part.values)
-        for k, dep in enumerate(operands)
-        for part in dep.entries()
-    ]
-    matrix, values = _as_matrix(edges, (prod(shape), operands[0].n))
+    matrix, values = _whole_matrix(operands)
     return from_matrix(matrix, shape, values)
 
 
@@ -351,8 +370,14 @@ def combine(
     `move` makes the array out of arrays like the operands (`co.concatenate`, a slice,
     ...). It is applied to the row numbers, for each matrix and each layer of terms, and to
     the coefficients.
+
+    Cost: that of `move`, for each matrix and layer. Operands of many matrices are joined
+    first, so that the cost is in proportion to their number.
     """
     bases = {id(term.base): term.base for dep in operands for term in dep.terms}
+    if len(bases) > MAX_TERMS and len(operands) > 1:
+        operands = _on_one_base(operands)
+        bases = {id(term.base): term.base for dep in operands for term in dep.terms}
     terms = []
     for base in bases.values():
         columns = [[term for term in dep.terms if term.base is base] for dep in operands]
@@ -365,6 +390,26 @@ def combine(
             moved = None if coefficients is None else move(*coefficients)
             terms.append(Term(np.asarray(move(*rows)), base, moved))
     return _union(shape, operands[0].n, terms)
+
+
+def _on_one_base(operands: Sequence[Dependence]) -> list[Dependence]:
+    """The same arrays, whose matrices are parts of one."""
+    on_bases = [
+        replace(dep, terms=tuple(term for term in dep.terms if term.base is not None))
+        for dep in operands
+    ]
+    matrix, values = _whole_matrix(on_bases)
+    base = Base(matrix, values)
+    ends = np.cumsum([dep.size for dep in operands])
+    result = []
+    for dep, on_base, end in zip(operands, on_bases, ends, strict=True):
+        terms = [term for term in dep.terms if term.base is None]
+        if on_base.terms:
+            rows = np.arange(end - dep.size, end, dtype=np.int32).reshape(dep.shape)
+            ones = None if values is None else co.ones(dep.shape, values.dtype)
+            terms.append(Term(rows, base, ones))
+        result.append(replace(dep, terms=tuple(terms)))
+    return result
 
 
 def _layers(columns: Sequence[Sequence[Term]]) -> Iterator[Sequence[Term | None]]:
@@ -383,9 +428,12 @@ def align(operands: Sequence[Dependence], join: Callable[..., Coefficients]) -> 
     element, makes of them: `join` is applied to coefficients of equal rows."""
     first = operands[0]
     groups: list[tuple[Term, list[Coefficients]]] = []
+    of_base: dict[int, list[int]] = {}
     for k, dependence in enumerate(operands):
         for term in dependence.terms:
-            for number, (kept, parts) in enumerate(groups):
+            alike = of_base.setdefault(id(term.base), [])
+            for number in alike:
+                kept, parts = groups[number]
                 rows = None if parts[k] is not None else _joined_rows(kept, term)
                 if rows is not None:
                     parts[k] = term.coefficients
@@ -394,6 +442,7 @@ def align(operands: Sequence[Dependence], join: Callable[..., Coefficients]) -> 
             else:
                 parts = [None] * len(operands)
                 parts[k] = term.coefficients
+                alike.append(len(groups))
                 groups.append((term, parts))
     terms = []
     for term, parts in groups:
@@ -431,15 +480,18 @@ def _has_coefficients(terms: Sequence[Term]) -> bool:
 
 def _union(shape: Shape, n: int, terms: Sequence[Term]) -> Dependence:
     distinct: list[Term] = []
+    of_base: dict[int, list[int]] = {}
     for term in terms:
-        for k, other in enumerate(distinct):
-            if (rows := _joined_rows(other, term)) is not None:
-                both = other.coefficients
+        alike = of_base.setdefault(id(term.base), [])
+        for k in alike:
+            if (rows := _joined_rows(distinct[k], term)) is not None:
+                both = distinct[k].coefficients
                 if both is not None:
                     both = co.add(both, term.coefficients)
-                distinct[k] = Term(rows, other.base, both)
+                distinct[k] = Term(rows, term.base, both)
                 break
         else:
+            alike.append(len(distinct))
             distinct.append(term)
     dependence = Dependence(tuple(shape), n, tuple(distinct))
     return _with_fewer_terms(dependence) if len(distinct) > MAX_TERMS else dependence
@@ -461,23 +513,27 @@ def _with_fewer_terms(dependence: Dependence) -> Dependence:
 
 
 def _common_rows(term: Term, other: Term) -> Rows | None:
-    """The rows of two terms as one, if they agree wherever both have any; a few elements
-    decide most cases."""
-    if term.base is not other.base:
+    """The rows of two terms of one base as one, if they agree wherever both have any; a few
+    elements decide most cases."""
+    rows, others = term.rows, other.rows
+    if rows is others:
+        return rows
+    size = rows.size
+    for place in (0, size // 2, size - 1) if size else ():
+        row, other_row = rows.item(place), others.item(place)
+        if row != other_row and row >= 0 and other_row >= 0:
+            return None
+    step = size // 64
+    if step > 1 and not _agree(rows.flat[::step], others.flat[::step]).all():
         return None
-    if term.rows is other.rows:
-        return term.rows
-    step = max(1, term.rows.size // 64)
-    if not _agree(term.rows.flat[::step], other.rows.flat[::step]).all():
+    if size > 1 and not _agree(rows, others).all():
         return None
-    if not _agree(term.rows, other.rows).all():
-        return None
-    return np.asarray(np.maximum(term.rows, other.rows))
+    return np.asarray(np.maximum(rows, others))
 
 
 def _joined_rows(term: Term, other: Term) -> Rows | None:
-    """The rows of two terms that may become one: if that makes no constant coefficient
-    one that is computed, but where both have it."""
+    """The rows of two terms of one base that may become one: if that makes no constant
+    coefficient one that is computed, but where both have it."""
     if (rows := _common_rows(term, other)) is None:
         return None
     constant = co.is_constant(term.coefficients), co.is_constant(other.coefficients)
@@ -590,7 +646,7 @@ def _entries(term: Term) -> Entries:
     if term.base is None:
         return Entries(element, rows[element], values)
     starts = term.base.matrix.indptr[rows[element]]
-    lengths = np.diff(term.base.matrix.indptr)[rows[element]]
+    lengths = row_lengths(term.base.matrix, rows[element])
     repeats = np.repeat(np.arange(element.size), lengths)
     first = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
     positions = first + np.arange(repeats.size)

@@ -107,14 +107,26 @@ def from_lists(inputs: Int32[np.ndarray, "size k"], n: int) -> csr_array:
 
 def select_rows(base: csr_array, rows: Int32[np.ndarray, " size"]) -> csr_array:
     """The matrix of the given rows of `base`; -1 gives an empty row."""
-    lengths = np.diff(base.indptr)
-    lengths = np.where(rows < 0, 0, lengths[rows]) if lengths.size else np.zeros_like(rows)
-    indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    is_row = rows >= 0
+    picked = rows[is_row]
+    lengths = np.zeros(rows.size, np.int64)
+    lengths[is_row] = row_lengths(base, picked)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
     check_entries(int(indptr[-1]))
-    indices = base[rows[rows >= 0]].indices  # Needs no memory but that of the result.
+    indices = base[picked].indices  # Needs no memory but that of the result.
     return csr_array(
         (np.ones(indices.size, bool), indices, indptr), shape=(rows.size, base.shape[1])
     )
+
+
+def row_lengths(
+    matrix: csr_array, rows: Integer[np.ndarray, " size"]
+) -> Integer[np.ndarray, " size"]:
+    """The numbers of entries in the given rows.
+
+    Cost: O(size), however many rows the matrix has.
+    """
+    return matrix.indptr[rows + 1] - matrix.indptr[rows]
 
 
 class Groups(NamedTuple):

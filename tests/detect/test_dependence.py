@@ -185,12 +185,14 @@ def test_whole(seed: int, shape: Shape) -> None:
     check(dependence.whole(), np.logical_or.reduce(model.reshape(-1, n)))
 
 
-@examples(st.integers(1, 12))
-def test_union(seed: int, shape: Shape, count: int) -> None:
-    """Also of so many terms that they are computed as a matrix."""
+@examples(st.integers(1, 12), st.sampled_from([0, 8, 2**16]))
+def test_union(seed: int, shape: Shape, count: int, few: int) -> None:
+    """Also of so many terms that they are computed as a matrix, with or without sorting
+    those of few entries."""
     rng, n = _setup(seed, shape)
     dependences, models = zip(*(make(rng, shape, n) for _ in range(count)), strict=True)
-    check(union(dependences), np.logical_or.reduce(models))
+    with patch.object(module, "_FEW_ENTRIES", few):
+        check(union(dependences), np.logical_or.reduce(models))
 
 
 @examples(st.integers(1, 20))
@@ -201,8 +203,9 @@ def test_stack(seed: int, shape: Shape, count: int) -> None:
     check(stack(dependences), np.stack(models))
 
 
-@examples(st.integers(1, 4))
+@examples(st.integers(1, 20))
 def test_combine(seed: int, shape: Shape, count: int) -> None:
+    """Also of so many matrices that they are joined into one."""
     rng, n = _setup(seed, shape)
     dependences, models = zip(*(make(rng, shape, n) for _ in range(count)), strict=True)
     joined = (count * shape[0], *shape[1:])
