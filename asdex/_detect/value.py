@@ -149,7 +149,11 @@ class Scope:
             return None
         if operand.known.status is Status.STEPWISE:
             raise StepwiseValueNeeded
-        return bounds(operand.known)
+        found = bounds(operand.known)
+        is_unsigned = np.issubdtype(operand.aval.dtype, np.unsignedinteger)
+        if found is not None and is_unsigned and (found.hi > np.iinfo(np.int32).max).any():
+            return None  # XLA takes a constant of so many bits for a negative number.
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

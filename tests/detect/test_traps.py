@@ -107,6 +107,16 @@ class TestIndices:
         check_jacobian(lambda x: x.at[index].add(x[:2]), 3, "xx. .x. x.x")
         check_jacobian(lambda x: lax.dynamic_index_in_dim(x, index[0]), 3, "..x")
 
+    def test_unsigned_constant_that_is_taken_for_negative(self) -> None:
+        """XLA starts at 0 if the start is a constant, and at the end otherwise."""
+        start = jnp.array(2**32 - 1, np.uint32)
+        check_jacobian(lambda x: lax.dynamic_slice(x, (start,), (1,)), 3, "xxx")
+        check_jacobian(
+            lambda x, start: lax.dynamic_slice(x, (start,), (1,)),
+            (np.ones(3), start),
+            "xxx",
+        )
+
     def test_largest_unsigned_index(self) -> None:
         index = jnp.array([2**64 - 1], np.uint64)
         # JAX makes it a signed index, which is negative.
