@@ -20,7 +20,7 @@ Coefficients: TypeAlias = Any
 """A `numpy.ndarray` if constant, otherwise a `jax.Array`."""
 
 _MAX_SLOTS = 16
-"""Sums of at most so many terms are written out."""
+"""Sums of at most so many terms are written out on accelerators."""
 
 _MAX_SLICES = 8
 """Elements in more pieces than this are gathered."""
@@ -248,11 +248,7 @@ def add_at(
 
 
 def sum_groups(x: Coefficients, groups: Groups) -> Coefficients:
-    """The sum of the elements in each group; no group is empty.
-
-    Sums of few elements are written out, longest first, so that each needs gathers only,
-    which accelerators run in parallel and whose results are the same in every run.
-    """
+    """The sum of the elements in each group; no group is empty."""
     order, starts = groups
     if is_constant(x):
         if not starts.size:
@@ -263,11 +259,25 @@ def sum_groups(x: Coefficients, groups: Groups) -> Coefficients:
     if (lengths == longest).all():
         sorted_ = take(x, order)
         return sorted_ if longest == 1 else sorted_.reshape(-1, longest).sum(axis=1)
-    if longest > _MAX_SLOTS:
-        group = np.repeat(np.arange(starts.size, dtype=np.int32), lengths)
-        parts = _widened(take(x, order))
-        out = jnp.zeros(starts.size, parts.dtype)
-        return out.at[group].add(parts, indices_are_sorted=True).astype(x.dtype)
+    if longest > _MAX_SLOTS or jax.default_backend() == "cpu":
+        group = np.empty(order.size, np.int32)
+        group[order] = np.repeat(np.arange(starts.size, dtype=np.int32), lengths)
+        parts = _widened(x)
+        out = jnp.zeros(starts.size, parts.dtype).at[group]
+        return out.add(parts, mode="promise_in_bounds").astype(x.dtype)
+    return _sum_by_gathers(x, groups, lengths)
+
+
+def _sum_by_gathers(
+    x: jax.Array, groups: Groups, lengths: Integer[np.ndarray, " groups"]
+) -> jax.Array:
+    """The sums written out, those of the most elements first.
+
+    Assembly on a mesh of a million nodes, by ratio to a scatter: 0.6 on a GPU, where the
+    result is also the same in every run; 1.5 to 3 on CPUs.
+    """
+    order, starts = groups
+    longest = int(lengths.max())
     by_length = sorting(longest - lengths, longest)
     first, num_longer = starts[by_length], np.bincount(lengths)[::-1].cumsum()[::-1]
     sums = take(x, order[first])

@@ -589,12 +589,20 @@ def _as_matrix(
     parts: Sequence[_Edges], shape: tuple[int, int]
 ) -> tuple[csr_array, Coefficients]:
     """The matrix of the targets and rows of all edges, and its values if there are any."""
-    targets = np.concatenate([part.targets for part in parts])
-    rows = np.concatenate([part.rows for part in parts])
+    targets = _joined([part.targets for part in parts])
+    rows = _joined([part.rows for part in parts])
     if parts[0].values is None:
         return boolean(targets, rows, shape), None
     matrix, groups = grouped(targets, rows, shape)
-    return matrix, co.sum_groups(co.concatenate([part.values for part in parts]), groups)
+    return matrix, co.sum_groups(_joined([part.values for part in parts]), groups)
+
+
+def _joined(parts: Sequence[Coefficients]) -> Coefficients:
+    """All elements: those of one edge together if all terms have the same edges, since
+    what is added in one place after the other takes half the time then."""
+    if len({part.size for part in parts}) == 1:
+        return co.stack(parts).T.reshape(-1)
+    return co.concatenate(parts)
 
 
 def _lift(matrix: csr_array, values: Coefficients, base: Base | None, shape: Shape) -> Term:

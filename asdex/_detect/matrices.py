@@ -144,17 +144,20 @@ def grouped(
     """The canonical boolean matrix with the given entries, and for each of its entries the
     numbers of the given ones that are in its place.
 
-    Cost: linear in the entries and the sides of the matrix.
+    Cost: that of `sorting` by rows, and a sort of the entries within each row.
     """
-    order = sorting(cols, shape[1])
-    order = order[sorting(rows[order], shape[0])]
-    rows, cols = rows[order], cols[order]
-    is_first = np.ones(rows.size, bool)
-    is_first[1:] = (rows[1:] != rows[:-1]) | (cols[1:] != cols[:-1])
+    order = sorting(rows, shape[0])
+    ends = np.cumsum(np.bincount(rows, minlength=shape[0]))
+    bounds = np.concatenate([[0], ends])
+    listed = csr_array((order, cols[order], bounds), shape=shape)
+    listed.sort_indices()
+    order, cols = listed.data, listed.indices
+    is_first = np.ones(cols.size, bool)
+    is_first[1:] = cols[1:] != cols[:-1]
+    is_first[bounds[:-1][bounds[:-1] < cols.size]] = True
     starts = np.flatnonzero(is_first)
     check_entries(starts.size)
-    lengths = np.bincount(rows[starts], minlength=shape[0])
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    indptr = np.searchsorted(starts, bounds)
     values = np.ones(starts.size, bool)
     return csr_array((values, cols[starts], indptr), shape=shape), Groups(order, starts)
 

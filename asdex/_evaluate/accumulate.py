@@ -6,6 +6,7 @@ from these arrays like from the rows of a compressed matrix; otherwise the entri
 terms are sorted, and those in one place added.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Inexact, Integer, Num
 
+from .._base.index import INT32
 from .._detect import (
     Coefficients,
     Dependence,
@@ -150,16 +152,24 @@ def _positions(
 ) -> Integer[np.ndarray, " nnz"] | None:
     """Where each entry is among the coefficients of all terms, one after the other; `None`
     if that is not one place."""
-    n, m = pattern.n, pattern.m
-    cols = np.where((stacked := np.stack(rows, axis=1)) < 0, n, stacked)
-    term = np.argsort(cols, axis=1, kind="stable")
-    cols = np.take_along_axis(cols, term, axis=1)
-    inside = cols < n
-    if (cols[:, 1:] == cols[:, :-1])[inside[:, 1:]].any():
+    n, m, count = pattern.n, pattern.m, len(rows)
+    cols = [np.where(row < 0, n, row) for row in rows]
+    rank = np.zeros((count, m), np.uint8)  # Of the entry of each term within its row.
+    for k, other in itertools.combinations(range(count), 2):
+        is_before = cols[k] < cols[other]
+        if ((cols[k] == cols[other]) & (cols[k] < n)).any():
+            return None
+        rank[other] += is_before
+        rank[k] += ~is_before
+    lengths = np.sum([row >= 0 for row in rows], axis=0)
+    if not np.array_equal(np.repeat(np.arange(m), lengths), pattern.rows):
         return None
-    element, _ = np.nonzero(inside)
-    if not (
-        np.array_equal(element, pattern.rows) and np.array_equal(cols[inside], pattern.cols)
-    ):
-        return None
-    return (term * m + np.arange(m)[:, None])[inside]
+    starts = np.cumsum(lengths) - lengths
+    positions = np.empty(pattern.nnz, np.int32 if count * m <= INT32.max else np.int64)
+    for k, row in enumerate(rows):
+        element = np.flatnonzero(row >= 0)
+        place = starts[element] + rank[k, element]
+        if not np.array_equal(pattern.cols[place], row[element]):
+            return None
+        positions[place] = k * m + element
+    return positions
