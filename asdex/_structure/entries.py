@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int32, Integer
+from scipy.sparse import csr_array
 
 from .._base.index import INT32, IndexArray, as_indices
 
@@ -43,12 +44,22 @@ class Entries:
 
     @cached_property
     def is_symmetric(self) -> bool:
-        """Whether each entry `(i, j)` has its mirror `(j, i)`. Cost: two sorts."""
+        """Whether each entry `(i, j)` has its mirror `(j, i)`.
+
+        Cost: O(nnz + n), or two sorts if the entries are not in row-major order.
+        """
         m, n = self.shape
         if m != n:
             return False
-        rows, cols = self.rows.array.astype(np.int64), self.cols.array.astype(np.int64)
-        return np.array_equal(np.sort(rows * n + cols), np.sort(cols * n + rows))
+        rows, cols = self.rows.array, self.cols.array
+        if not self.is_sorted:
+            rows, cols = rows.astype(np.int64), cols.astype(np.int64)
+            return np.array_equal(np.sort(rows * n + cols), np.sort(cols * n + rows))
+        if not np.array_equal(np.bincount(rows), np.bincount(cols)):
+            return False
+        # The rows of each column in ascending order, by SciPy's counting sort.
+        mirrored = csr_array((rows, cols, [0, rows.size]), shape=(1, n)).tocsc().data
+        return np.array_equal(mirrored, cols)
 
 
 def as_shape(shape: Sequence[int]) -> tuple[int, int]:
