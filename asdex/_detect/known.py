@@ -21,6 +21,7 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 from jax.extend.core import JaxprEqn, Primitive
+from jax.extend.core import primitives as p
 from jaxtyping import Shaped
 
 from .._base.compat import POLYNOMIAL
@@ -268,6 +269,8 @@ def _is_informed(eqn: JaxprEqn, var: Any, inputs: Sequence[Known]) -> bool:
         return False
     if move_for(primitive) is not None or primitive in _INFORMED_BY_ONE:
         return any(informs)
+    if primitive in _LOOPS:
+        return all(informs)
     if primitive not in FOLDS:
         return False
     if not is_inexact(dtype_of(var)) and not is_bool(dtype_of(var)):
@@ -277,6 +280,9 @@ def _is_informed(eqn: JaxprEqn, var: Any, inputs: Sequence[Known]) -> bool:
             return True
     return all(informs)
 
+
+_LOOPS: set[Primitive] = {p.scan_p, p.while_p}
+"""Primitives that are folded step by step."""
 
 _INFORMED_BY_ONE: set[Primitive] = {
     *(lax.mul_p, lax.and_p, lax.or_p, lax.select_n_p, *POLYNOMIAL),

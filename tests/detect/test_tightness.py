@@ -555,6 +555,29 @@ class TestConstantMatrices:
 
         check_jacobian(f, 4, BLOCKS)
 
+    @pytest.mark.parametrize("scale", [0.01, 1.0, 10.0])
+    def test_exponentials(self, scale: float) -> None:
+        """The loop that squares a matrix keeps its blocks."""
+        expm = jax.scipy.linalg.expm
+        check_jacobian(lambda x: expm(scale * self.BLOCKS) @ x, 4, BLOCKS)
+        check_hessian(lambda x: x @ expm(scale * self.BLOCKS) @ x, 4, BLOCKS)
+
+    def test_loops(self) -> None:
+        """Zeros remain in each step, or are filled in."""
+
+        def powers(x: Array, step: Any) -> Array:
+            matrix = lax.fori_loop(0, 5, lambda _, a: step(a) / 2, self.BLOCKS)
+            while_ = lax.while_loop(
+                lambda state: state[0] < 3,
+                lambda state: (state[0] + 1, step(state[1])),
+                (0, self.BLOCKS),
+            )
+            return (matrix + while_[1]) @ x
+
+        check_jacobian(lambda x: powers(x, lambda a: a @ a), 4, BLOCKS)
+        full = "xxxx xxxx xxxx xxxx"
+        check_jacobian(lambda x: powers(x, lambda a: a + jnp.roll(a, 1)), 4, full)
+
     def test_kernels_of_an_interpolation(self) -> None:
         for method, each in (("cubic", 4), ("lanczos3", 6)):
             pattern = asdex.jacobian_sparsity(
