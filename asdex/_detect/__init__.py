@@ -2,11 +2,12 @@
 
 `detect` traces the tangent program, `interpret` follows `dependence` through it by the
 rules in the `registry`, one file per family in `rules`. `known` finds what is known of
-indices, masks and constants where a rule asks for it, by constant folding (`folding`);
-`trail` is the provenance of entries, and `suspect` finds where a pattern has lost one.
-`parts` follows real and imaginary parts, `selection` what is read at unknown indices, and
-`repeats` keeps programs from being interpreted twice for equal operands. `accumulate` follows
-coefficients by the same rules; `steps` is how loops compute theirs.
+indices, masks and constants where a rule asks for it, by constant folding (`folding`), and
+`vanishing` what is zero unless it is NaN; `trail` is the provenance of entries,
+and `suspect` finds where a pattern has lost one. `parts` follows real and imaginary parts,
+`selection` what is read at unknown indices, and `repeats` keeps programs from being
+interpreted twice for equal operands. `accumulate` follows coefficients by the same rules;
+`steps` is how loops compute theirs.
 """
 
 from . import rules as rules

@@ -77,6 +77,8 @@ class Computation:
     """Bounds of the results: at any cost, or without compiling much."""
     numbers: Sequence[Any] | None = field(default=None, init=False)
     """The results as JAX computes them, operation by operation."""
+    vanishing: Any = field(default=None, init=False)
+    """Where the result is zero, or `-inf`, or not a number; see `vanishing`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -166,7 +168,7 @@ def bounds(known: Known, *, thorough: bool = True) -> Bounds | None:
             source.status is Status.KNOWN and (thorough or source.cheap)
         )
 
-    for computation in _inputs_first(
+    for computation in inputs_first(
         known.origin, lambda c: c.found.get(thorough), is_needed
     ):
         inputs = [
@@ -194,7 +196,7 @@ def compute(known: Known) -> Shaped[np.ndarray, "..."] | None:
     if known.status is not Status.KNOWN:
         return None
     if known.origin is not None:
-        steps = _inputs_first(known.origin, lambda c: c.numbers, lambda source: True)
+        steps = inputs_first(known.origin, lambda c: c.numbers, lambda source: True)
         for computation in steps:
             values = list(map(_number, computation.inputs))
             if any(value is None for value in values):
@@ -217,7 +219,7 @@ def _found(known: Known, thorough: bool) -> Bounds | None:
     return known.origin.found[thorough][known.index]
 
 
-def _inputs_first(
+def inputs_first(
     last: Computation,
     done: Callable[[Computation], Any],
     is_needed: Callable[[Known], bool],

@@ -14,7 +14,9 @@ from jaxtyping import Shaped
 from .coefficients import Coefficients, NoCoefficients
 from .dependence import Base, Dependence, Shape
 from .folding import Bounds
+from .folding.bounds import only_zeros
 from .known import UNKNOWN, Known, Status, StepwiseValueNeeded, bounds, evaluate
+from .vanishing import vanishing
 
 
 @dataclass(slots=True, eq=False)
@@ -128,9 +130,19 @@ class Scope:
         For coefficients and masks, for which it is seldom worth following a loop."""
         if operand.dependence is not None:
             return None
-        if self.local and operand.known.status is Status.KNOWN:
-            return bounds(operand.known)
-        return bounds(operand.known, thorough=False)
+        thorough = self.local and operand.known.status is Status.KNOWN
+        return bounds(operand.known, thorough=thorough)
+
+    def coefficient(self, operand: Value) -> Bounds | None:
+        """Like `partial_value`, for a factor: what is zero unless it is not a number
+        counts as zero."""
+        found = self.partial_value(operand)
+        zero = None if operand.dependence is not None else vanishing(operand.known)
+        if zero is None:
+            return found
+        if found is None:
+            return only_zeros(zero, operand.aval.dtype)
+        return Bounds(np.where(zero, 0, found.lo), np.where(zero, 0, found.hi))
 
     def predicate(self, operand: Value) -> Bounds | None:
         """Like `partial_value`, but a value that is made of constants is found at any

@@ -10,7 +10,7 @@ from jax import Array, lax
 
 import asdex
 
-from .literal import check_hessian, check_jacobian
+from .literal import check_hessian, check_jacobian, check_sound
 
 DIAGONAL = "x... .x.. ..x. ...x"
 TRIDIAGONAL = "xx.. xxx. .xxx ..xx"
@@ -84,6 +84,46 @@ class TestKnownZeros:
 
     def test_nothing_left(self) -> None:
         check_jacobian(lambda x: jnp.floor(x) + lax.stop_gradient(x), 4, "....\n" * 4)
+
+
+class TestMasksOfInfinity:
+    """Zeros that only a number can show: `exp(-inf - m)` is zero, or NaN."""
+
+    MASK = np.tril(np.ones((3, 3), bool))
+
+    @pytest.mark.parametrize("heads", [1, 2])
+    def test_causal_attention(self, heads: int) -> None:
+        def head(q: Array) -> Array:
+            scores = jnp.where(self.MASK, q @ q.T, -jnp.inf)
+            return jax.nn.softmax(scores, axis=-1) @ q
+
+        def f(x: Array) -> Array:
+            return jax.vmap(head)(x.reshape(heads, 3, 2)).reshape(-1)
+
+        pattern = asdex.jacobian_sparsity(f, np.ones(6 * heads))
+        blocks = np.kron(np.eye(heads), np.kron(self.MASK, np.ones((2, 2))))
+        np.testing.assert_array_equal(pattern.todense(), blocks)
+
+    def test_softmax_by_hand(self) -> None:
+        mask = np.eye(4, k=-1) + np.eye(4) > 0
+
+        def f(x: Array) -> Array:
+            scores = jnp.where(mask, x, -jnp.inf)
+            powers = jnp.exp2(scores - scores.max(axis=-1, keepdims=True))
+            return (powers / powers.sum(axis=-1, keepdims=True)) @ x
+
+        check_jacobian(f, 4, "x... xx.. .xx. ..xx")
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_questions_for_numbers(self, sign: int) -> None:
+        """What may be NaN is not zero for a comparison, and `inf` is no `-inf`."""
+
+        def f(x: Array) -> Array:
+            level = jnp.where(x > 0, x, -jnp.inf)
+            power = jnp.exp(-jnp.inf - sign * level)
+            return jnp.where(jnp.isnan(power), x[::-1], 2 * x)
+
+        check_sound(f, expected="x..x .xx. .xx. x..x")
 
 
 class TestIndices:

@@ -85,7 +85,7 @@ def multiply(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependen
     for operand, other in (operands, operands[::-1]):
         if operand.dependence is None:
             continue
-        coefficient, factor = scope.partial_value(other), scope.factor(other)
+        coefficient, factor = scope.coefficient(other), scope.factor(other)
         product = broadcast_to(operand, shape)
         product = product.map(lambda x, y=factor: co.multiply(x, y))
         if coefficient is not None:

@@ -70,7 +70,7 @@ def _contract(
     order_of_other = _Order.of(other.shape, batch[1 - side], contracting[1 - side])
     assert operand.dependence is not None
     source = combine([operand.dependence], order, order.shape)
-    partial, factor = scope.partial_value(other), scope.factor(other)
+    partial, factor = scope.coefficient(other), scope.factor(other)
     nonzero = None
     if partial is not None and partial.zero.any():
         nonzero = order_of_other(~np.broadcast_to(partial.zero, other.shape))
@@ -165,7 +165,7 @@ def _through_image(eqn: JaxprEqn, image: Value, kernel: Value, scope: Scope) -> 
     features of its group, at the position that each element of the window covers. Only
     their coefficients tell the features of a group apart."""
     assert image.dependence is not None
-    partial, factor = scope.partial_value(kernel), scope.factor(kernel)
+    partial, factor = scope.coefficient(kernel), scope.factor(kernel)
     numbers = eqn.params["dimension_numbers"]
     groups = eqn.params["feature_group_count"]
     batch_groups = eqn.params["batch_group_count"]
