@@ -22,7 +22,6 @@ from .._evaluate.probe import (
     Tolerance,
     compare_products,
     random_probe,
-    random_weights,
 )
 from .._structure.coloring import ColoredPattern
 from .._structure.sides import Side
@@ -62,8 +61,9 @@ def check_jacobian_correctness(
         dense Jacobian.
     - `num_probes`, `seed`: number of random vectors, and what they are drawn from.
     - `rtol`, `atol`: the error allowed for a number, relative to the terms it is a sum of,
-        and absolute. By default `eps ** (2 / 3)` of the dtype, and that times the
-        largest number, of the results or of those that cancel within the function.
+        and absolute. By default `eps ** (2 / 3)` of the dtype, and that times the largest
+        number, in addition to some times the rounding errors of numbers that cancel within
+        the function.
 
     **Raises:** `VerificationError` naming the first wrong entries and, if the pattern
     lacks one, the suspected equation of `f` with its line: that at which detection loses
@@ -127,7 +127,7 @@ def _check(call: FlatCall, coloring: ColoredPattern, name: str, probes: Probes) 
     check_choice("method", probes.method, _METHODS)
     if probes.number <= 0:
         raise ValueError(f"num_probes must be positive. Got {probes.number}.")
-    compare, dtype = _comparison(call, coloring)
+    compare, dtype = _comparison(call, coloring, probes.tolerance)
     side, tolerance = coloring.sides[0], probes.tolerance
     if probes.method == "dense":
         wrong = _wrong_entries(compare, jnp.eye(side.colors.size, dtype=dtype), tolerance)
@@ -157,7 +157,9 @@ def _flat_call(
     return flatten(bound, inputs, has_aux=False, scalar=is_hessian)
 
 
-def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, Any]:
+def _comparison(
+    call: FlatCall, coloring: ColoredPattern, tolerance: Tolerance
+) -> tuple[Comparison, Any]:
     """A compiled function that compares the product with one vector, and its dtype."""
     vector, values = call.domain.vector, call.domain.pack(call.values)
     holomorphic = jnp.iscomplexobj(vector)
@@ -177,8 +179,8 @@ def _comparison(call: FlatCall, coloring: ColoredPattern) -> tuple[Comparison, A
         linear_maps = linearize_at(x, others)
         compressed = compress(rows_of(linear_maps, coloring), None)
         values = decompress_data(compressed, coloring)
-        weights = random_weights(probe.size)
-        return compare_products(values, probe, linear_maps[0], coloring.sides[0], weights)
+        side = coloring.sides[0]
+        return compare_products(values, probe, linear_maps[0], side, tolerance)
 
     # In reverse mode the dtype of a probe is that of the output, known by tracing only.
     dtypes: list[Any] = []
