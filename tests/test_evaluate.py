@@ -1,5 +1,6 @@
 """The options of an evaluation: chunks, rematerialization, checks, results on the host."""
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import equinox as eqx
@@ -83,6 +84,10 @@ def test_auto_fills_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_chunk_size("auto", coloring) == 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert resolve_chunk_size("auto", coloring) == 2**30 // (4 * (10**6 + 1))
+    for size, expected in ((2**33, 2**29 // (4 * (10**6 + 1))), (2**40, None)):
+        device = SimpleNamespace(memory_stats=lambda size=size: {"bytes_limit": size})
+        monkeypatch.setattr(jax, "local_devices", lambda device=device: [device])
+        assert resolve_chunk_size("auto", coloring) == expected
 
 
 def test_the_compressed_matrix_never_exists() -> None:

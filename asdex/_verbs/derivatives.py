@@ -120,7 +120,7 @@ def jacobian(
         `jit`; they are what SciPy's solvers take, not `"bcoo"`.
     - `chunk_size`: how many colors to process at a time; memory grows with the chunk, not
         with the number of colors. `"auto"` takes as many as fit into the caches of a CPU,
-        or into 1 GiB on an accelerator; `None` takes all at once.
+        or into a sixteenth of the memory of an accelerator; `None` takes all at once.
     - `checkpoint`: whether to keep nothing of `f` between its forward and its reverse pass
         but its arguments, and to compute the rest twice, as `jax.checkpoint` does.
     - `checked`: whether each call compares the result with JAX's product with one random
