@@ -70,4 +70,4 @@ class IpoptCallbacks:
 
     def hessian(self, x: Vector, lagrange: Vector, obj_factor: float) -> Vector:
         """The entries of the lower triangle of the Hessian of the Lagrangian."""
-        return self._program.hessian_values(x, lagrange, obj_factor)
+        return self._program.hessian_values(x, lagrange, obj_factor, lower=True)

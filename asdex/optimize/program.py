@@ -1,6 +1,5 @@
 """`NonlinearProgram`: minimize an objective under constraints."""
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -16,11 +15,11 @@ from .._base.types import PyTree
 from .._call.space import Space
 from .._operator import SparseJacobian
 from .._structure.inputs import is_array, without_values
-from .._structure.layouts import lower_triangle
 from .._verbs import derivatives as verbs
 from .._verbs.derivative import Derivative
 from .bounds import Bounds, as_bounds
-from .flat import FlatProgram, Vector, as_numpy
+from .flat import FlatFunctions, FlatProgram, Vector, as_numpy
+from .functions import Functions
 from .ipopt import IpoptCallbacks
 from .kkt import Derivatives
 from .linear import linear_leaves
@@ -29,60 +28,33 @@ from .trust_constr import scipy_arguments
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _jitted(method: F) -> F:
+class _Compiled:
     """A method that is compiled once for all values of its arguments.
 
-    As for the verbs, arrays and Python floats may change, and all else is static.
+    As for the verbs, arrays and Python floats may change, and all else is static. Bound to
+    a program, it is a function like any other for `jax.jit`, which cannot hash the methods
+    of a module that has arrays.
     """
-    run = eqx.filter_jit(method)
 
-    @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def __init__(self, method: Callable[..., Any]):
+        functools.update_wrapper(self, method)
+        self._run = eqx.filter_jit(method)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        return functools.update_wrapper(functools.partial(self, instance), self)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = jax.tree.map(
             lambda leaf: jnp.asarray(leaf) if isinstance(leaf, (float, complex)) else leaf,
             (args, kwargs),
         )
-        return run(*args, **kwargs)
-
-    return cast(F, call)
+        return self._run(*args, **kwargs)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Functions:
-    """The user's functions, checked where they are called."""
-
-    objective: Callable[..., Any]
-    constraints: Callable[..., Any] | None
-    domain: Space
-
-    def value(self, x: PyTree, *args: Any) -> Inexact[Array, ""]:
-        value = self.objective(x, *args)
-        if not jax.tree_util.all_leaves([value]) or jnp.size(value) != 1:
-            raise ValueError(
-                "The objective must return a scalar, or an array of one element. Got "
-                f"{jax.tree.map(jnp.shape, value)}."
-            )
-        return jnp.reshape(value, ())
-
-    def residuals(self, x: PyTree, *args: Any) -> PyTree:
-        if self.constraints is None:
-            return jnp.zeros(0, self.domain.dtype)
-        return jax.tree.map(jnp.asarray, self.constraints(x, *args))
-
-    def lagrangian(
-        self, x: PyTree, multipliers: PyTree, *args: Any, objective_factor: Any = 1.0
-    ) -> Inexact[Array, ""]:
-        value, constraints = self.value(x, *args), self.residuals(x, *args)
-        dtype = Space.of((value, constraints)).dtype
-        terms = [
-            jnp.vdot(jnp.asarray(factor, dtype), term.astype(dtype))
-            for factor, term in zip(
-                jax.tree.leaves((objective_factor, multipliers)),
-                jax.tree.leaves((value, constraints)),
-                strict=True,
-            )
-        ]
-        return functools.reduce(jnp.add, terms)
+def _jitted(method: F) -> F:
+    return cast(F, _Compiled(method))
 
 
 class NonlinearProgram(eqx.Module):
@@ -132,7 +104,8 @@ class NonlinearProgram(eqx.Module):
     """Structure, shapes and dtypes of `x`."""
     codomain: Space = eqx.field(static=True)
     """Structure, shapes and dtypes of the constraints, and of the multipliers."""
-    _functions: _Functions = eqx.field(static=True)
+    _functions: Functions = eqx.field(static=True)
+    _flat_functions: FlatFunctions = eqx.field(static=True)
     _linear_leaves: tuple[bool, ...] = eqx.field(static=True)
 
     def __init__(
@@ -152,7 +125,7 @@ class NonlinearProgram(eqx.Module):
         x, args = jax.tree.map(without_values, (x, args))
         _check_real("x", x)
         self.domain = Space.of(x)
-        functions = self._functions = _Functions(objective, constraints, self.domain)
+        functions = self._functions = Functions(objective, constraints, self.domain)
         residuals = eqx.filter_eval_shape(functions.residuals, x, *args)
         _check_real("What the constraints return", residuals)
         self.codomain = Space.of(residuals)
@@ -171,6 +144,9 @@ class NonlinearProgram(eqx.Module):
             *args,
             objective_factor=1.0,
             output_format="operator",
+        )
+        self._flat_functions = FlatFunctions(
+            functions, self.jacobian, self.hessian, self.domain, self.codomain
         )
 
     # -- Structure -------------------------------------------------------------------
@@ -304,7 +280,7 @@ class NonlinearProgram(eqx.Module):
 
         IPOPT computes in double precision, and so should JAX.
         """
-        return IpoptCallbacks(self._flat(args, lower=True), self._constant_for_ipopt())
+        return IpoptCallbacks(self._flat(args), self._constant_for_ipopt())
 
     def scipy(self, *args: Any) -> dict[str, Any]:
         """The keyword arguments for `scipy.optimize.minimize`, with sparse derivatives:
@@ -312,7 +288,7 @@ class NonlinearProgram(eqx.Module):
 
         SciPy computes in double precision, and so should JAX.
         """
-        return scipy_arguments(self._flat(args, lower=False))
+        return scipy_arguments(self._flat(args))
 
     def _constant_for_ipopt(self) -> dict[str, str]:
         """Which of the two Jacobians, of equations and of inequalities, are constant."""
@@ -325,51 +301,13 @@ class NonlinearProgram(eqx.Module):
             if rows.any() and self.is_linear[rows].all()
         }
 
-    def _flat(self, args: tuple[Any, ...], *, lower: bool) -> FlatProgram:
-        def first_order(x: Any) -> Any:
-            return self._first_order(x, args)
-
-        def second_order(x: Any, multipliers: Any, factor: Any) -> Any:
-            return self._second_order(x, multipliers, factor, args, lower)
-
+    def _flat(self, args: tuple[Any, ...]) -> FlatProgram:
         return FlatProgram(
-            self.jacobian.sparsity,
-            self.hessian.sparsity,
+            self._flat_functions,
+            args,
             _flat_bounds(self.domain, self.bounds),
             _flat_bounds(self.codomain, self.constraint_bounds),
-            first_order,
-            second_order,
         )
-
-    @_jitted
-    def _first_order(self, x: Inexact[Array, " n"], args: Any) -> tuple[Array, ...]:
-        point = self.domain.unravel(x.astype(self.domain.dtype))
-        value, gradient = jax.value_and_grad(self._functions.value)(point, *args)
-        constraints = self._functions.residuals(point, *args)
-        return (
-            value,
-            self.domain.pack(jax.tree.leaves(gradient)),
-            self.codomain.pack(jax.tree.leaves(constraints)),
-            self.jacobian(point, *args).data,
-        )
-
-    @_jitted
-    def _second_order(
-        self,
-        x: Inexact[Array, " n"],
-        multipliers: Inexact[Array, " m"],
-        factor: Inexact[Array, ""],
-        args: Any,
-        lower: bool,
-    ) -> Inexact[Array, " entries"]:
-        """The entries of the Hessian, of its lower triangle if `lower`."""
-        values = self.hessian(
-            self.domain.unravel(x.astype(self.domain.dtype)),
-            self.codomain.unravel(multipliers.astype(self.codomain.dtype)),
-            *args,
-            objective_factor=factor,
-        ).data
-        return values[lower_triangle(self.hessian.sparsity).selection] if lower else values
 
 
 def _cast_like(value: ArrayLike, like: Array) -> Array:

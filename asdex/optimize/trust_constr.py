@@ -16,7 +16,7 @@ def scipy_arguments(program: FlatProgram) -> dict[str, Any]:
     m = program.jacobian.m
 
     def hessian(x: Vector, multipliers: Vector, factor: float) -> sparray:
-        values = program.hessian_values(x, multipliers, factor)
+        values = program.hessian_values(x, multipliers, factor, lower=False)
         return program.hessian.to_scipy(values)
 
     arguments: dict[str, Any] = {

@@ -12,6 +12,8 @@ from jax.flatten_util import ravel_pytree
 
 from asdex.optimize import NonlinearProgram
 
+from . import beam
+
 
 class Problem(NamedTuple):
     """A nonlinear program at a point, and what is known of it by hand.
@@ -250,7 +252,7 @@ def a_scan() -> Problem:
         _, states = jax.lax.scan(lambda y, u: (y + 0.1 * u - y**2, y), x[0], x[1:])
         return states
 
-    return Problem(squares, constraints, vector(6))
+    return Problem(squares, constraints, vector(6), (), (0,))
 
 
 # -- Pytrees and other arguments ---------------------------------------------------------
@@ -318,3 +320,8 @@ def a_smooth_maximum() -> Problem:
         return jnp.where(x > 1, x**2, 2 * x - 1)
 
     return Problem(squares, constraints, vector(5))
+
+
+@problem
+def a_beam() -> Problem:
+    return Problem(beam.energy, beam.shape, beam.start(5), (), (0, 1, 2, 3, 4))

@@ -9,6 +9,7 @@ import pytest
 
 from asdex.optimize import Derivatives, NonlinearProgram
 
+from . import beam
 from .problems import PROBLEMS, Dense, as_vector, dense, multipliers, program, vector
 
 EVERY = pytest.mark.parametrize("name", PROBLEMS)
@@ -90,6 +91,17 @@ def test_what_is_known_to_be_linear(name: str) -> None:
     np.testing.assert_array_equal(no_curvature.data, 0)
 
 
+@pytest.mark.parametrize("pieces", [3, 20])
+def test_patterns_of_a_beam_are_exact(pieces: int) -> None:
+    x = beam.start(pieces)
+    p = NonlinearProgram(beam.energy, beam.shape, x)
+    assert p.jacobian.sparsity.nnz == 8 * pieces
+    assert p.hessian.sparsity.nnz == 2 * (pieces + 1)
+    ones = p.codomain.unravel(jnp.ones(p.codomain.size))
+    assert (p.jacobian(x).data != 0).all()
+    assert (p.hessian(x, ones).data != 0).all()
+
+
 def test_rows_that_are_linear_add_no_entries() -> None:
     x = vector(9)
     for constraints in (None, lambda x: x[1:] - x[:-1], lambda x, p=3.0: p * x[::2]):
@@ -114,6 +126,17 @@ def test_jit_and_vmap(name: str) -> None:
     for batch in found:
         for k, of_one in enumerate(expected):
             check(jax.tree.map(lambda leaf, k=k: leaf[k], batch), of_one)
+
+
+def test_methods_are_functions_for_jax() -> None:
+    (_, _, x, (args,), _), p = PROBLEMS["parameters"], program("parameters")
+    m = multipliers("parameters")
+    expected = p.evaluate(x, m, args)
+    check(jax.jit(p.evaluate)(x, m, args), expected)
+    check(jax.grad(p.objective)(x, args), expected.gradient)
+    over_x = jax.vmap(p.gradient, (0, None))(jnp.stack([x, x]), args)
+    check(over_x[1], expected.gradient)
+    assert "KKT matrix" in str(p.kkt.__doc__)
 
 
 def test_vmap_over_parameters() -> None:

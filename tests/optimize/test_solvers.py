@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 from asdex.optimize import NonlinearProgram
 
+from . import beam
 from .problems import PROBLEMS, as_vector, dense, multipliers, program
 
 
@@ -106,8 +107,18 @@ def test_linear_constraints(solve: Any) -> None:
     np.testing.assert_allclose(solve(problem, np.zeros(4)), 1.5, atol=1e-3)
 
 
+def test_a_beam() -> None:
+    """It buckles: the energy is below that of the straight beam, which is the load."""
+    x = beam.start(50)
+    problem = NonlinearProgram(beam.energy, beam.shape, x, bounds=beam.bounds(50))
+    found = solve_by_ipopt(problem, np.asarray(as_vector(x)))
+    least = problem.objective(problem.domain.unravel(jnp.asarray(found)))
+    assert 340 < least < beam.LOAD
+
+
 @pytest.mark.parametrize(
-    "name", ["pytrees", "mixed_rows", "empty_constraints", "parameters"]
+    "name",
+    ["pytrees", "mixed_rows", "empty_constraints", "parameters", "a_static_argument"],
 )
 def test_callbacks(name: str) -> None:
     (_, _, x, args, _), p, m = PROBLEMS[name], program(name), multipliers(name)
