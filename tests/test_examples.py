@@ -1,7 +1,9 @@
 """The examples run, at small sizes, and print what they promise."""
 
+import os
 import re
 import runpy
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -47,6 +49,20 @@ def test_the_layer_has_exact_derivatives():
         return names.loss(layer, before, after, names.sparse_correction)
 
     check_grads(loss, (layer,), order=1, modes=["rev"])
+
+
+def test_hosts():
+    """The example starts processes, of which each has devices of its own."""
+    found = subprocess.run(
+        [sys.executable, str(FOLDER / "hosts.py")],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(FOLDER.parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    for process in range(2):
+        assert f"process {process} of 2 holds [50000] of 100000" in found.stdout
 
 
 def test_bratu(run):
