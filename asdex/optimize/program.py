@@ -149,6 +149,13 @@ class NonlinearProgram(eqx.Module):
             functions, self.jacobian, self.hessian, self.domain, self.codomain
         )
 
+    def __repr__(self) -> str:
+        m, n = self.jacobian.sparsity.shape
+        return (
+            f"NonlinearProgram({n} variables, {m} constraints, nnz of the Jacobian "
+            f"{self.jacobian.sparsity.nnz}, of the Hessian {self.hessian.sparsity.nnz})"
+        )
+
     # -- Structure -------------------------------------------------------------------
 
     @property

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from scipy.sparse import sparray
 
 import asdex
+from asdex.optimize import Derivatives, NonlinearProgram
 
 Scalar = Float[Array, ""]
 Vector = Float[Array, " n"]
@@ -203,6 +204,22 @@ def algebra(a: asdex.SparseJacobian, x: Vector) -> dict[str, Array]:
         "vector": a @ x,
         "tree": a.rmv(x),
     }
+
+
+def constrained(u: Vector, rate: Scalar) -> tuple[asdex.SparseJacobian, Array]:
+    """The KKT matrix of a small problem, and how its Hessian is stored by columns."""
+
+    def energy(u: Vector, rate: Scalar) -> Scalar:
+        return rate * jnp.sum(u**2)
+
+    problem = NonlinearProgram(energy, residual, u, rate, bounds=(0.0, None))
+    assert_type(problem.jacobian(u, rate), asdex.SparseJacobian)
+    at = problem.evaluate(u, u, rate, objective_factor=0.5)
+    assert_type(at, Derivatives)
+    assert_type(at.kkt(1.0), asdex.SparseJacobian)
+    assert_type(problem.cyipopt(rate).objective(np.asarray(u)), float)
+    upper = asdex.csc_structure(problem.hessian.sparsity, "upper")
+    return problem.kkt(u, u, rate), at.hessian.data[upper.permutation]
 
 
 def conversions(a: asdex.SparseJacobian) -> tuple[BCOO, BCSR, Array]:

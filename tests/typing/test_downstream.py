@@ -92,3 +92,10 @@ def test_a_rule():
     before, after = downstream.with_a_rule(reverse_p.bind, reverse_p, U)
     assert before.nnz == N * N
     np.testing.assert_array_equal(after.todense(), np.eye(N)[::-1])
+
+
+def test_constrained():
+    kkt, triangle = downstream.constrained(U, RATE)
+    assert_all_equal([kkt.submatrix(range(N, 2 * N), range(N))])
+    upper = np.triu(kkt.submatrix(range(N), range(N)).todense())
+    assert triangle.size == np.count_nonzero(upper) <= kkt.nnz
