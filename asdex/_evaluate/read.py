@@ -1,12 +1,11 @@
 """Reading the values of the sparse matrix out of the compressed one.
 
-In general this is one gather. Where neighboring rows are alike, as in a stencil, the
-entries are read from few shifted windows of the rows of the compressed matrix. To choose
-between windows can cost a fraction of a gather: XLA vectorizes it, and fuses it with the
-computation of the compressed matrix without computing anything twice.
+In general this is one gather. Where all rows are alike, as in a stencil without a boundary,
+the entries are read from few shifted windows of the rows of the compressed matrix. To
+choose between windows can cost a fraction of a gather: XLA vectorizes it, and fuses it with
+the computation of the compressed matrix without computing anything twice.
 """
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -21,17 +20,11 @@ from .compress import Rows, colors_in_chunks
 _MIN_ENTRIES = 4096
 """A gather of fewer entries takes about a microsecond."""
 
-_MAX_RUNS = 8
-"""Rows of a stencil differ in length near a boundary only."""
-
 _MAX_WINDOWS = 64
 """Bounds the size of the program that XLA has to compile."""
 
 _MAX_CHOICE = 8
 """Windows per entry above which a gather from rows that are stored is cheaper."""
-
-_MAX_FUSED = 8
-"""Lines up to which XLA computes each where a gather reads it."""
 
 Lines: TypeAlias = Num[Array, "colors dim"] | Sequence[Num[Array, " dim"]]
 """The rows of a compressed matrix, or coefficients."""
@@ -51,18 +44,12 @@ class Slot(NamedTuple):
     choice: UInt8[np.ndarray, " rows"]
 
 
-class Run(NamedTuple):
-    """Consecutive rows of the sparse matrix with equally many entries each."""
-
-    rows: int
-    slots: tuple[Slot, ...]
-
-
 class DecompressionPlan(NamedTuple):
-    """How to read the values: by the runs if there are any, otherwise by the positions."""
+    """How to read the values: by the slots of each row if there are any, otherwise by the
+    positions."""
 
     positions: Integer[np.ndarray, " nnz"]
-    runs: tuple[Run, ...]
+    slots: tuple[Slot, ...]
 
 
 def plan_decompression(coloring: ColoredPattern) -> DecompressionPlan:
@@ -71,7 +58,7 @@ def plan_decompression(coloring: ColoredPattern) -> DecompressionPlan:
     Cost: O(nnz) for each window of a slot.
     """
     rows, positions = coloring.sparsity.rows, coloring.positions
-    return DecompressionPlan(positions, _runs(positions, rows, coloring.dim, _MAX_CHOICE))
+    return DecompressionPlan(positions, _slots(positions, rows, coloring.dim, _MAX_CHOICE))
 
 
 def plan_reading(
@@ -83,7 +70,7 @@ def plan_reading(
     A choice between windows would compute all of them for each entry, a gather the one that
     is read: with two windows it takes 1 to 1.9 times as long, with six 2 to 3 times.
     """
-    return DecompressionPlan(positions, _runs(positions, rows, dim, max_choice=1))
+    return DecompressionPlan(positions, _slots(positions, rows, dim, max_choice=1))
 
 
 def read(
@@ -91,13 +78,10 @@ def read(
     plan: DecompressionPlan,
 ) -> Num[Array, " nnz"]:
     """The values of the entries, read from lines of equal length."""
-    if not plan.runs:
+    if not plan.slots:
         return _gather(jnp.asarray(compressed), plan.positions)
-    pieces = [
-        jnp.stack([_choose(compressed, slot, run.rows) for slot in run.slots], axis=-1)
-        for run in plan.runs
-    ]
-    return jnp.concatenate([piece.reshape(-1) for piece in pieces])
+    columns = [_choose(compressed, slot) for slot in plan.slots]
+    return jnp.stack(columns, axis=-1).reshape(-1)
 
 
 def _gather(
@@ -111,7 +95,8 @@ def _gather(
     return compressed.at[index].get(mode="promise_in_bounds")
 
 
-def _choose(compressed: Lines, slot: Slot, rows: int) -> Num[Array, " rows"]:
+def _choose(compressed: Lines, slot: Slot) -> Num[Array, " rows"]:
+    rows = slot.choice.size
     first, *others = [_window(compressed, window, rows) for window in slot.windows]
     for k, other in enumerate(others, start=1):
         first = jnp.where(slot.choice == k, other, first)
@@ -217,50 +202,29 @@ def _read_side(rows: Rows, chunk_size: int, side: ChunkedSide) -> Num[Array, " p
 # -- Planning ----------------------------------------------------------------------------
 
 
-def _runs(
+def _slots(
     positions: Integer[np.ndarray, " nnz"],
     rows: Int32[np.ndarray, " nnz"],
     dim: int,
     max_choice: int,
-) -> tuple[Run, ...]:
-    """The runs of the rows, none if a gather is better than to choose between up to
-    `max_choice` windows per entry."""
-    is_first = np.append(True, rows[1:] != rows[:-1])[: rows.size]
-    starts = np.flatnonzero(is_first)
-    row, length = rows[starts], np.diff(starts, append=rows.size)
-    changes = (np.diff(row) != 1) | (np.diff(length) != 0)
-    bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), row.size]
-    if rows.size < _MIN_ENTRIES or len(bounds) - 1 > _MAX_RUNS:
-        return ()
-    if not _interleaves_well(length[bounds[np.argmax(np.diff(bounds))]]):
-        return ()
-    runs: list[Run] = []
-    num_windows = 0
-    for start, stop in itertools.pairwise(bounds):
-        entries = slice(starts[start], starts[start] + (stop - start) * length[start])
-        of_run = positions[entries].reshape(stop - start, -1)
-        slots: list[Slot] = []
-        for column in of_run.T:
-            slot = _slot(column.astype(np.int64), dim, max_choice)
-            if (
-                slot is None
-                or (num_windows := num_windows + len(slot.windows)) > _MAX_WINDOWS
-            ):
-                return ()
-            slots.append(slot)
-        runs.append(Run(stop - start, tuple(slots)))
-    return tuple(runs)
+) -> tuple[Slot, ...]:
+    """The slots of rows with equally many entries each, none if a gather is better than
+    to choose between up to `max_choice` windows per entry.
 
-
-def _interleaves_well(length: np.integer) -> bool:
-    """Whether XLA interleaves so many slots faster than it gathers.
-
-    Measured on CPUs, with coefficients that are computed, at 100,000 rows: 0.6 to 0.8 times
-    as long as a gather with 2, 4, 6 and 8 slots, 0.9 to 1.4 times with 3, 5 and 7 where
-    rows wrap around or differ in length. More than 8 lines XLA does not fuse into a gather,
-    which takes up to twice as long then.
+    Rows that differ in length would have to be read in parts and joined, which takes as
+    long as a gather.
     """
-    return bool(length == 1 or length % 2 == 0 or length > _MAX_FUSED)
+    length = int(np.argmax(np.append(rows != rows[:1], True)))
+    if rows.size < _MIN_ENTRIES or rows.size % length or length > _MAX_WINDOWS:
+        return ()
+    slots: list[Slot] = []
+    num_windows = 0
+    for column in positions.reshape(-1, length).T:
+        slot = _slot(column.astype(np.int64), dim, max_choice)
+        if slot is None or (num_windows := num_windows + len(slot.windows)) > _MAX_WINDOWS:
+            return ()
+        slots.append(slot)
+    return tuple(slots)
 
 
 def _slot(positions: Int64[np.ndarray, " rows"], dim: int, max_choice: int) -> Slot | None:
