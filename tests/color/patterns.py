@@ -6,10 +6,8 @@ All without diagonal unless their docstring says otherwise.
 import math
 from itertools import product
 
-import hypothesis.extra.numpy as hnp
 import jax
 import numpy as np
-from hypothesis import strategies as st
 from jaxtyping import Integer
 
 from asdex import SparsityPattern
@@ -126,15 +124,3 @@ def random_symmetric(seed: int, n: int, per_row: float) -> SparsityPattern:
     v = np.arange(n)
     rows, cols = np.concatenate([rows, cols, v]), np.concatenate([cols, rows, v])
     return SparsityPattern(rows, cols, (n, n))
-
-
-matrices = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9))
-"""Any small matrix. (Not yet a pattern: the annotation checks draw random numbers, which
-hypothesis does not allow in a strategy.)"""
-
-symmetric_matrices = (
-    st.integers(1, 7)
-    .flatmap(lambda n: hnp.arrays(bool, (n, n)))
-    .map(lambda dense: dense | dense.T)
-)
-"""Any small symmetric matrix."""

@@ -9,10 +9,10 @@ from jaxtyping import Bool
 import asdex
 from asdex import InvalidColoringError, SparsityPattern
 
-from . import definitions, patterns
+from . import definitions, drawn, patterns
 
 
-@given(patterns.symmetric_matrices)
+@given(drawn.symmetric_matrices)
 def test_any_pattern(dense: Bool[np.ndarray, "n n"]):
     pattern = SparsityPattern.from_dense(dense)
     colors, num_colors = asdex.color_acyclic(pattern)
@@ -22,7 +22,7 @@ def test_any_pattern(dense: Bool[np.ndarray, "n n"]):
         asdex.check_coloring_acyclic(pattern, colors)
 
 
-@given(patterns.symmetric_matrices, st.lists(st.integers(0, 3), min_size=7, max_size=7))
+@given(drawn.symmetric_matrices, st.lists(st.integers(0, 3), min_size=7, max_size=7))
 def test_check(dense: Bool[np.ndarray, "n n"], colors: list[int]):
     pattern, colors = SparsityPattern.from_dense(dense), colors[: len(dense)]
     if definitions.is_acyclic_coloring(dense, colors):

@@ -12,7 +12,7 @@ import asdex
 from asdex import InvalidColoringError, SparsityPattern
 from asdex._color.orders import AbstractOrder
 
-from . import patterns
+from . import drawn, patterns
 from .orders import ORDERS
 
 
@@ -43,7 +43,7 @@ def can_be_recovered(
     )
 
 
-@given(patterns.matrices)
+@given(drawn.matrices)
 def test_any_pattern(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     colors = asdex.color_bidirectional(pattern)
@@ -58,7 +58,7 @@ def test_any_pattern(dense: Bool[np.ndarray, "m n"]):
 some_colors = st.lists(st.integers(-1, 4), min_size=9, max_size=9)
 
 
-@given(patterns.matrices, some_colors, some_colors)
+@given(drawn.matrices, some_colors, some_colors)
 def test_check(dense: Bool[np.ndarray, "m n"], columns: list[int], rows: list[int]):
     m, n = dense.shape
     pattern = SparsityPattern.from_dense(dense)

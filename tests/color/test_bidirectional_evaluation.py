@@ -13,7 +13,7 @@ import asdex
 from asdex import ColoredPattern, InvalidColoringError, OutputFormat, SparsityPattern
 
 from ..helpers import todense
-from . import patterns
+from . import drawn
 
 
 def arrow(x: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -100,7 +100,7 @@ def test_compressed_form_is_a_pair():
 
 
 @pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
-@given(patterns.matrices)
+@given(drawn.matrices)
 def test_any_matrix_is_recovered(dense: Bool[np.ndarray, "m n"]):
     matrix = dense * np.arange(1.0, dense.size + 1).reshape(dense.shape)
     coloring = asdex.jacobian_coloring_from_sparsity(dense, mode="bidirectional")

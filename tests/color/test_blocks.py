@@ -15,14 +15,14 @@ import asdex
 from asdex import ColoredPattern, SparsityPattern
 from asdex._color.blocks import find_blocks
 
-from . import patterns
+from . import drawn, patterns
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
 
 block_shapes = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
-@given(patterns.matrices, block_shapes)
+@given(drawn.matrices, block_shapes)
 def test_kron(dense: Bool[np.ndarray, "m n"], block_shape: tuple[int, int]):
     pattern = SparsityPattern.from_dense(dense)
     expected = SparsityPattern.from_dense(np.kron(dense, np.ones(block_shape, bool)))
@@ -96,7 +96,7 @@ def check(coloring: ColoredPattern) -> None:
         np.testing.assert_allclose(found, matrix, rtol=1e-12, atol=1e-12)
 
 
-@given(patterns.matrices, block_shapes, st.sampled_from(MODES))
+@given(drawn.matrices, block_shapes, st.sampled_from(MODES))
 def test_lifted_jacobian_coloring(
     dense: Bool[np.ndarray, "m n"], block_shape: tuple[int, int], mode: str
 ):
@@ -111,7 +111,7 @@ def test_lifted_jacobian_coloring(
 
 
 @given(
-    patterns.symmetric_matrices,
+    drawn.symmetric_matrices,
     st.integers(1, 3),
     st.booleans(),
     st.sampled_from(["direct", "substitution"]),
@@ -155,7 +155,7 @@ def test_symmetric_colorings_need_square_blocks():
         asdex.lift_coloring(LIFTED["symmetric"], (2, 3))
 
 
-@given(patterns.matrices, block_shapes, st.booleans())
+@given(drawn.matrices, block_shapes, st.booleans())
 def test_blocks_are_found(
     dense: Bool[np.ndarray, "m n"], block_shape: tuple[int, int], square: bool
 ):

@@ -10,16 +10,16 @@ from asdex import SparsityPattern
 from asdex._color.bounds import fewest_colors, fewest_star_colors
 from asdex._color.graph import adjacency, column_graph
 
-from . import definitions, patterns
+from . import definitions, drawn, patterns
 
 
-@given(patterns.symmetric_matrices.filter(lambda dense: 0 < len(dense) <= 5))
+@given(drawn.symmetric_matrices.filter(lambda dense: 0 < len(dense) <= 5))
 def test_star_colors(dense: Bool[np.ndarray, "n n"]):
     bound = fewest_star_colors(adjacency(SparsityPattern.from_dense(dense)))
     assert bound <= definitions.star_chromatic_number(dense)
 
 
-@given(patterns.matrices)
+@given(drawn.matrices)
 def test_column_colors(dense: Bool[np.ndarray, "m n"]):
     bound = fewest_colors(column_graph(SparsityPattern.from_dense(dense)))
     assert bound <= asdex.color_cols(dense)[1]

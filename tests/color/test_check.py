@@ -11,7 +11,7 @@ from jaxtyping import Bool
 import asdex
 from asdex import InvalidColoringError, SparsityPattern
 
-from . import definitions, patterns
+from . import definitions, drawn, patterns
 
 colors_of = st.lists(st.integers(0, 4), min_size=9, max_size=9)
 
@@ -24,7 +24,7 @@ def accepts(check: Callable[..., None], *arguments: object) -> bool:
     return True
 
 
-@given(patterns.matrices, colors_of)
+@given(drawn.matrices, colors_of)
 def test_columns_and_rows(dense: Bool[np.ndarray, "m n"], colors: list[int]):
     pattern = SparsityPattern.from_dense(dense)
     m, n = pattern.shape
@@ -36,7 +36,7 @@ def test_columns_and_rows(dense: Bool[np.ndarray, "m n"], colors: list[int]):
     ) == definitions.is_column_coloring(dense.T, colors[:m])
 
 
-@given(patterns.symmetric_matrices, colors_of)
+@given(drawn.symmetric_matrices, colors_of)
 def test_symmetric(dense: Bool[np.ndarray, "m n"], colors: list[int]):
     pattern = SparsityPattern.from_dense(dense)
     colors = colors[: pattern.n]

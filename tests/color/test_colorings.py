@@ -15,12 +15,12 @@ from jaxtyping import Bool
 import asdex
 from asdex import DenseColoringWarning, SparsityPattern
 
-from . import patterns
+from . import drawn, patterns
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
 
 
-@given(patterns.matrices)
+@given(drawn.matrices)
 def test_mode_with_fewest_colors_wins(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     color = asdex.jacobian_coloring_from_sparsity

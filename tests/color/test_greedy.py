@@ -11,10 +11,10 @@ import asdex
 from asdex import SparsityPattern
 from asdex._color import greedy
 
-from . import definitions, patterns
+from . import definitions, drawn, patterns
 
 
-@given(patterns.matrices)
+@given(drawn.matrices)
 def test_columns_and_rows_of_any_pattern(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
 

@@ -10,14 +10,14 @@ from asdex import SparsityPattern
 from asdex._color.graph import column_graph
 from asdex._color.orders import AbstractOrder
 
-from . import patterns
+from . import drawn, patterns
 from .orders import ORDERS
 
 order_names = [type(order).__name__ for order in ORDERS]
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=order_names)
-@given(dense=patterns.matrices)
+@given(dense=drawn.matrices)
 def test_columns_and_rows(order: AbstractOrder, dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     asdex.check_coloring_cols(pattern, asdex.color_cols(pattern, order=order)[0])
@@ -25,7 +25,7 @@ def test_columns_and_rows(order: AbstractOrder, dense: Bool[np.ndarray, "m n"]):
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=order_names)
-@given(dense=patterns.symmetric_matrices)
+@given(dense=drawn.symmetric_matrices)
 def test_symmetric(order: AbstractOrder, dense: Bool[np.ndarray, "n n"]):
     pattern = SparsityPattern.from_dense(dense)
     asdex.check_coloring_symmetric(pattern, asdex.color_symmetric(pattern, order=order)[0])
@@ -47,7 +47,7 @@ def arrange(order: AbstractOrder, dense: Bool[np.ndarray, "m n"]) -> list[int]:
     return visits
 
 
-@given(patterns.matrices)
+@given(drawn.matrices)
 def test_static_orders(dense: Bool[np.ndarray, "m n"]):
     n = dense.shape[1]
     degrees = shared_rows(dense).sum(axis=1)
@@ -57,7 +57,7 @@ def test_static_orders(dense: Bool[np.ndarray, "m n"]):
     assert arrange(asdex.RandomOrder(1), dense) == arrange(asdex.RandomOrder(1), dense)
 
 
-@given(patterns.matrices)
+@given(drawn.matrices)
 def test_dynamic_orders(dense: Bool[np.ndarray, "m n"]):
     shared = shared_rows(dense)
     for order, sign, seen_counts in (

@@ -16,7 +16,7 @@ from asdex import ColoredPattern, Greedy, Portfolio, SparsityPattern
 from asdex._color.portfolio import _visit_classes
 from asdex._color.problem import Candidate
 
-from . import patterns
+from . import drawn, patterns
 from .orders import ORDERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
 COLORINGS = [asdex.jacobian_coloring_from_sparsity, asdex.hessian_coloring_from_sparsity]
 
 
-@given(patterns.symmetric_matrices)
+@given(drawn.symmetric_matrices)
 def test_bounds_hold_and_results_are_deterministic(dense: Bool[np.ndarray, "n n"]):
     pattern = SparsityPattern.from_dense(dense)
     for color in COLORINGS:

@@ -9,10 +9,10 @@ from jaxtyping import Bool
 import asdex
 from asdex import ColoredPattern, InvalidColoringError, SparsityPattern
 
-from . import definitions, patterns
+from . import definitions, drawn, patterns
 
 
-@given(patterns.symmetric_matrices)
+@given(drawn.symmetric_matrices)
 def test_random_patterns(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     colors, num_colors, star_set = asdex.color_symmetric(pattern)
@@ -23,7 +23,7 @@ def test_random_patterns(dense: Bool[np.ndarray, "m n"]):
     ColoredPattern(pattern, colors, num_colors, True, "fwd_over_rev", star_set)
 
 
-@given(patterns.symmetric_matrices)
+@given(drawn.symmetric_matrices)
 def test_stars_are_maximal_and_have_one_hub(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     colors, _, star_set = asdex.color_symmetric(pattern)
@@ -39,7 +39,7 @@ def test_stars_are_maximal_and_have_one_hub(dense: Bool[np.ndarray, "m n"]):
             assert (members == hub).any(axis=1).all()
 
 
-@given(patterns.symmetric_matrices)
+@given(drawn.symmetric_matrices)
 def test_postprocessing(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     _, full_count, _ = asdex.color_symmetric(pattern)
@@ -50,7 +50,7 @@ def test_postprocessing(dense: Bool[np.ndarray, "m n"]):
     ColoredPattern(pattern, colors, num_colors, True, "fwd_over_rev", star_set)
 
 
-@given(patterns.symmetric_matrices)
+@given(drawn.symmetric_matrices)
 def test_forced_colors_of_a_star_coloring_come_back(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     colors, num_colors, star_set = asdex.color_symmetric(pattern)
@@ -59,7 +59,7 @@ def test_forced_colors_of_a_star_coloring_come_back(dense: Bool[np.ndarray, "m n
     assert forced[1:] == (num_colors, star_set)
 
 
-@given(patterns.symmetric_matrices, st.lists(st.integers(0, 3), min_size=7, max_size=7))
+@given(drawn.symmetric_matrices, st.lists(st.integers(0, 3), min_size=7, max_size=7))
 def test_forced_colors_are_checked(dense: Bool[np.ndarray, "m n"], colors: list[int]):
     pattern = SparsityPattern.from_dense(dense)
     colors = colors[: pattern.n]
@@ -115,7 +115,7 @@ def test_known_numbers_of_colors(name: str):
     asdex.check_coloring_symmetric(pattern, colors)
 
 
-@given(patterns.symmetric_matrices.filter(lambda dense: len(dense) <= 5))
+@given(drawn.symmetric_matrices.filter(lambda dense: len(dense) <= 5))
 def test_never_below_the_star_chromatic_number(dense: Bool[np.ndarray, "m n"]):
     pattern = SparsityPattern.from_dense(dense)
     if pattern.nnz:

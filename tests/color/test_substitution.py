@@ -16,7 +16,7 @@ from asdex import ColoredPattern, InvalidColoringError, OutputFormat, SparsityPa
 from asdex._color.substitution import plan_substitution
 
 from ..helpers import todense
-from . import patterns
+from . import drawn, patterns
 
 pytestmark = pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
 
@@ -78,7 +78,7 @@ def test_several_inputs():
             np.testing.assert_allclose(found[i][j], expected[i][j], rtol=1e-9, atol=1e-9)
 
 
-@given(patterns.symmetric_matrices)
+@given(drawn.symmetric_matrices)
 def test_any_matrix_is_recovered(dense: Bool[np.ndarray, "n n"]):
     numbers = np.arange(1.0, dense.size + 1).reshape(dense.shape)
     matrix = dense * (numbers + numbers.T)
@@ -98,7 +98,7 @@ def test_checks_and_files(tmp_path: Path):
     assert jax.tree.leaves(coloring) == []
 
 
-@given(patterns.symmetric_matrices, st.lists(st.integers(-1, 3), min_size=7, max_size=7))
+@given(drawn.symmetric_matrices, st.lists(st.integers(-1, 3), min_size=7, max_size=7))
 def test_colors_that_do_not_fit_the_substitution(
     dense: Bool[np.ndarray, "n n"], others: list[int]
 ):
