@@ -49,6 +49,26 @@ def test_the_pattern_is_given(given: Any) -> None:
     np.testing.assert_allclose(jax.jit(derivative)(X).todense(), EXPECTED)
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_values_may_be_accumulated(shuffled: bool) -> None:
+    rows, cols = np.nonzero(BAND)
+    order = np.random.default_rng(0).permutation(rows.size) if shuffled else slice(None)
+    pattern = asdex.SparsityPattern(rows[order], cols[order], BAND.shape)
+    assert pattern.is_sorted != shuffled
+    derivative = asdex.jacobian(f, X, sparsity=pattern, mode="accumulate")
+    assert derivative.coloring is None
+    assert "accumulated" in repr(derivative)
+    np.testing.assert_allclose(derivative(X).todense(), EXPECTED)
+    hessian = asdex.hessian(g, X, sparsity=pattern, mode="accumulate", checked=True)
+    expected = jax.jit(jax.hessian(g))(X)
+    np.testing.assert_allclose(hessian(X).todense(), expected, atol=1e-12)
+    lacking = asdex.jacobian(f, X, sparsity=np.eye(12), mode="accumulate", checked=True)
+    with pytest.raises(asdex.VerificationError):
+        lacking(X)
+    sorted_too = asdex.jacobian(jnp.sort, X, sparsity=pattern, mode="accumulate")
+    np.testing.assert_allclose(sorted_too(X).todense(), np.eye(12))
+
+
 def test_all_verbs_take_it() -> None:
     hessian = jax.jit(jax.hessian(g))(X)
     found = asdex.hessian(g, X, sparsity=BAND)(X)

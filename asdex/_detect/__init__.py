@@ -24,7 +24,6 @@ from .detect import Detection as Detection
 from .detect import detect as detect
 from .linear import check_linear as check_linear
 from .matrices import DEFAULT_MAX_NNZ as DEFAULT_MAX_NNZ
-from .matrices import places as places
 from .registry import register_rule as register_rule
 from .source import describe as describe
 from .source import origin as origin

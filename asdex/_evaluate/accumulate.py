@@ -24,8 +24,8 @@ from .._detect import (
     add_at,
     as_jax,
     is_constant,
-    places,
 )
+from .._structure.layouts import find_entries
 from .._structure.pattern import SparsityPattern
 from .._structure.sides import Side
 from .compress import Linearization, check_output_dtype
@@ -117,10 +117,9 @@ def _call(
 def _constants(
     tangent: Dependence, dtype: Any, pattern: SparsityPattern
 ) -> ConstantEntries:
-    stored = pattern.rows, pattern.cols
     is_known, values = np.ones(pattern.nnz, bool), np.zeros(pattern.nnz, dtype)
     for part in tangent.entries():
-        at = places(stored, part.rows, part.cols, pattern.n)
+        at = find_entries(pattern, part.rows, part.cols)
         if is_constant(part.values):
             np.add.at(values, at[at >= 0], part.values[at >= 0])
         else:
@@ -142,8 +141,8 @@ def _in_order(tangent: Dependence, dtype: Any, pattern: SparsityPattern) -> Coef
                 return np.concatenate(lines)[positions]
             plan = plan_reading(positions, pattern.rows, pattern.m)
             return read(list(map(as_jax, lines)), plan)
-    entries, stored = tangent.entries(), (pattern.rows, pattern.cols)
-    at = [places(stored, part.rows, part.cols, pattern.n) for part in entries]
+    entries = tangent.entries()
+    at = [find_entries(pattern, part.rows, part.cols) for part in entries]
     return add_at([part.values for part in entries], at, pattern.nnz)
 
 

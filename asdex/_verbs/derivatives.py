@@ -348,13 +348,15 @@ def _derivative(
     """The derivative by accumulation, if that is possible and wanted, or, where no mode and
     no other option asks for colors, the cheaper way; otherwise by colors."""
     costs, pattern = detected.costs, detected.pattern
-    if costs is None or costs.lacking:
+    if costs is not None and costs.lacking:
         accumulates = False
-    elif mode is None:
-        colored |= options.chunk_size != "auto" or options.checkpoint
-        accumulates = not colored and costs.favor_accumulation(pattern)
-    else:
+    elif mode is not None:
         accumulates = mode == ACCUMULATE
+    else:
+        colored |= options.chunk_size != "auto" or options.checkpoint
+        accumulates = (
+            costs is not None and not colored and costs.favor_accumulation(pattern)
+        )
     if accumulates:
         evaluation = Evaluation.by_accumulation(
             pattern, order, options, symmetric=symmetric
