@@ -81,11 +81,11 @@ def best_of(repeats: int, function: Callable[[], Any]) -> float:
 
 
 def with_progress(count: int) -> Iterator[int]:
-    """Count up to `count`; after two seconds a bar on stderr shows how far it is."""
-    start, shown = time.perf_counter(), False
+    """Count up to `count`; in a terminal a bar shows how far it is, after two seconds."""
+    start, shown, is_terminal = time.perf_counter(), False, sys.stderr.isatty()
     for done in range(count):
         yield done
-        if shown or time.perf_counter() - start > 2:
+        if is_terminal and time.perf_counter() - start > 2:
             shown = True
             bar = "#" * (40 * (done + 1) // count)
             print(f"\r  [{bar:<40}] {done + 1}/{count}", end="", file=sys.stderr)
@@ -139,7 +139,9 @@ def report_stages(
     color, coloring = timed(lambda: asdex.jacobian_coloring_from_sparsity(pattern))
     print(coloring)
 
-    jacobian = jax.jit(asdex.jacobian(residual, start, start, step))
+    derivative = asdex.jacobian(residual, start, start, step)
+    print(derivative)
+    jacobian = jax.jit(derivative)
     first = timed(lambda: jacobian(start, start, step))[0]
     one = best_of(20, lambda: jacobian(start, start, step))
     function = best_of(20, lambda: compiled_residual(start, start, step))
