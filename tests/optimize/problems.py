@@ -18,7 +18,7 @@ from . import beam
 class Problem(NamedTuple):
     """A nonlinear program at a point, and what is known of it by hand.
 
-    `linear` are the rows of constraints that are linear, and found to be so.
+    `linear` are rows of the constraints that are found to be linear.
     """
 
     objective: Callable[..., Any]
