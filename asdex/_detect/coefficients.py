@@ -14,7 +14,8 @@ from jax import lax
 from jax.extend.core import JaxprEqn
 from jaxtyping import Int, Integer
 
-from .matrices import Groups, sorting
+from .._base.index import counting_order
+from .matrices import Groups
 
 Coefficients: TypeAlias = Any
 """A `numpy.ndarray` if constant, otherwise a `jax.Array`."""
@@ -236,7 +237,7 @@ def add_at(
         at, x = at[kept], take(x, kept)
     if not at.size:
         return zeros((count,), x.dtype)
-    order = sorting(at, count)
+    order = counting_order(at, count)
     at = at[order]
     starts = np.flatnonzero(np.append(True, at[1:] != at[:-1]))
     sums = sum_groups(x, Groups(order, starts))
@@ -278,7 +279,7 @@ def _sum_by_gathers(
     """
     order, starts = groups
     longest = int(lengths.max())
-    by_length = sorting(longest - lengths, longest)
+    by_length = counting_order(longest - lengths, longest)
     first, num_longer = starts[by_length], np.bincount(lengths)[::-1].cumsum()[::-1]
     sums = take(x, order[first])
     for slot in range(1, longest):

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Int32, Integer
 from scipy.sparse import csr_array, vstack
 
+from .._base.index import counting_order
+
 DEFAULT_MAX_NNZ = 2**31
 
 _max_nnz: ContextVar[int] = ContextVar("max_nnz", default=DEFAULT_MAX_NNZ)
@@ -144,9 +146,9 @@ def grouped(
     """The canonical boolean matrix with the given entries, and for each of its entries the
     numbers of the given ones that are in its place.
 
-    Cost: that of `sorting` by rows, and a sort of the entries within each row.
+    Cost: that of `counting_order` by rows, and a sort of the entries within each row.
     """
-    order = sorting(rows, shape[0])
+    order = counting_order(rows, shape[0])
     ends = np.cumsum(np.bincount(rows, minlength=shape[0]))
     bounds = np.concatenate([[0], ends])
     listed = csr_array((order, cols[order], bounds), shape=shape)
@@ -160,19 +162,6 @@ def grouped(
     indptr = np.searchsorted(starts, bounds)
     values = np.ones(starts.size, bool)
     return csr_array((values, cols[starts], indptr), shape=shape), Groups(order, starts)
-
-
-def sorting(keys: Integer[np.ndarray, " size"], bound: int) -> Int32[np.ndarray, " size"]:
-    """The stable order of keys from 0 to `bound - 1`.
-
-    A counting sort, which is what SciPy's change from rows to columns is. Cost: O(size +
-    bound).
-    """
-    if keys.size and (keys[1:] >= keys[:-1]).all():
-        return np.arange(keys.size, dtype=np.int32)
-    numbers = np.arange(keys.size, dtype=np.int32)
-    one_row = csr_array((numbers, keys, [0, keys.size]), shape=(1, bound))
-    return one_row.tocsc().data
 
 
 def places(

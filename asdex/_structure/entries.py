@@ -6,9 +6,8 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int32, Integer
-from scipy.sparse import csr_array
 
-from .._base.index import INT32, IndexArray, as_indices
+from .._base.index import INT32, IndexArray, as_indices, counting_order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +56,7 @@ class Entries:
             return np.array_equal(np.sort(rows * n + cols), np.sort(cols * n + rows))
         if not np.array_equal(np.bincount(rows), np.bincount(cols)):
             return False
-        # The rows of each column in ascending order, by SciPy's counting sort.
-        mirrored = csr_array((rows, cols, [0, rows.size]), shape=(1, n)).tocsc().data
-        return np.array_equal(mirrored, cols)
+        return np.array_equal(rows[counting_order(cols, n)], cols)
 
 
 def as_shape(shape: Sequence[int]) -> tuple[int, int]:

@@ -123,8 +123,11 @@ def positions_for_substitution(
     # Entries that mirror each other have the same random value, without a sort.
     rows, cols = pattern.rows.astype(np.uint64), pattern.cols.astype(np.uint64)
     values = _mixed(np.minimum(rows, cols) + _mixed(np.maximum(rows, cols)))
-    used, place = np.unique(positions, return_inverse=True)
-    sums = np.zeros(used.size, np.uint64)
+    place, size = positions, math.prod(compressed_shape(sides))
+    if size > 16 * positions.size:
+        used, place = np.unique(positions, return_inverse=True)
+        size = used.size
+    sums = np.zeros(size, np.uint64)
     np.add.at(sums, place, values)
     if not recovers(substitution, values, sums[place]):
         raise InvalidColoringError(

@@ -4,7 +4,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Int32, Integer
 
-from .._base.index import IndexArray, as_indices
+from .._base.index import IndexArray, as_indices, counting_order
 
 STAR_SET_ARRAYS = ("star", "hub", "edge_lo", "edge_hi", "edge_pos")
 
@@ -118,19 +118,32 @@ class StarSet(eqx.Module):
     def hubs(
         self, i: Integer[np.ndarray, " pairs"], j: Integer[np.ndarray, " pairs"]
     ) -> Int32[np.ndarray, " pairs"]:
-        """`hub_vertex` of many pairs at once, -1 where there is no such edge."""
-        lo, hi = np.minimum(i, j).astype(np.int64), np.maximum(i, j)
-        stride = 1 + max(int(self.edge_hi.max(initial=0)), int(hi.max(initial=0)))
-        edges = self.edge_lo.astype(np.int64) * stride + self.edge_hi
-        wanted = lo * stride + hi
-        k = np.searchsorted(edges, wanted)
-        missing = k == edges.size
-        k[missing] = 0
-        if not edges.size:
-            return np.full(k.shape, -1, np.int32)
-        hub = self.hub[self.star[self.edge_pos[k]]]
-        hub = np.where(hub < 0, -hub - 1, hub)
-        return np.where(missing | (edges[k] != wanted), np.int32(-1), hub)
+        """`hub_vertex` of many pairs at once, -1 where there is no such edge.
+
+        Cost: a search for each pair; O(pairs) for those of the entries of the graph's
+        matrix in row-major order.
+        """
+        if not self.star.size:
+            return np.full(i.shape, -1, np.int32)
+        hub = self.hub[self.star[self.edge_pos]]
+        hub = np.append(np.where(hub < 0, -hub - 1, hub), np.int32(-1))
+        found = np.empty(i.shape, np.int32)
+        above, below = np.flatnonzero(i < j), np.flatnonzero(i >= j)
+        below = below[counting_order(j[below], 1 + int(j.max(initial=0)))]
+        found[above] = hub[self._find(i[above], j[above])]
+        found[below] = hub[self._find(j[below], i[below])]
+        return found
+
+    def _find(
+        self, lo: Integer[np.ndarray, " pairs"], hi: Integer[np.ndarray, " pairs"]
+    ) -> Integer[np.ndarray, " pairs"]:
+        """Number of each pair among the sorted edges, -1 where there is no such edge."""
+        if np.array_equal(lo, self.edge_lo) and np.array_equal(hi, self.edge_hi):
+            return np.arange(lo.size)
+        stride = np.int64(1 + max(self.edge_hi.max(initial=0), hi.max(initial=0)))
+        edges, wanted = self.edge_lo * stride + self.edge_hi, lo * stride + hi
+        edge = np.minimum(np.searchsorted(edges, wanted), edges.size - 1)
+        return np.where(edges[edge] == wanted, edge, -1)
 
     def __hash__(self) -> int:
         return hash((self._star, self._hub, self._edge_lo, self._edge_hi))

@@ -3,15 +3,16 @@
 The columns hold ratios of medians, in double precision: the values by hand to one
 evaluation of the function; those by accumulation, by colors and by the default way to
 those by hand; the time to compile the default way to that for the function and one JVP
-(of the gradient for a Hessian); and a call outside of `jit` to one trace of the function
-and the compiled run. The last line has geometric means. Values are compared before they
-are timed.
+(of the gradient for a Hessian); a call outside of `jit` to one trace of the function and
+the compiled run; and the memory that the compiled default way takes for intermediate
+results to that of the values. The last line has geometric means. Values are compared before
+they are timed.
 """
 
 import math
 import statistics
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,7 +23,10 @@ import asdex
 from .by_hand import HAND_WRITTEN, HandWritten, Instance, Values, Vector
 from .timing import once, together
 
-HEADINGS = ["by hand / f", "accumulated", "colors", "default", "compiling", "eager"]
+HEADINGS = [
+    *("by hand / f", "accumulated", "colors", "default", "compiling", "eager"),
+    "memory",
+]  # fmt: skip
 FORMAT = "{:<20}{:>9}{:>12}" + "{:>13}" * len(HEADINGS) + "  {}"
 
 
@@ -86,6 +90,7 @@ def measure(problem: HandWritten, n: int) -> tuple[float, list[float], str]:
         of_default / of_hand,
         compiling(problem, function, chosen, x),
         call / (trace + run),
+        memory(compiled, x),
     ]
     way = "accumulated" if default.coloring is None else f"{default.num_colors} colors"
     return of_f, ratios, way
@@ -118,6 +123,12 @@ def compiling(
     return seconds[0] / (seconds[1] + seconds[2])
 
 
+def memory(program: Any, x: Vector) -> float:
+    """Bytes of intermediate results by ratio to those of the values."""
+    analysis = program.lower(x).compile().memory_analysis()
+    return analysis.temp_size_in_bytes / analysis.output_size_in_bytes
+
+
 def main() -> None:
     jax.config.update("jax_enable_x64", True)
     print(__doc__)
@@ -130,7 +141,7 @@ def main() -> None:
             print(row(problem.name, n, f"{1e3 * seconds:.3f}", ratios, way), flush=True)
             jax.clear_caches()
     means = [
-        statistics.geometric_mean([ratio for ratio in column if not math.isnan(ratio)])
+        statistics.geometric_mean([ratio for ratio in column if ratio > 0])
         for column in zip(*measured, strict=True)
     ]
     print(row("geometric mean", "", "", means, ""))
