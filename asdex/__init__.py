@@ -20,9 +20,13 @@ The steps, one by one:
 
 In addition, `check_jacobian_correctness` and `check_hessian_correctness` compare with JAX,
 `spy` draws, `register_rule` teaches detection a primitive, `csr_structure` and others hand
-index arrays to other libraries, `asdex.optimize` is for constrained problems, and
-`asdex.dense` computes dense derivatives in blocks.
+index arrays to other libraries, `asdex.optimize` is for constrained problems,
+`asdex.lineax` solves within lineax, optimistix and diffrax, and `asdex.dense` computes
+dense derivatives in blocks.
 """
+
+from importlib import import_module as _import_module
+from typing import Any as _Any
 
 from . import dense, optimize
 from ._base.errors import (
@@ -110,6 +114,14 @@ from ._verbs.values import (
 )
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> _Any:
+    # Imported when it is used: it needs a package that need not be installed.
+    if name == "lineax":
+        return _import_module(".lineax", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 # In the order of the reference.
 __all__ = [  # noqa: RUF022

@@ -22,6 +22,7 @@ LAYERS = (
     "_evaluate",
     "_verbs",
     "optimize",
+    "lineax",
 )
 """From the ground up, in the order of the pipeline."""
 

@@ -77,6 +77,10 @@ class Factorization(eqx.Module):
             transposed=not self.transposed,
         )
 
+    def conj(self) -> "Factorization":
+        """Solves with the complex conjugate, which is factored if it is another matrix."""
+        return self.with_data(jnp.conj(self.data)) if jnp.iscomplexobj(self.data) else self
+
     def solve(self, b: PyTree, *, throw: bool | None = None) -> PyTree:
         """`x` with `A x = b`; see `asdex.solve` for `b`, `throw` and what is raised."""
         x, singular, is_nearly = self.solve_flagged(b)
@@ -132,9 +136,12 @@ class Factorization(eqx.Module):
                 "update takes an operator with the pattern that was factored, "
                 f"{self.sparsity!r}. Got {a.sparsity!r}. Use A.factorize()."
             )
-        return replace(
-            self, data=a.data, factors=factors_of(self.sparsity, a.data, self.solver)
-        )
+        return self.with_data(a.data)
+
+    def with_data(self, data: Num[Array, "*batch nnz"]) -> "Factorization":
+        """The factorization of the matrix with other values."""
+        factors = factors_of(self.sparsity, data, self.solver)
+        return replace(self, data=data, factors=factors)
 
 
 @partial(compiled, static=("solver",))

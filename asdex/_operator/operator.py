@@ -29,6 +29,7 @@ from .._structure.layouts import check_symmetric
 from .._structure.pattern import SparsityPattern
 from . import formats
 from .factorization import Factorization, factors_of, report
+from .least_squares import LeastSquares
 
 NormOrder = Literal["fro", 1, "inf"]
 _MOST_ELEMENTS = 2**24
@@ -545,6 +546,42 @@ class SparseJacobian(eqx.Module):
         spaces = self.domain, self.codomain
         return Factorization(self.data, factors, self.sparsity, *spaces, solver)
 
+    def lstsq(
+        self,
+        b: PyTree,
+        *,
+        damping: ArrayLike = 0.0,
+        solver: SolverName = "auto",
+        throw: bool | None = None,
+    ) -> PyTree:
+        """The `x` that minimizes `|A x - b|^2 + damping |x|^2`, the smallest one if there
+        are many, for a matrix of any shape and full rank.
+
+        By the normal equations, `A^H A + damping I`, or `A A^H + damping I` if there are
+        more columns than rows, and one step of refinement. Their pattern must be sparse,
+        too: a row with many entries makes `A^H A` dense. Differentiable like `solve`.
+
+        **Arguments:**
+
+        - `b`: a pytree like `out_structure`.
+        - `damping`: a number, zero or positive, as in the Levenberg-Marquardt method, or a
+            vector of one for each column.
+        - `solver`, `throw`: see `asdex.solve`; they are those of the normal equations.
+        """
+        self._check_single("Least squares are solved for one matrix")
+        check_choice("solver", solver, SOLVERS)
+        return report(*self._lstsq(b, damping, solver), throw)
+
+    @partial(compiled, static=("solver",))
+    def _lstsq(
+        self, b: PyTree, damping: ArrayLike, solver: SolverName
+    ) -> tuple[PyTree, Bool[Array, ""], Bool[Array, ""]]:
+        vector = self.codomain.ravel("b", b, (), self.dtype)
+        data = as_precise(self.data, vector)
+        squares = LeastSquares.of(self.sparsity, data, damping, solver)
+        x, singular, is_nearly = squares.solve(vector)
+        return self.domain.unravel(x), singular, is_nearly
+
     def slogdet(
         self, *, solver: SolverName = "auto"
     ) -> tuple[Inexact[Array, "*batch"], Inexact[Array, "*batch"]]:
@@ -579,7 +616,7 @@ class SparseJacobian(eqx.Module):
         if m != n:
             raise ValueError(
                 f"Only a square matrix can be solved with. This one has shape {(m, n)}. "
-                "For least squares solve A.gram() with A.rmv(b)."
+                "For least squares use A.lstsq(b)."
             )
 
     def _check_single(self, expectation: str) -> None:

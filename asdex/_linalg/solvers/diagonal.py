@@ -108,11 +108,12 @@ class Tridiagonal:
         lower, diagonal, upper = diagonals
         if transposed:
             lower, upper = jnp.roll(upper, 1), jnp.roll(lower, -1)
-        # From finite numbers, NaN can only come from a zero pivot.
-        is_known = is_finite(diagonals) & is_finite(b)
-        padded = jnp.where(is_known, b, jnp.zeros_like(b))
-        padded = jnp.pad(padded, (0, diagonal.size - b.size))
+        padded = jnp.pad(b, (0, diagonal.size - b.size))
         x = lax.linalg.tridiagonal_solve(lower, diagonal, upper, padded[:, None])
         x = x[: b.size, 0]
-        singular = jnp.isnan(x).any() & is_finite(diagonals)
+        # From finite numbers, NaN can only come from a zero pivot. The right-hand side goes
+        # in as it is: selected by `jnp.where`, XLA for CPUs without optimizations (0.10)
+        # has passed on other numbers in some loops.
+        is_known = is_finite(diagonals) & is_finite(b)
+        singular = jnp.isnan(x).any() & is_known
         return jnp.where(singular | ~is_known, jnp.full_like(x, jnp.nan), x), singular

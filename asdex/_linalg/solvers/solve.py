@@ -190,7 +190,7 @@ def _check_square(pattern: SparsityPattern) -> None:
     if pattern.m != pattern.n:
         raise ValueError(
             f"Only square matrices can be solved with. Got shape {pattern.shape}. For "
-            "least squares, solve with A.T A."
+            "least squares use A.lstsq(b)."
         )
 
 
