@@ -179,7 +179,20 @@ def complex_steps(x: Any) -> Any:
     return jnp.concatenate([jnp.real(z), jnp.imag(z)])
 
 
+def carry_of_a_branch_not_taken(x: Any) -> Any:
+    """The tangent of the second carry has no dependence, but its program is given one."""
+
+    def step(carry: Any, now: Any) -> Any:
+        first, second = carry
+        takes_first = jnp.arange(3).sum() == 0
+        second = lax.cond(takes_first, lambda: 2 * first, lambda: second + 1)
+        return (now, second), first * second * now
+
+    return lax.scan(step, (x[0], 1.0), x)[1]
+
+
 LOOPS = [
+    carry_of_a_branch_not_taken,
     steps_of_a_stencil,
     states_of_a_stencil,
     elementwise_steps,

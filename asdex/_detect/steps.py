@@ -138,7 +138,12 @@ def _advance(
         arrays = dict(enumerate(fixed))
         arrays |= {first + k: array for k, array in state.items()}
         arrays |= {first + num_carry + k: array for k, array in x.items()}
-        given = [arrays[k] for k, is_used in enumerate(used) if is_used]
+        places = np.flatnonzero(used)
+        # The program may be given what its results do not depend on, whatever it is.
+        given = [
+            jnp.zeros_like(var.aval) if arrays.get(k) is None else arrays[k]
+            for k, var in zip(places, part.invars, strict=True)
+        ]
         return dict(zip(carried, eval_jaxpr(part, (), *given), strict=True))
 
     return advance, None if wanted else depth
