@@ -15,6 +15,8 @@ import optimistix as optx
 import pytest
 from jax.experimental.ode import odeint
 
+import asdex
+
 from .literal import check_hessian, check_jacobian, check_sound
 
 DIAGONAL = "x... .x.. ..x. ...x"
@@ -308,6 +310,30 @@ class TestDiffrax:
             return _integrate(x, controller, diffrax.Kvaerno3(), max_steps=16)[-1]
 
         check_sound(f)
+
+    def test_implicit_solver_with_fixed_steps(self) -> None:
+        root_finder = diffrax.VeryChord(rtol=1e-3, atol=1e-3, norm=optx.max_norm)
+        solver = diffrax.ImplicitEuler(root_finder=root_finder)
+
+        def f(x):
+            solution = diffrax.diffeqsolve(
+                diffrax.ODETerm(lambda t, y, args: -(y**3)),
+                solver,
+                t0=0.0,
+                t1=0.5,
+                dt0=0.25,
+                y0=x,
+                adjoint=diffrax.DirectAdjoint(),
+                max_steps=4,
+                throw=False,
+            )
+            assert solution.ys is not None
+            return solution.ys[-1]
+
+        check_jacobian(f, 4, DIAGONAL)
+        x = jnp.linspace(0.1, 1.0, 4)
+        found = asdex.jacobian(f, x, output_format="dense")(x)
+        np.testing.assert_allclose(found, jax.jit(jax.jacfwd(f))(x), rtol=1e-12)
 
     def test_parameter(self) -> None:
         def f(x):
