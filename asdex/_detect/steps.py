@@ -138,7 +138,7 @@ def _advance(
         arrays = dict(enumerate(fixed))
         arrays |= {first + k: array for k, array in state.items()}
         arrays |= {first + num_carry + k: array for k, array in x.items()}
-        places = np.flatnonzero(used)
+        places = [k for k, is_used in enumerate(used) if is_used]
         # The program may be given what its results do not depend on, whatever it is.
         given = [
             jnp.zeros_like(var.aval) if arrays.get(k) is None else arrays[k]
