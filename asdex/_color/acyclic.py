@@ -1,12 +1,15 @@
 """Acyclic coloring of symmetric patterns, for recovery by substitution."""
 
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32
 
+from .._base.index import EntryIndices
 from .._structure.matrices import PatternLike, as_pattern
-from .graph import Adjacency, adjacency, costly_vertices, without_vertices
-from .loops import compiled, for_range, full, read, while_loop, write
+from .graph import Adjacency, Lists, adjacency, costly_vertices, without_vertices
+from .loops import MOST_STEPS_IN_PYTHON, compiled, for_range, full, read, while_loop, write
 from .orders import AbstractOrder, LargestFirst, Permutation, own_colors
 
 
@@ -52,19 +55,74 @@ def color_trees(
     is_private[private] = True
     neighbors, edge = without_vertices(graph, is_private)
     visits = visits[~is_private[visits]]
-    unset = np.zeros(graph.lo.size, np.int32)
-    colors = _acyclic_coloring(
-        visits,
-        *neighbors,
-        edge,
-        np.full(is_private.size, -1, np.int32),
-        unset,
-        private.size,
-        visits.size,
-    )[: is_private.size]
-    colors = colors.copy()
+    steps = 2 * int((neighbors.sizes.astype(np.int64) ** 2).sum())
+    color = _in_python if steps <= MOST_STEPS_IN_PYTHON else _in_compiled_code
+    colors = color(visits, neighbors, edge, private.size)
     colors[private] = np.arange(private.size)
     return colors, int(colors.max(initial=-1)) + 1
+
+
+def _in_python(
+    visits: Permutation, neighbors: Lists, edge: EntryIndices, first_color: int
+) -> Int32[np.ndarray, " n"]:
+    """Algorithm 3.1 of Gebremedhin et al. (2007).
+
+    The edges of a two-colored tree form a set, kept as a tree of its own in `parent`. A
+    color is forbidden if it is that of a neighbor, or if in the trees of it and another
+    color two neighbors are connected.
+    """
+    bounds, items, edges = (
+        neighbors.starts.tolist(),
+        neighbors.items.tolist(),
+        edge.tolist(),
+    )
+    pairs = list(zip(items, edges, strict=True))
+    around = [pairs[start:stop] for start, stop in itertools.pairwise(bounds)]
+    colors = [-1] * len(around)
+    parent: dict[int, int] = {}
+
+    def find(e: int) -> int:
+        while parent[e] != e:
+            parent[e] = e = parent[parent[e]]
+        return e
+
+    for v in visits.tolist():
+        colored = [(w, e) for w, e in around[v] if colors[w] >= 0]
+        forbidden = {colors[w] for w, _ in colored}
+        reached_from: dict[int, int] = {}
+        for w, _ in colored:
+            for x, f in around[w]:
+                color = colors[x]
+                if color < 0 or color in forbidden:
+                    continue
+                if reached_from.setdefault(find(f), w) != w:
+                    forbidden.add(color)
+        own = next(c for c in itertools.count(first_color) if c not in forbidden)
+        colors[v] = own
+        first: dict[int, int] = {}
+        for w, e in colored:
+            parent[e] = e
+            parent[e] = find(first.setdefault(colors[w], e))
+        for w, e in colored:
+            for x, f in around[w]:
+                if colors[x] == own:
+                    parent[find(f)] = find(e)
+    return np.array(colors, np.int32)
+
+
+def _in_compiled_code(
+    visits: Permutation, neighbors: Lists, edge: EntryIndices, first_color: int
+) -> Int32[np.ndarray, " n"]:
+    """The same as compiled code, for larger graphs."""
+    n = neighbors.sizes.size
+    uncolored, unset = (
+        np.full(n, -1, np.int32),
+        np.zeros(edge.max(initial=-1) + 1, np.int32),
+    )
+    colors = _acyclic_coloring(
+        visits, *neighbors, edge, uncolored, unset, first_color, visits.size
+    )
+    return colors[:n].copy()
 
 
 @compiled
@@ -78,9 +136,8 @@ def _acyclic_coloring(
     first_color: Int32[Array, ""],
     count: Int32[Array, ""],
 ) -> Int32[Array, " n"]:
-    """Algorithm 3.1 of Gebremedhin et al. (2007), in its symbols.
+    """Algorithm 3.1 in its symbols, with sets as in `_in_python`.
 
-    The edges of a two-colored tree form a set, kept as a tree of its own in `parent`.
     Marks are those of `star._star_coloring`: indexed by color plus one, or by the set of
     a tree; they hold a position in the list of `v` if `v` set them.
     """

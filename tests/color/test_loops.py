@@ -62,10 +62,11 @@ def test_loops_in_python_and_compiled_ones_agree(
         sides = asdex.color_bidirectional(pattern)
         of_orders = [asdex.color_cols(pattern, order=order)[0] for order in ORDERS]
         stars = [asdex.color_symmetric(pattern, order=order)[0] for order in ORDERS]
-        return [*sides, *of_orders, *stars]
+        trees = [asdex.color_acyclic(pattern, order=order)[0] for order in ORDERS]
+        return [*sides, *of_orders, *stars, *trees]
 
     in_python = colors()
-    for module in (greedy, orders, star):
+    for module in (acyclic, greedy, orders, star):
         monkeypatch.setattr(module, "MOST_STEPS_IN_PYTHON", -1)
     for one, other in zip(in_python, colors(), strict=True):
         np.testing.assert_array_equal(one, other)
