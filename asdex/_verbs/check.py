@@ -270,8 +270,8 @@ def _suspicion(
         fun = jax.grad(fun, has_aux=True, holomorphic=jnp.iscomplexobj(x))
     try:
         found = suspicion(fun, x, call.others, row=row, col=col, local=pattern.is_local)
-    except Exception:
+    except Exception as error:
         # The program is run equation by equation, through rules that may be wrong: what
-        # this meets must not hide what has been found.
-        return ""
+        # this meets, of any type, must not hide what has been found.
+        found = f"Why could not be found out: {type(error).__name__} in a rule or program."
     return found and f"\n{found}"

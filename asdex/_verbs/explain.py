@@ -163,7 +163,9 @@ def warn_if_dense(subject: Subject, detected: Detected, order: int) -> bool:
     pattern, (m, n) = detected.pattern, detected.pattern.shape
     if subject.sparsity is not None or min(m, n) <= _SMALL:
         return False
-    if pattern.nnz < m * n / 4 or fewest_passes(pattern) < min(m, n):
+    if pattern.nnz < m * n / 4:
+        return False
+    if pattern.nnz < m * n and fewest_passes(pattern) < min(m, n):
         return False
     trail = Trail()
     with warnings.catch_warnings():
