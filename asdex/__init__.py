@@ -67,7 +67,16 @@ from ._detect import Dependence, register_rule
 from ._evaluate.accumulate import ConstantEntries
 from ._evaluate.decompress import decompress, decompress_data
 from ._linalg.solvers import SolverName
-from ._operator import BlockSparse, Factorization, SparseJacobian, solve
+from ._operator import (
+    BlockSparse,
+    Factorization,
+    SparseJacobian,
+    block,
+    diag,
+    hstack,
+    solve,
+    vstack,
+)
 from ._structure.coloring import ColoredPattern
 from ._structure.layouts import (
     CompressedStructure,
@@ -142,6 +151,10 @@ __all__ = [  # noqa: RUF022
     "SparseJacobian",
     "solve",
     "Factorization",
+    "block",
+    "hstack",
+    "vstack",
+    "diag",
     "SolverName",
     "csr_structure",
     "csc_structure",

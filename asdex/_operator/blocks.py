@@ -1,0 +1,81 @@
+"""Matrices made of others: blocks, stacks and diagonals."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Num
+
+from .._linalg.algebra import promoted
+from .._linalg.multiply import take
+from .._structure.pattern import SparsityPattern
+from .operator import SparseJacobian
+
+
+def block(rows: Sequence[Sequence[SparseJacobian | None]]) -> SparseJacobian:
+    """The matrix that consists of blocks, such as `block([[H, A.T], [A, None]])`.
+
+    **Arguments:**
+
+    - `rows`: the blocks of each row of blocks, from left to right; `None` stands for zeros.
+        Operators between pytrees count as those between flat vectors. Batches must have
+        equal shapes, or be single matrices.
+
+    **Returns:** an operator between flat vectors, its entries in row-major order. The
+    pattern is static; the values are one gather.
+
+    **Raises:** `ValueError` if the shapes do not fit, or if a row or column of blocks holds
+    `None` only, so that its size is not known.
+    """
+    if not rows or len({len(row) for row in rows}) > 1 or not rows[0]:
+        raise ValueError(
+            "block takes rows of equally many blocks, at least one. Got rows of "
+            f"{[len(row) for row in rows]} blocks. Write None for a block of zeros."
+        )
+    placed = [
+        (i, j, a) for i, row in enumerate(rows) for j, a in enumerate(row) if a is not None
+    ]
+    heights = _sizes("row", len(rows), [(i, a.shape[0]) for i, _, a in placed])
+    widths = _sizes("column", len(rows[0]), [(j, a.shape[1]) for _, j, a in placed])
+    top, left = np.cumsum([0, *heights]), np.cumsum([0, *widths])
+    entry_rows = np.concatenate([a.sparsity.rows + top[i] for i, _, a in placed])
+    entry_cols = np.concatenate([a.sparsity.cols + left[j] for _, j, a in placed])
+    order = np.lexsort((entry_cols, entry_rows)).astype(np.int32)
+    shape = int(top[-1]), int(left[-1])
+    pattern = SparsityPattern(entry_rows[order], entry_cols[order], shape)
+    parts = promoted(*(a.data for *_, a in placed))
+    batch = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in parts]
+    return SparseJacobian(take(jnp.concatenate(parts, -1), order), pattern)
+
+
+def hstack(matrices: Sequence[SparseJacobian]) -> SparseJacobian:
+    """The matrices side by side; see `block`."""
+    return block([list(matrices)])
+
+
+def vstack(matrices: Sequence[SparseJacobian]) -> SparseJacobian:
+    """The matrices below each other; see `block`."""
+    return block([[a] for a in matrices])
+
+
+def diag(values: Num[ArrayLike, "*batch n"]) -> SparseJacobian:
+    """The diagonal matrix with these values, or one for each vector of a batch."""
+    data: Num[Array, "*batch n"] = jnp.asarray(values)
+    if data.ndim == 0:
+        raise ValueError("diag takes a vector, or a batch of vectors. Got a number.")
+    n = data.shape[-1]
+    places = np.arange(n)
+    return SparseJacobian(data, SparsityPattern(places, places, (n, n)))
+
+
+def _sizes(kind: str, count: int, found: Sequence[tuple[int, int]]) -> list[int]:
+    """The size of each row or column of blocks."""
+    sizes = [{size for place, size in found if place == k} for k in range(count)]
+    for k, options in enumerate(sizes):
+        if len(options) != 1:
+            raise ValueError(
+                f"The blocks in a {kind} of blocks must have equally many {kind}s, and one "
+                f"of them must not be None. Those of {kind} {k} have {sorted(options)}."
+            )
+    return [size for (size,) in sizes]
