@@ -63,7 +63,8 @@ def test_batches() -> None:
     np.testing.assert_array_equal(dense(asdex.diag(jnp.ones((2, 3))))[1], np.eye(3))
 
 
-def test_wrong_arguments() -> None:
+def test_wrong_arguments(without_annotation_checks: None) -> None:
+    del without_annotation_checks
     h, a = random(4, 4, 0), random(3, 4, 1)
     with pytest.raises(ValueError, match="equally many blocks"):
         asdex.block([[h, h], [a]])
