@@ -81,6 +81,7 @@ def test_auto_fills_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     colors = np.full(10**6, -1)
     colors[:300] = np.arange(300)
     coloring = asdex.ColoredPattern(wide, colors, 300, False, "fwd")
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert resolve_chunk_size("auto", coloring) == 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert resolve_chunk_size("auto", coloring) == 2**30 // (4 * (10**6 + 1))
