@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from .._base.sharding import varying_type
 from .._base.types import PyTree
 from .._structure.inputs import Inputs, is_aval
 from .arguments import Bound
@@ -43,6 +44,17 @@ class FlatCall(NamedTuple):
     others: list[Any]
     domain: Space
     scalar: bool
+
+    @property
+    def active(self) -> list[Any]:
+        """The types of the arrays that can be differentiated."""
+        pairs = zip(self.values, self.domain.dtypes, strict=True)
+        return [varying_type(value, dtype) for value, dtype in pairs if is_inexact(dtype)]
+
+    @property
+    def vector(self) -> jax.ShapeDtypeStruct:
+        """The type of the vector that they are packed as."""
+        return jax.eval_shape(self.domain.pack, self.values)
 
 
 def flatten(bound: Bound, inputs: Inputs, *, has_aux: bool, scalar: bool) -> FlatCall:

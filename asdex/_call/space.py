@@ -12,6 +12,7 @@ import numpy as np
 from jax.dtypes import float0
 from jaxtyping import Array, Inexact, Num
 
+from .._base.sharding import gathered
 from .._base.types import PyTree
 from .._structure.pattern import SparsityPattern
 
@@ -109,7 +110,7 @@ class Space:
         dtype = self.dtype
         pieces = [
             cast(x, dtype).reshape(-1) if is_inexact(x.dtype) else jnp.zeros(x.size, dtype)
-            for x in map(jnp.asarray, leaves)
+            for x in map(gathered, map(jnp.asarray, leaves))
         ]
         return _concatenate(pieces, (), dtype)
 
@@ -142,7 +143,7 @@ class Space:
                 "For many vectors at once use jax.vmap."
             )
         arrays = [
-            jnp.asarray(leaf) if is_inexact(kind) else np.zeros(shape, bool)
+            gathered(jnp.asarray(leaf)) if is_inexact(kind) else np.zeros(shape, bool)
             for leaf, kind, shape in zip(leaves, self.dtypes, shapes, strict=True)
         ]
         with jax.numpy_dtype_promotion("standard"):

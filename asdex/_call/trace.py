@@ -106,7 +106,7 @@ def trace(call: FlatCall) -> Trace:
         return arrays
 
     with _advice_on_tracing():
-        closed = jax.make_jaxpr(fun)(call.domain.active, call.others)
+        closed = jax.make_jaxpr(fun)(call.active, call.others)
     program = Program(without_constants(closed), call.domain, found[0], call.scalar)
     return Trace(program, list(closed.consts))
 

@@ -15,6 +15,7 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Int, Integer
 
 from .._base.index import counting_order
+from .._base.sharding import varying_alike
 from .matrices import Groups
 
 Coefficients: TypeAlias = Any
@@ -74,7 +75,9 @@ def bind(eqn: JaxprEqn, *operands: Coefficients) -> list[Coefficients]:
             results = eqn.primitive.bind(*map(jnp.asarray, operands), **params)
     else:
         with eqn.ctx.manager:
-            results = eqn.primitive.bind(*map(as_jax, operands), **params)
+            results = eqn.primitive.bind(
+                *varying_alike(list(map(as_jax, operands))), **params
+            )
     results = results if eqn.primitive.multiple_results else [results]
     return list(map(np.asarray, results)) if constant else list(results)
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Int32, Num
 
+from .._base.sharding import typed_like
 from .._base.types import BIDIRECTIONAL, HESSIAN_MODES, ChunkSize
 from .._structure.coloring import ColoredPattern
 from .._structure.sides import Side
@@ -64,20 +65,26 @@ def linearize(
             return jax.jvp(lambda x: fun(x)[0], (x,), (v,))[1]
 
         gradient = jax.grad(directional, holomorphic=holomorphic)
-        return [Linearization(lambda v: gradient(x, v), x.dtype, x.dtype)], extras
+        return [
+            Linearization(lambda v: gradient(x, typed_like(v, x)), x.dtype, x.dtype)
+        ], extras
 
     if mode in HESSIAN_MODES:
         fun = jax.grad(fun, has_aux=True, holomorphic=holomorphic)
     if mode in ("fwd", "fwd_over_rev", BIDIRECTIONAL):
         y, push, extras = _linearized(fun, x)
-        maps = [Linearization(push, x.dtype, y.dtype)]
+        maps = [Linearization(lambda v: push(typed_like(v, x)), x.dtype, y.dtype)]
         if mode == BIDIRECTIONAL:
             pull = jax.linear_transpose(push, x)
             # Of one dtype, since entries of both sides are read into one array.
-            maps += [Linearization(lambda v: pull(v)[0].astype(y.dtype), y.dtype, y.dtype)]
+            maps += [
+                Linearization(
+                    lambda v: pull(typed_like(v, y))[0].astype(y.dtype), y.dtype, y.dtype
+                )
+            ]
     else:
         y, pull, extras = jax.vjp(fun, x, has_aux=True)
-        maps = [Linearization(lambda v: pull(v)[0], y.dtype, x.dtype)]
+        maps = [Linearization(lambda v: pull(typed_like(v, y))[0], y.dtype, x.dtype)]
     check_output_dtype(y.dtype, mode, holomorphic)
     return maps, extras
 

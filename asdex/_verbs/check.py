@@ -161,7 +161,7 @@ def _comparison(
     call: FlatCall, coloring: ColoredPattern, tolerance: Tolerance
 ) -> tuple[Comparison, Any]:
     """A compiled function that compares the product with one vector, and its dtype."""
-    vector, values = call.domain.vector, call.domain.pack(call.values)
+    vector, values = call.vector, call.domain.pack(call.values)
     holomorphic = jnp.iscomplexobj(vector)
 
     traced = trace(call)

@@ -148,7 +148,7 @@ def detect_sparsity(
     if order == 2:
         check_samples(f, inputs, HESSIAN_MODES[0], allow_int=False)
     traced = trace(call)
-    x = call.domain.pack(call.values) if local else call.domain.vector
+    x = call.domain.pack(call.values) if local else call.vector
     if given is not None:
         pattern = _as_given(as_pattern(given), traced, inputs, order)
         modes = JACOBIAN_MODES if order == 1 else HESSIAN_MODES
@@ -220,9 +220,7 @@ def check_still_holds(
     **Raises:** `ValueError` naming an entry that the pattern lacks.
     """
     others = jax.tree.map(as_aval, call.others)
-    detection = detect(
-        traced if order == 1 else _gradient(traced), call.domain.vector, others
-    )
+    detection = detect(traced if order == 1 else _gradient(traced), call.vector, others)
     held = pattern.rows.astype(np.int64) * pattern.n + pattern.cols
     needed = detection.rows.astype(np.int64) * pattern.n + detection.cols
     if (lacking := needed[~np.isin(needed, held)]).size:
