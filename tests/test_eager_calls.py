@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -433,17 +433,18 @@ def test_constants_that_change_are_checked_but_not_compiled(detections: list[int
 
 
 def test_accumulation_makes_way_for_constants_that_change(detections: list[int]) -> None:
-    weights: Any = jnp.ones(4)
+    weights, compiled = cast(Any, jnp.ones(4)), 0
     derivative = asdex.jacobian(lambda x: weights * x, X, output_format="dense")
     np.testing.assert_array_equal(derivative(X), np.eye(4))
-    compiled = len(COMPILED)
     for k in range(2, 6):
         weights = jnp.asarray(np.full(4, float(k)))
         np.testing.assert_array_equal(derivative(X), np.diag(np.full(4, float(k))))
-    assert len(COMPILED) == compiled + 1
+        if k == 2:  # From now on by colors, compiled once.
+            compiled = len(COMPILED)
+    assert len(COMPILED) == compiled
     weights = jnp.asarray(np.full(4, 1.0))
     np.testing.assert_array_equal(derivative(X), np.eye(4))
-    assert len(COMPILED) == compiled + 1
+    assert len(COMPILED) == compiled
 
 
 def test_callbacks_that_are_new_at_every_call(detections: list[int]) -> None:

@@ -8,7 +8,6 @@ types of primals.
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Shaped
@@ -29,11 +28,9 @@ def gathered(x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
     return jax.sharding.reshard(x, aval.sharding.update(spec=P(*[None] * x.ndim)))
 
 
-def varying_type(x: Any, dtype: Any) -> Any:
-    """The shape of an array, over which mesh axes it varies, and its dtype."""
-    if isinstance(x, jax.Array) and _varies_over(aval := jax.typeof(x)):
-        return aval.update(weak_type=False)
-    return jax.ShapeDtypeStruct(jnp.shape(x), dtype)
+def varies(x: Any) -> bool:
+    """Whether an array varies over some mesh axis."""
+    return isinstance(x, jax.Array) and bool(_varies_over(jax.typeof(x)))
 
 
 def varying_alike(xs: list[Array]) -> list[Array]:

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .._base.sharding import varying_type
+from .._base.sharding import varies
 from .._base.types import PyTree
-from .._structure.inputs import Inputs, is_aval
+from .._structure.inputs import Inputs, as_aval, is_aval
 from .arguments import Bound
 from .space import Space, in_words, is_inexact
 
@@ -26,6 +26,11 @@ class Output(NamedTuple):
     space: Space
     aux_treedef: Any  # Of the JAX arrays in the auxiliary output.
     aux: PyTree  # The auxiliary output with `None` in their places.
+
+
+def _typed(value: Any, aval: Any) -> Any:
+    """The type of an array, `aval` unless it varies over a mesh axis."""
+    return jax.typeof(value).update(weak_type=False) if varies(value) else aval
 
 
 class FlatCall(NamedTuple):
@@ -48,8 +53,14 @@ class FlatCall(NamedTuple):
     @property
     def active(self) -> list[Any]:
         """The types of the arrays that can be differentiated."""
-        pairs = zip(self.values, self.domain.dtypes, strict=True)
-        return [varying_type(value, dtype) for value, dtype in pairs if is_inexact(dtype)]
+        pairs = zip(self.values, jax.tree.leaves(self.domain.tree), strict=True)
+        types = [_typed(value, aval) for value, aval in pairs]
+        return [aval for aval in types if is_inexact(aval.dtype)]
+
+    @property
+    def other_types(self) -> list[Any]:
+        """The types of the other arrays."""
+        return [_typed(value, as_aval(value)) for value in self.others]
 
     @property
     def vector(self) -> jax.ShapeDtypeStruct:

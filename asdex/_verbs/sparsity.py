@@ -219,8 +219,8 @@ def check_still_holds(
 
     **Raises:** `ValueError` naming an entry that the pattern lacks.
     """
-    others = jax.tree.map(as_aval, call.others)
-    detection = detect(traced if order == 1 else _gradient(traced), call.vector, others)
+    fun = traced if order == 1 else _gradient(traced)
+    detection = detect(fun, call.vector, call.other_types)
     held = pattern.rows.astype(np.int64) * pattern.n + pattern.cols
     needed = detection.rows.astype(np.int64) * pattern.n + detection.cols
     if (lacking := needed[~np.isin(needed, held)]).size:

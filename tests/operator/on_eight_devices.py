@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import asdex
@@ -52,6 +52,9 @@ def main() -> None:
     colors_over_devices(mesh)
     entries_over_devices(mesh)
     functions_over_devices(mesh)
+    for kind in AxisType.Auto, AxisType.Explicit:
+        derivatives_while_a_mesh_is_set(kind)
+    derivatives_inside_of_shard_map(mesh)
 
 
 def products_over_points(
@@ -199,6 +202,48 @@ def functions_over_devices(mesh: Mesh) -> None:
             expected = np.asarray(jax.jit(dense)(x))
             assert derivative.sparsity.nnz == np.count_nonzero(expected)
             same(derivative(x).todense(), expected)
+
+
+def pairs(x: Array) -> Array:
+    return x**2 * x[::-1] + x
+
+
+def derivatives_while_a_mesh_is_set(kind: AxisType) -> None:
+    mesh = jax.make_mesh((DEVICES,), ("points",), axis_types=(kind,))
+    x = jnp.linspace(0.5, 1.5, 2 * DEVICES)
+    expected = jax.jacfwd(pairs)(x)
+    with jax.set_mesh(mesh):
+        sharded = jax.device_put(x, NamedSharding(mesh, P("points")))
+        assert asdex.jacobian_coloring(pairs, x).num_colors == 2
+        for mode in (None, "accumulate", "fwd", "rev"):
+            make = asdex.jacobian(pairs, x, mode=mode, output_format="operator")
+            for at in (x, sharded):
+                for run in (make, jax.jit(make)):
+                    a = run(at)
+                    same(a.todense(), expected)
+                    same(a.mv(at), expected @ x)
+                    same(a.solve(at), jnp.linalg.solve(expected, x))
+        total = asdex.hessian(lambda x: (pairs(x) ** 2).sum(), x, output_format="dense")
+        same(total(x), jax.hessian(lambda x: (pairs(x) ** 2).sum())(x))
+
+
+def derivatives_inside_of_shard_map(mesh: Mesh) -> None:
+    """Of each device's part, with the checks of what varies over devices."""
+    by_hand = partial(jax.shard_map, mesh=mesh, in_specs=P("points"), out_specs=P("points"))
+    x = jnp.linspace(0.5, 1.5, 4 * DEVICES)
+    scale = jnp.linspace(1, 2, 4 * DEVICES)
+
+    def scaled(x: Array, scale: Array) -> Array:
+        return scale * pairs(x) * 2.0
+
+    expected = jax.jit(by_hand(jax.jacfwd(scaled)))(x, scale)
+    for mode in (None, "accumulate", "fwd", "rev"):
+        make = asdex.jacobian(scaled, x[:4], scale[:4], mode=mode, output_format="dense")
+        for _ in range(2):
+            same(jax.jit(by_hand(make))(x, scale), expected)
+    small = asdex.hessian(lambda x: (pairs(x) ** 2).sum(), x[:4], output_format="dense")
+    found = jax.jit(by_hand(small))(x)
+    same(found, jax.jit(by_hand(jax.hessian(lambda x: (pairs(x) ** 2).sum())))(x))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Inexact, Integer
 
+from ..._base.sharding import typed_like, varying_alike
 from ..._base.types import PyTree
 from ..._structure.pattern import SparsityPattern
 
@@ -103,9 +105,13 @@ class ByPlatform:
     def _choose(
         self, there: Callable[..., Any], elsewhere: Callable[..., Any], *args: Any
     ) -> Any:
-        return lax.platform_dependent(
-            *args, default=elsewhere, **dict.fromkeys(self.platforms, there)
-        )
+        def varying(way: Callable[..., Any], *args: Any) -> Any:
+            # In `jax.shard_map` both ways must vary over the same mesh axes.
+            *_, widest = varying_alike(jax.tree.leaves(args))
+            return jax.tree.map(lambda leaf: typed_like(leaf, widest), way(*args))
+
+        ways = dict.fromkeys(self.platforms, partial(varying, there))
+        return lax.platform_dependent(*args, default=partial(varying, elsewhere), **ways)
 
 
 def nan_where(singular: Bool[Array, ""], x: Vector) -> Solution:
