@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
@@ -108,8 +106,8 @@ class Known:
         """The value, if it is a constant."""
         if self.given is None and self.status is Status.KNOWN:
             value = self.constant
-            if not jnp.issubdtype(jnp.result_type(value), jax.dtypes.extended):
-                value = np.asarray(value)
+            is_key = hasattr(value, "dtype") and not isinstance(value.dtype, np.dtype)
+            value = value if is_key else np.asarray(value)
             self.given = exact(value)
         return self.given
 

@@ -8,6 +8,7 @@ numbers to zero, and the value is known up to an error bound that covers all of 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import jax
@@ -166,11 +167,13 @@ def is_bool(dtype: Any) -> bool:
     return np.dtype(bool) == dtype
 
 
+@cache
 def is_real(dtype: Any) -> bool:
     """Whether a dtype is one of real floating-point numbers."""
     return jnp.issubdtype(dtype, np.floating)
 
 
+@cache
 def is_inexact(dtype: Any) -> bool:
     """Whether a dtype is one of real or complex floating-point numbers."""
     return jnp.issubdtype(dtype, np.inexact)
@@ -180,8 +183,12 @@ def is_plain(atom: Atom) -> bool:
     """Whether a value is an array that NumPy can hold, and not of keys or tokens."""
     if not isinstance(atom.aval, ShapedArray):
         return False
-    dtype = dtype_of(atom)
-    return not jnp.issubdtype(dtype, jax.dtypes.extended) and dtype != jax.dtypes.float0
+    return is_of_numpy(dtype_of(atom))
+
+
+def is_of_numpy(dtype: Any) -> bool:
+    """Whether a dtype is one of NumPy's that holds something, and not one of keys."""
+    return isinstance(dtype, np.dtype) and dtype != jax.dtypes.float0
 
 
 def dtype_of(atom: Atom) -> Any:
