@@ -343,7 +343,7 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         "solve of a wide one",
         lambda: WIDE.solve(np.ones(4)),
         ValueError,
-        ["Only a square matrix", "(4, 9)", "A.gram()"],
+        ["Only a square matrix", "(4, 9)", "A.lstsq(b)"],
     ),
     (
         "solve with another size",
