@@ -13,8 +13,9 @@ from scipy.sparse import csr_array
 
 from . import coefficients as co
 from .coefficients import Coefficients
-from .dependence import Dependence, Shape, combine, identity, nothing, union
+from .dependence import Dependence, combine, identity, nothing, union
 from .matrices import places
+from .terms import Shape
 from .value import Scope, Value
 
 

@@ -12,74 +12,39 @@ of their terms, each with a coefficient per element. The methods are then linear
 `take` copies elements, `spread` multiplies by a sparse matrix, `merge` and `union` add.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from math import prod
-from typing import Any, NamedTuple, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex
 
 import numpy as np
-from jaxtyping import Bool, Int32, Integer
+from jaxtyping import Bool, Integer
 from scipy.sparse import csr_array, vstack
 
 from . import coefficients as co
 from .coefficients import Coefficients
-from .matrices import (
-    boolean,
-    check_entries,
-    from_lists,
-    grouped,
-    product,
-    row_lengths,
-    select_rows,
-    total,
+from .matrices import boolean, check_entries, from_lists, select_rows, total
+from .terms import (
+    NOTHING,
+    Base,
+    Edges,
+    Entries,
+    Shape,
+    Term,
+    entries_of,
+    has_coefficients,
+    joined_rows,
+    layers,
+    lift,
+    matrix_of,
+    num_entries,
 )
-
-Shape: TypeAlias = tuple[int, ...]
-Rows: TypeAlias = Int32[np.ndarray, "..."]
-
-NOTHING = np.int32(-1)
-"""Row number of an element that depends on no input."""
 
 MAX_TERMS = 16
 """A union of more terms than this is computed as one matrix."""
 
 _FEW_ENTRIES = 2**16
 """Terms of at most so many entries are joined by sorting them, others as matrices."""
-
-_MAX_EXPANDED = 50_000_000
-"""Products of sparse matrices with values are not computed if they have more terms."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Base:
-    """A canonical boolean matrix with `n` columns, and the values of its entries if
-    coefficients are followed."""
-
-    matrix: csr_array
-    values: Coefficients = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Term:
-    """For each element the row of `base` that holds its inputs; `NOTHING` for none.
-
-    Without a base the row is that of the identity. If coefficients are followed, element
-    `e` is `coefficients[e]` times the row; where it is `NOTHING` they are zero.
-    """
-
-    rows: Rows
-    base: Base | None
-    coefficients: Coefficients = None
-
-
-class Entries(NamedTuple):
-    """Entries of a matrix with one row per element, in any order, and their values if
-    coefficients are followed. Those in one place are added."""
-
-    rows: Integer[np.ndarray, " entries"]
-    cols: Integer[np.ndarray, " entries"]
-    values: Coefficients
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,8 +109,8 @@ class Dependence:
                 terms += replace(self, terms=(term,)).map(function).terms
             else:
                 matrix = select_rows(term.base.matrix, term.rows.reshape(-1))
-                values = function(_entries(term).values)
-                terms.append(_lift(matrix, values, None, self.shape))
+                values = function(entries_of(term).values)
+                terms.append(lift(matrix, values, None, self.shape))
         return _union(self.shape, self.n, terms)
 
     def reshape(self, shape: Shape) -> "Dependence":
@@ -167,9 +132,9 @@ class Dependence:
         """
         size = prod(shape)
         terms = []
-        products: dict[int, tuple[Base | None, list[_Edges]]] = {}
+        products: dict[int, tuple[Base | None, list[Edges]]] = {}
         for term in self.terms:
-            edges = _Edges.of(term, targets, sources, weights)
+            edges = Edges.of(term, targets, sources, weights)
             if (rows := edges.only_rows(size)) is not None:
                 values = edges.sums(size)
                 values = None if values is None else values.reshape(shape)
@@ -178,8 +143,8 @@ class Dependence:
                 products.setdefault(id(term.base), (term.base, []))[1].append(edges)
         for base, parts in products.values():
             height = self.n if base is None else base.matrix.shape[0]
-            local, values = _as_matrix(parts, (size, height))
-            terms.append(_lift(local, values, base, shape))
+            local, values = matrix_of(parts, (size, height))
+            terms.append(lift(local, values, base, shape))
         return _union(shape, self.n, terms)
 
     def gather_union(
@@ -254,7 +219,7 @@ class Dependence:
 
         Cost: one pass over the row numbers; no matrix is made.
         """
-        return sum(map(_count, self.terms))
+        return sum(map(num_entries, self.terms))
 
     def whole(self) -> "Dependence":
         """One element (shape `()`) that depends on all that any element depends on."""
@@ -266,12 +231,12 @@ class Dependence:
 
         Cost: linear in its entries, times the number of terms.
         """
-        counts = list(map(_count, self.terms))
+        counts = list(map(num_entries, self.terms))
         check_entries(max(counts, default=0))
         matrices, few, inputs = [], [], []
         for term, count in zip(self.terms, counts, strict=True):
             if count <= _FEW_ENTRIES:
-                few.append(_entries(replace(term, coefficients=None)))
+                few.append(entries_of(replace(term, coefficients=None)))
             elif term.base is None:
                 inputs.append(term.rows.reshape(-1))
             else:
@@ -288,15 +253,7 @@ class Dependence:
 
     def entries(self) -> list[Entries]:
         """The entries of the matrix of shape `(size, n)`, term by term."""
-        return [_entries(term) for term in self.terms]
-
-
-def _count(term: Term) -> int:
-    """Number of entries of a term."""
-    if term.base is None:
-        return int(np.count_nonzero(term.rows >= 0))
-    lengths = row_lengths(term.base.matrix, term.rows[term.rows >= 0])
-    return int(lengths.sum(dtype=np.int64))
+        return [entries_of(term) for term in self.terms]
 
 
 def nothing(shape: Shape, n: int) -> Dependence:
@@ -315,7 +272,7 @@ def identity(shape: Shape, n: int, offset: int = 0, dtype: Any = None) -> Depend
 def from_matrix(matrix: csr_array, shape: Shape, values: Coefficients = None) -> Dependence:
     """An array whose element `k` depends on the inputs in row `k` of `matrix`, by the
     values of its entries if coefficients are followed."""
-    return Dependence(tuple(shape), matrix.shape[1], (_lift(matrix, values, None, shape),))
+    return Dependence(tuple(shape), matrix.shape[1], (lift(matrix, values, None, shape),))
 
 
 def as_matrix(dependence: Dependence) -> Dependence:
@@ -327,7 +284,7 @@ def as_matrix(dependence: Dependence) -> Dependence:
 def _whole_matrix(operands: Sequence[Dependence]) -> tuple[csr_array, Coefficients]:
     """The matrix with one row for each element of the operands, one operand after the
     other, and its values if coefficients are followed."""
-    if not any(_has_coefficients(dep.terms) for dep in operands):
+    if not any(has_coefficients(dep.terms) for dep in operands):
         matrices = [dep.matrix() for dep in operands]
         if len(matrices) == 1:
             return matrices[0], None
@@ -335,11 +292,11 @@ def _whole_matrix(operands: Sequence[Dependence]) -> tuple[csr_array, Coefficien
         return csr_array(vstack(matrices, format="csr")), None
     ends = np.cumsum([dep.size for dep in operands])
     edges = [
-        _Edges(part.rows + (end - dep.size), part.cols, part.values)
+        Edges(part.rows + (end - dep.size), part.cols, part.values)
         for dep, end in zip(operands, ends, strict=True)
         for part in dep.entries()
     ]
-    return _as_matrix(edges, (int(ends[-1]), operands[0].n))
+    return matrix_of(edges, (int(ends[-1]), operands[0].n))
 
 
 def union(operands: Sequence[Dependence]) -> Dependence:
@@ -381,7 +338,7 @@ def combine(
     terms = []
     for base in bases.values():
         columns = [[term for term in dep.terms if term.base is base] for dep in operands]
-        for layer in _layers(columns):
+        for layer in layers(columns):
             rows = (
                 np.broadcast_to(NOTHING, dep.shape) if term is None else term.rows
                 for dep, term in zip(operands, layer, strict=True)
@@ -412,17 +369,6 @@ def _on_one_base(operands: Sequence[Dependence]) -> list[Dependence]:
     return result
 
 
-def _layers(columns: Sequence[Sequence[Term]]) -> Iterator[Sequence[Term | None]]:
-    """Terms of one base, a layer holding one of each operand at most. Those with constant
-    coefficients share layers, which stay constant."""
-    for constant in (True, False):
-        of_kind = [
-            [term for term in column if co.is_constant(term.coefficients) is constant]
-            for column in columns
-        ]
-        yield from zip_longest(*of_kind)
-
-
 def align(operands: Sequence[Dependence], join: Callable[..., Coefficients]) -> Dependence:
     """The array of the operands' shape that a linear map of several arrays, element by
     element, makes of them: `join` is applied to coefficients of equal rows."""
@@ -434,7 +380,7 @@ def align(operands: Sequence[Dependence], join: Callable[..., Coefficients]) -> 
             alike = of_base.setdefault(id(term.base), [])
             for number in alike:
                 kept, parts = groups[number]
-                rows = None if parts[k] is not None else _joined_rows(kept, term)
+                rows = None if parts[k] is not None else joined_rows(kept, term)
                 if rows is not None:
                     parts[k] = term.coefficients
                     groups[number] = replace(kept, rows=rows), parts
@@ -474,17 +420,13 @@ def _filled(
     ]
 
 
-def _has_coefficients(terms: Sequence[Term]) -> bool:
-    return any(term.coefficients is not None for term in terms)
-
-
 def _union(shape: Shape, n: int, terms: Sequence[Term]) -> Dependence:
     distinct: list[Term] = []
     of_base: dict[int, list[int]] = {}
     for term in terms:
         alike = of_base.setdefault(id(term.base), [])
         for k in alike:
-            if (rows := _joined_rows(distinct[k], term)) is not None:
+            if (rows := joined_rows(distinct[k], term)) is not None:
                 both = distinct[k].coefficients
                 if both is not None:
                     both = co.add(both, term.coefficients)
@@ -503,163 +445,10 @@ def _with_fewer_terms(dependence: Dependence) -> Dependence:
     All of them, unless the others have so many more: the unions of a tree, whose terms
     double in size from level to level, would else be made whole at each level.
     """
-    terms = sorted(dependence.terms, key=_count)
-    sums = np.cumsum([0, *map(_count, terms)])
+    terms = sorted(dependence.terms, key=num_entries)
+    sums = np.cumsum([0, *map(num_entries, terms)])
     few = len(terms) - MAX_TERMS // 2
     while few < len(terms) and sums[few + 1] <= 2 * sums[few]:
         few += 1
     joined = as_matrix(replace(dependence, terms=tuple(terms[:few])))
     return replace(dependence, terms=(*joined.terms, *terms[few:]))
-
-
-def _common_rows(term: Term, other: Term) -> Rows | None:
-    """The rows of two terms of one base as one, if they agree wherever both have any; a few
-    elements decide most cases."""
-    rows, others = term.rows, other.rows
-    if rows is others:
-        return rows
-    size = rows.size
-    for place in (0, size // 2, size - 1) if size else ():
-        row, other_row = rows.item(place), others.item(place)
-        if row != other_row and row >= 0 and other_row >= 0:
-            return None
-    step = size // 64
-    if step > 1 and not _agree(rows.flat[::step], others.flat[::step]).all():
-        return None
-    if size > 1 and not _agree(rows, others).all():
-        return None
-    return np.asarray(np.maximum(rows, others))
-
-
-def _joined_rows(term: Term, other: Term) -> Rows | None:
-    """The rows of two terms of one base that may become one: if that makes no constant
-    coefficient one that is computed, but where both have it."""
-    if (rows := _common_rows(term, other)) is None:
-        return None
-    constant = co.is_constant(term.coefficients), co.is_constant(other.coefficients)
-    if constant[0] == constant[1] or ((term.rows >= 0) & (other.rows >= 0)).any():
-        return rows
-    return None
-
-
-def _agree(rows: Rows, others: Rows) -> Bool[np.ndarray, "..."]:
-    return np.asarray((rows == others) | (rows < 0) | (others < 0))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Edges:
-    """Rows of a base that are added to elements, edge by edge."""
-
-    targets: Integer[np.ndarray, " edges"]
-    rows: Integer[np.ndarray, " edges"]
-    values: Coefficients
-
-    @classmethod
-    def of(
-        cls,
-        term: Term,
-        targets: Integer[np.ndarray, " edges"],
-        sources: Integer[np.ndarray, " edges"],
-        weights: Coefficients,
-    ) -> "_Edges":
-        rows, values = term.rows.reshape(-1)[sources], term.coefficients
-        if values is not None:
-            values = co.take(values, sources)
-            values = values if weights is None else co.multiply(values, weights)
-        kept = rows >= 0
-        if kept.all():
-            return cls(targets, rows, values)
-        values = None if values is None else co.take(values, np.flatnonzero(kept))
-        return cls(targets[kept], rows[kept], values)
-
-    def only_rows(self, size: int) -> Rows | None:
-        """The row of each of `size` elements, `None` if some element has several."""
-        rows = np.full(size, NOTHING)
-        rows[self.targets] = self.rows
-        return rows if np.array_equal(rows[self.targets], self.rows) else None
-
-    def sums(self, size: int) -> Coefficients:
-        """The sum of the values that are added to each of `size` elements."""
-        if self.values is None:
-            return None
-        return co.add_at([self.values], [self.targets], size)
-
-
-def _as_matrix(
-    parts: Sequence[_Edges], shape: tuple[int, int]
-) -> tuple[csr_array, Coefficients]:
-    """The matrix of the targets and rows of all edges, and its values if there are any."""
-    targets = _joined([part.targets for part in parts])
-    rows = _joined([part.rows for part in parts])
-    if parts[0].values is None:
-        return boolean(targets, rows, shape), None
-    matrix, groups = grouped(targets, rows, shape)
-    return matrix, co.sum_groups(_joined([part.values for part in parts]), groups)
-
-
-def _joined(parts: Sequence[Coefficients]) -> Coefficients:
-    """All elements: those of one edge together if all terms have the same edges, since
-    what is added in one place after the other takes half the time then."""
-    if len({part.size for part in parts}) == 1:
-        return co.stack(parts).T.reshape(-1)
-    return co.concatenate(parts)
-
-
-def _lift(matrix: csr_array, values: Coefficients, base: Base | None, shape: Shape) -> Term:
-    """The term whose element `k` depends on the union of the rows of `base` that row
-    `k` of `matrix` lists."""
-    counts = np.diff(matrix.indptr)
-    if counts.max(initial=0) <= 1:
-        has_row = counts > 0
-        rows = np.full(matrix.shape[0], NOTHING)
-        rows[has_row] = matrix.indices
-        if values is not None:
-            values = co.take(values, np.where(has_row, np.cumsum(has_row) - 1, -1))
-            values = values.reshape(shape)
-        return Term(rows.reshape(shape), base, values)
-    if base is not None:
-        local, matrix = matrix, product(matrix, base.matrix)
-        if values is not None:
-            values = _product_values(local, values, base, matrix)
-    rows = np.arange(matrix.shape[0], dtype=np.int32).reshape(shape)
-    coefficients = None if values is None else co.ones(shape, values.dtype)
-    return Term(rows, Base(matrix, values), coefficients)
-
-
-def _product_values(
-    left: csr_array, values: Coefficients, right: Base, result: csr_array
-) -> Coefficients:
-    """The values of the product `result` of two sparse matrices, in the order of its
-    entries."""
-    lengths = np.diff(right.matrix.indptr)[left.indices]
-    if (terms := int(lengths.sum(dtype=np.int64))) > _MAX_EXPANDED:
-        raise co.NoCoefficients("a product of two large sparse matrices")
-    rows = np.repeat(np.arange(left.shape[0]), np.diff(left.indptr))
-    of_left = np.repeat(np.arange(left.nnz), lengths)
-    within = np.arange(terms) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    of_right = right.matrix.indptr[left.indices][of_left] + within
-    cols = right.matrix.indices[of_right]
-    _, groups = grouped(rows[of_left], cols, result.shape)
-    of_base = co.take(right.values, of_right).astype(values.dtype)
-    products = co.multiply(co.take(values, of_left), of_base)
-    return co.sum_groups(products, groups)
-
-
-def _entries(term: Term) -> Entries:
-    rows = term.rows.reshape(-1)
-    element = np.flatnonzero(rows >= 0)
-    values = term.coefficients
-    if values is not None:
-        values = co.take(values, element)
-    if term.base is None:
-        return Entries(element, rows[element], values)
-    starts = term.base.matrix.indptr[rows[element]]
-    lengths = row_lengths(term.base.matrix, rows[element])
-    repeats = np.repeat(np.arange(element.size), lengths)
-    first = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-    positions = first + np.arange(repeats.size)
-    if values is not None:
-        # The elements may have been converted since the matrix was made.
-        of_base = co.take(term.base.values, positions).astype(values.dtype)
-        values = co.multiply(co.take(values, repeats), of_base)
-    return Entries(element[repeats], term.base.matrix.indices[positions], values)

@@ -14,7 +14,7 @@ from jax.extend.core import JaxprEqn
 from jax.lax import GatherScatterMode
 from jaxtyping import Bool, Int, Integer
 
-from .dependence import Shape
+from .terms import Shape
 
 
 def gather_positions(

@@ -13,8 +13,8 @@ from jax.extend.core import ClosedJaxpr
 from jax.extend.core import primitives as p
 
 from .._base.compat import CALLS
-from .dependence import Rows
 from .known import UNKNOWN, Known, Status, bounds
+from .terms import Rows
 from .value import Scope, Value
 
 _KEPT = 64

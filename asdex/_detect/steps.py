@@ -23,9 +23,10 @@ from . import coefficients as co
 from .body import Body
 from .coefficients import Coefficients
 from .compose import as_own_inputs, split, values_in
-from .dependence import Dependence, Shape, from_matrix
+from .dependence import Dependence, from_matrix
 from .interpret import call
 from .recurrence import MAX_DEPTH
+from .terms import Shape
 from .value import Scope, Value, bare
 
 

@@ -12,10 +12,11 @@ from jax.extend.core import JaxprEqn, Var
 from jaxtyping import Shaped
 
 from .coefficients import Coefficients, NoCoefficients
-from .dependence import Base, Dependence, Shape
+from .dependence import Dependence
 from .folding import Bounds
 from .folding.bounds import only_zeros
 from .known import UNKNOWN, Known, Status, StepwiseValueNeeded, bounds, evaluate
+from .terms import Base, Shape
 from .vanishing import vanishing
 
 

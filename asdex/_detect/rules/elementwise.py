@@ -9,9 +9,10 @@ from jax.extend.core import primitives as p
 
 from ..._base.compat import LOG2, ONE_MINUS_SQUARE, POLYNOMIAL
 from .. import coefficients as co
-from ..dependence import Dependence, Shape, align, combine, nothing, union
+from ..dependence import Dependence, align, combine, nothing, union
 from ..folding.bounds import dtype_of, is_inexact
 from ..registry import register
+from ..terms import Shape
 from ..value import Scope, Value, output_shape
 
 

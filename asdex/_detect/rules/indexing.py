@@ -15,10 +15,11 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Int64
 
 from .. import coefficients as co
-from ..dependence import Dependence, Shape, combine, nothing, union
+from ..dependence import Dependence, combine, nothing, union
 from ..folding import MAX_ALTERNATIVES, Bounds, alternatives
 from ..positions import gather_positions, scatter_positions
 from ..registry import register
+from ..terms import Shape
 from ..value import Scope, Value, output_shape
 
 _MAX_POSITIONS = 10_000_000

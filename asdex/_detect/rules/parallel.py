@@ -13,10 +13,11 @@ from jax.extend.core import primitives as p
 from jax.sharding import PartitionSpec
 
 from ..._base.compat import CALLS, called_program, with_constants
-from ..dependence import Dependence, Shape, nothing
+from ..dependence import Dependence, nothing
 from ..interpret import call, conservative
 from ..known import slices
 from ..registry import Outcome, register
+from ..terms import Shape
 from ..value import Scope, Value, shape_of
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from jaxtyping import Int, Integer
 
-from ..dependence import Dependence, Shape, nothing, union
+from ..dependence import Dependence, nothing, union
 from ..interpret import conservative
 from ..registry import register
+from ..terms import Shape
 from ..value import Scope, Value, output_shape
 from .control import implementation
 

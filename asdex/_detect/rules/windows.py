@@ -9,9 +9,10 @@ from jax import lax
 from jax.extend.core import JaxprEqn
 from jaxtyping import Int
 
-from ..dependence import Dependence, Shape
+from ..dependence import Dependence
 from ..positions import Window, seen_positions
 from ..registry import register
+from ..terms import Shape
 from ..value import Scope, Value, output_shape
 
 

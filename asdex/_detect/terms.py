@@ -1,0 +1,230 @@
+"""Terms: for each element of an array a row of a matrix, with a coefficient."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Int32, Integer
+from scipy.sparse import csr_array
+
+from . import coefficients as co
+from .coefficients import Coefficients
+from .matrices import boolean, grouped, product, row_lengths
+
+Shape: TypeAlias = tuple[int, ...]
+Rows: TypeAlias = Int32[np.ndarray, "..."]
+
+NOTHING = np.int32(-1)
+"""Row number of an element that depends on no input."""
+
+_MAX_EXPANDED = 50_000_000
+"""Products of sparse matrices with values are not computed if they have more terms."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Base:
+    """A canonical boolean matrix with `n` columns, and the values of its entries if
+    coefficients are followed."""
+
+    matrix: csr_array
+    values: Coefficients = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """For each element the row of `base` that holds its inputs; `NOTHING` for none.
+
+    Without a base the row is that of the identity. If coefficients are followed, element
+    `e` is `coefficients[e]` times the row; where it is `NOTHING` they are zero.
+    """
+
+    rows: Rows
+    base: Base | None
+    coefficients: Coefficients = None
+
+
+class Entries(NamedTuple):
+    """Entries of a matrix with one row per element, in any order, and their values if
+    coefficients are followed. Those in one place are added."""
+
+    rows: Integer[np.ndarray, " entries"]
+    cols: Integer[np.ndarray, " entries"]
+    values: Coefficients
+
+
+def num_entries(term: Term) -> int:
+    """Number of entries of a term."""
+    if term.base is None:
+        return int(np.count_nonzero(term.rows >= 0))
+    lengths = row_lengths(term.base.matrix, term.rows[term.rows >= 0])
+    return int(lengths.sum(dtype=np.int64))
+
+
+def has_coefficients(terms: Sequence[Term]) -> bool:
+    return any(term.coefficients is not None for term in terms)
+
+
+def layers(columns: Sequence[Sequence[Term]]) -> Iterator[Sequence[Term | None]]:
+    """Terms of one base, a layer holding one of each operand at most. Those with constant
+    coefficients share layers, which stay constant."""
+    for constant in (True, False):
+        of_kind = [
+            [term for term in column if co.is_constant(term.coefficients) is constant]
+            for column in columns
+        ]
+        yield from zip_longest(*of_kind)
+
+
+def _common_rows(term: Term, other: Term) -> Rows | None:
+    """The rows of two terms of one base as one, if they agree wherever both have any; a few
+    elements decide most cases."""
+    rows, others = term.rows, other.rows
+    if rows is others:
+        return rows
+    size = rows.size
+    for place in (0, size // 2, size - 1) if size else ():
+        row, other_row = rows.item(place), others.item(place)
+        if row != other_row and row >= 0 and other_row >= 0:
+            return None
+    step = size // 64
+    if step > 1 and not _agree(rows.flat[::step], others.flat[::step]).all():
+        return None
+    if size > 1 and not _agree(rows, others).all():
+        return None
+    return np.asarray(np.maximum(rows, others))
+
+
+def joined_rows(term: Term, other: Term) -> Rows | None:
+    """The rows of two terms of one base that may become one: if that makes no constant
+    coefficient one that is computed, but where both have it."""
+    if (rows := _common_rows(term, other)) is None:
+        return None
+    constant = co.is_constant(term.coefficients), co.is_constant(other.coefficients)
+    if constant[0] == constant[1] or ((term.rows >= 0) & (other.rows >= 0)).any():
+        return rows
+    return None
+
+
+def _agree(rows: Rows, others: Rows) -> Bool[np.ndarray, "..."]:
+    return np.asarray((rows == others) | (rows < 0) | (others < 0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edges:
+    """Rows of a base that are added to elements, edge by edge."""
+
+    targets: Integer[np.ndarray, " edges"]
+    rows: Integer[np.ndarray, " edges"]
+    values: Coefficients
+
+    @classmethod
+    def of(
+        cls,
+        term: Term,
+        targets: Integer[np.ndarray, " edges"],
+        sources: Integer[np.ndarray, " edges"],
+        weights: Coefficients,
+    ) -> "Edges":
+        rows, values = term.rows.reshape(-1)[sources], term.coefficients
+        if values is not None:
+            values = co.take(values, sources)
+            values = values if weights is None else co.multiply(values, weights)
+        kept = rows >= 0
+        if kept.all():
+            return cls(targets, rows, values)
+        values = None if values is None else co.take(values, np.flatnonzero(kept))
+        return cls(targets[kept], rows[kept], values)
+
+    def only_rows(self, size: int) -> Rows | None:
+        """The row of each of `size` elements, `None` if some element has several."""
+        rows = np.full(size, NOTHING)
+        rows[self.targets] = self.rows
+        return rows if np.array_equal(rows[self.targets], self.rows) else None
+
+    def sums(self, size: int) -> Coefficients:
+        """The sum of the values that are added to each of `size` elements."""
+        if self.values is None:
+            return None
+        return co.add_at([self.values], [self.targets], size)
+
+
+def matrix_of(
+    parts: Sequence[Edges], shape: tuple[int, int]
+) -> tuple[csr_array, Coefficients]:
+    """The matrix of the targets and rows of all edges, and its values if there are any."""
+    targets = _joined([part.targets for part in parts])
+    rows = _joined([part.rows for part in parts])
+    if parts[0].values is None:
+        return boolean(targets, rows, shape), None
+    matrix, groups = grouped(targets, rows, shape)
+    return matrix, co.sum_groups(_joined([part.values for part in parts]), groups)
+
+
+def _joined(parts: Sequence[Coefficients]) -> Coefficients:
+    """All elements: those of one edge together if all terms have the same edges, since
+    what is added in one place after the other takes half the time then."""
+    if len({part.size for part in parts}) == 1:
+        return co.stack(parts).T.reshape(-1)
+    return co.concatenate(parts)
+
+
+def lift(matrix: csr_array, values: Coefficients, base: Base | None, shape: Shape) -> Term:
+    """The term whose element `k` depends on the union of the rows of `base` that row
+    `k` of `matrix` lists."""
+    counts = np.diff(matrix.indptr)
+    if counts.max(initial=0) <= 1:
+        has_row = counts > 0
+        rows = np.full(matrix.shape[0], NOTHING)
+        rows[has_row] = matrix.indices
+        if values is not None:
+            values = co.take(values, np.where(has_row, np.cumsum(has_row) - 1, -1))
+            values = values.reshape(shape)
+        return Term(rows.reshape(shape), base, values)
+    if base is not None:
+        local, matrix = matrix, product(matrix, base.matrix)
+        if values is not None:
+            values = _product_values(local, values, base, matrix)
+    rows = np.arange(matrix.shape[0], dtype=np.int32).reshape(shape)
+    coefficients = None if values is None else co.ones(shape, values.dtype)
+    return Term(rows, Base(matrix, values), coefficients)
+
+
+def _product_values(
+    left: csr_array, values: Coefficients, right: Base, result: csr_array
+) -> Coefficients:
+    """The values of the product `result` of two sparse matrices, in the order of its
+    entries."""
+    lengths = np.diff(right.matrix.indptr)[left.indices]
+    if (terms := int(lengths.sum(dtype=np.int64))) > _MAX_EXPANDED:
+        raise co.NoCoefficients("a product of two large sparse matrices")
+    rows = np.repeat(np.arange(left.shape[0]), np.diff(left.indptr))
+    of_left = np.repeat(np.arange(left.nnz), lengths)
+    within = np.arange(terms) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    of_right = right.matrix.indptr[left.indices][of_left] + within
+    cols = right.matrix.indices[of_right]
+    _, groups = grouped(rows[of_left], cols, result.shape)
+    of_base = co.take(right.values, of_right).astype(values.dtype)
+    products = co.multiply(co.take(values, of_left), of_base)
+    return co.sum_groups(products, groups)
+
+
+def entries_of(term: Term) -> Entries:
+    rows = term.rows.reshape(-1)
+    element = np.flatnonzero(rows >= 0)
+    values = term.coefficients
+    if values is not None:
+        values = co.take(values, element)
+    if term.base is None:
+        return Entries(element, rows[element], values)
+    starts = term.base.matrix.indptr[rows[element]]
+    lengths = row_lengths(term.base.matrix, rows[element])
+    repeats = np.repeat(np.arange(element.size), lengths)
+    first = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    positions = first + np.arange(repeats.size)
+    if values is not None:
+        # The elements may have been converted since the matrix was made.
+        of_base = co.take(term.base.values, positions).astype(values.dtype)
+        values = co.multiply(co.take(values, repeats), of_base)
+    return Entries(element[repeats], term.base.matrix.indices[positions], values)
