@@ -75,7 +75,9 @@ def _made(eqn: JaxprEqn, parts: Sequence[Vanishing]) -> Vanishing:
     """The result of an equation; any sum with `-inf` is `-inf` or NaN."""
     primitive = eqn.primitive
     if (move := move_for(primitive)) is not None:
-        return Vanishing(*(move(eqn, *masks) for masks in zip(*parts, strict=True)))
+        moved = (move(eqn, *masks) for masks in zip(*parts, strict=True))
+        # A split into one part gives a list of one.
+        return Vanishing(*(m[0] if isinstance(m, list) else m for m in moved))
     (zero, falls), *others = parts
     nowhere = np.zeros_like(zero)
     if primitive in _EXPONENTIALS:

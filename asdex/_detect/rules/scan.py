@@ -53,7 +53,7 @@ def scan(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     steps = eqn.params["length"]
     if steps == 0:
         init = operands[num_consts : num_consts + num_carry]
-        return [*init, *(Value(var.aval) for var in eqn.outvars[num_carry:])]
+        return [*init, *map(_empty, eqn.outvars[num_carry:])]
     if steps > MAX_FOLLOWED_STEPS:
         return _scan_by_pattern(eqn, operands, scope, follow=False)
     follow_masks = scope.follow_masks and steps <= _MAX_STEPS_FOR_MASKS
@@ -72,6 +72,13 @@ def scan(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcome:
     except StepwiseValueNeeded:
         notes.unresolved.add((eqn, stepwise))
         raise
+
+
+def _empty(var: Var) -> Value:
+    """What a loop without steps writes."""
+    aval: Any = var.aval
+    array = jnp.zeros(aval.shape, aval.dtype) if _is_array(aval) else None
+    return Value(aval, array=array)
 
 
 def _is_stepwise(operand: Value) -> bool:
