@@ -14,12 +14,12 @@ from jaxtyping import Array, ArrayLike, Bool, Inexact
 from .._base.types import PyTree
 from .._call.space import Space
 from .._operator import SparseJacobian
-from .._structure.inputs import is_array, without_values
+from .._structure.inputs import without_values
 from .._verbs import derivatives as verbs
 from .._verbs.derivative import Derivative
 from .bounds import Bounds, as_bounds
 from .flat import FlatFunctions, FlatProgram, Vector, as_numpy
-from .functions import Functions
+from .functions import Functions, LagrangianHessian, check_real
 from .ipopt import IpoptCallbacks
 from .kkt import Derivatives
 from .linear import linear_leaves
@@ -67,10 +67,12 @@ class NonlinearProgram(eqx.Module):
     multiplier. Its Hessian has the entries of the objective and of all constraints,
     whatever the multipliers, which may be zero. Linear constraints add none.
 
-    An Equinox module, whose leaves are the bounds. Methods are compiled once, as by
-    `jax.jit`, and work under `jax.jit`, `jax.vmap` and `jax.grad`, over `x`, multipliers
-    and `args`. `jacobian` and `hessian` are each a `Derivative`, whose calls outside of
-    `jax.jit` are described there.
+    An Equinox module, whose leaves are the bounds. Methods work under `jax.jit`, `jax.vmap`
+    and `jax.grad`, over `x`, multipliers and `args`. Values that change belong into `args`:
+    methods and the functions for solvers are compiled once, as by `jax.jit`, with the
+    values that objective and constraints close over at that time, and do not see later
+    ones. `jacobian` and `hessian` are each a `Derivative`, whose calls outside of `jax.jit`
+    do see them, as described there.
 
     **Arguments:**
 
@@ -86,8 +88,10 @@ class NonlinearProgram(eqx.Module):
         equations.
 
     **Raises:** what `jacobian` and `hessian` raise; `TypeError` if a function is not
-    callable or `x` does not hold real floats; `ValueError` if the objective does not return
-    a scalar, or for bounds that do not fit.
+    callable, or if `x` or what a function returns does not hold real floats; `ValueError`
+    if the objective does not return a scalar, or for bounds that do not fit. Methods raise
+    `TypeError` or `ValueError` for multipliers that are not like the constraints, or for a
+    factor that is not a real number; integers are cast in both, but not in `x`.
     """
 
     bounds: Bounds
@@ -97,7 +101,7 @@ class NonlinearProgram(eqx.Module):
     jacobian: Derivative[SparseJacobian] = eqx.field(static=True)
     """`jacobian(x, *args)` is the Jacobian of the constraints, `jacobian.sparsity` its
     pattern, `jacobian.constant_entries` what never changes."""
-    hessian: Derivative[SparseJacobian] = eqx.field(static=True)
+    hessian: LagrangianHessian = eqx.field(static=True)
     """`hessian(x, multipliers, *args, objective_factor=1.0)` is the Hessian of the
     Lagrangian, which is symmetric; see `jacobian`."""
     domain: Space = eqx.field(static=True)
@@ -123,11 +127,13 @@ class NonlinearProgram(eqx.Module):
                     f"{name} must be a function of x and args. Got {function!r}."
                 )
         x, args = jax.tree.map(without_values, (x, args))
-        _check_real("x", x)
+        check_real("x", x)
         self.domain = Space.of(x)
         functions = self._functions = Functions(objective, constraints, self.domain)
+        value = eqx.filter_eval_shape(functions.value, x, *args)
+        check_real("objective(x)", value)
         residuals = eqx.filter_eval_shape(functions.residuals, x, *args)
-        _check_real("What the constraints return", residuals)
+        check_real("constraints(x)", residuals)
         self.codomain = Space.of(residuals)
         self.bounds = as_bounds("bounds", bounds, self.domain)
         self.constraint_bounds = as_bounds(
@@ -137,7 +143,7 @@ class NonlinearProgram(eqx.Module):
         self.jacobian = verbs.jacobian(
             functions.residuals, x, *args, output_format="operator"
         )
-        self.hessian = verbs.hessian(
+        hessian = verbs.hessian(
             functions.lagrangian,
             x,
             self.codomain.tree,
@@ -145,6 +151,7 @@ class NonlinearProgram(eqx.Module):
             objective_factor=1.0,
             output_format="operator",
         )
+        self.hessian = LagrangianHessian.of_derivative(hessian)
         self._flat_functions = FlatFunctions(
             functions, self.jacobian, self.hessian, self.domain, self.codomain
         )
@@ -190,6 +197,7 @@ class NonlinearProgram(eqx.Module):
     @_jitted
     def gradient(self, x: PyTree, *args: Any) -> PyTree:
         """The gradient of the objective, like `x`."""
+        check_real("x", x)
         return jax.grad(self._functions.value)(x, *args)
 
     @_jitted
@@ -206,9 +214,8 @@ class NonlinearProgram(eqx.Module):
         objective_factor: ArrayLike = 1.0,
     ) -> Inexact[Array, ""]:
         """The Lagrangian, for multipliers like the constraints."""
-        return self._functions.lagrangian(
-            x, multipliers, *args, objective_factor=objective_factor
-        )
+        multipliers, factor = self.hessian.check(x, multipliers, args, objective_factor)
+        return self._functions.lagrangian(x, multipliers, *args, objective_factor=factor)
 
     @_jitted
     def lagrangian_gradient(
@@ -219,9 +226,10 @@ class NonlinearProgram(eqx.Module):
         objective_factor: ArrayLike = 1.0,
     ) -> PyTree:
         """The gradient of the Lagrangian by `x`, like `x`."""
-        return jax.grad(self._functions.lagrangian)(
-            x, multipliers, *args, objective_factor=objective_factor
-        )
+        check_real("x", x)
+        multipliers, factor = self.hessian.check(x, multipliers, args, objective_factor)
+        lagrangian = self._functions.lagrangian
+        return jax.grad(lagrangian)(x, multipliers, *args, objective_factor=factor)
 
     @_jitted
     def evaluate(
@@ -233,11 +241,13 @@ class NonlinearProgram(eqx.Module):
     ) -> Derivatives:
         """All values and derivatives at a point, by one program that computes the functions
         once."""
+        check_real("x", x)
+        multipliers, factor = self.hessian.check(x, multipliers, args, objective_factor)
         functions = self._functions
         objective, gradient = jax.value_and_grad(functions.value)(x, *args)
         constraints, pull = jax.vjp(lambda x: functions.residuals(x, *args), x)
         (of_constraints,) = pull(jax.tree.map(_cast_like, multipliers, constraints))
-        factor = jnp.asarray(objective_factor, objective.dtype)
+        factor = jnp.asarray(factor, objective.dtype)
         return Derivatives(
             objective,
             gradient,
@@ -324,13 +334,3 @@ def _cast_like(value: ArrayLike, like: Array) -> Array:
 def _flat_bounds(space: Space, bounds: Bounds) -> tuple[Vector, Vector]:
     lower, upper = (as_numpy(space.pack(jax.tree.leaves(bound))) for bound in bounds)
     return lower, upper
-
-
-def _check_real(name: str, tree: PyTree) -> None:
-    """Raise `TypeError` unless all leaves hold real floating point numbers."""
-    for leaf in jax.tree.leaves(tree):
-        if not (is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)):
-            raise TypeError(
-                f"{name} must be real floating point numbers. Got "
-                f"{getattr(leaf, 'dtype', leaf)}."
-            )

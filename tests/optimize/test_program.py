@@ -1,5 +1,6 @@
 """Nonlinear programs agree with dense derivatives by JAX, under every transformation."""
 
+import functools
 from typing import Any
 
 import jax
@@ -264,7 +265,22 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     "constraints that are integers": (
         lambda: NonlinearProgram(jnp.sum, lambda x: x > 1, X),
         TypeError,
-        "What the constraints return must be real",
+        r"constraints\(x\) must be real floating point numbers. Got bool",
+    ),
+    "constraints in a dict that are integers": (
+        lambda: NonlinearProgram(jnp.sum, lambda x: {"a": x, "b": x > 1}, X),
+        TypeError,
+        r"constraints\(x\)\['b'\] must be real",
+    ),
+    "an objective that is an integer": (
+        lambda: NonlinearProgram(lambda x: 3, None, X),
+        TypeError,
+        r"objective\(x\) must be real floating point numbers. Got int.*Cast it",
+    ),
+    "an objective that is complex": (
+        lambda: NonlinearProgram(lambda x: jax.lax.complex(x[0], x[1]), None, X),
+        TypeError,
+        r"objective\(x\) must be real floating point numbers. Got complex128\.$",
     ),
     "no pair of bounds": (
         lambda: NonlinearProgram(jnp.sum, None, X, bounds=1.0),
@@ -288,11 +304,6 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         r"constraint_bounds: the lower bound 2.0 at \(1,\)",
     ),
-    "multipliers of another structure": (
-        lambda: program("pytrees").hessian(PROBLEMS["pytrees"].x, jnp.ones(9)),
-        ValueError,
-        "pytree structure",
-    ),
 }
 
 
@@ -302,3 +313,94 @@ def test_errors(name: str) -> None:
     call, error, message = WRONG[name]
     with pytest.raises(error, match=message):
         call()
+
+
+OF_MULTIPLIERS = ("lagrangian", "lagrangian_gradient", "hessian", "evaluate", "kkt")
+WRONG_MULTIPLIERS: dict[str, tuple[Any, type[Exception], str]] = {
+    "None": (None, ValueError, "pytree structure"),
+    "a scalar": (1.0, ValueError, "pytree structure"),
+    "a vector": (np.ones(7), ValueError, "pytree structure"),
+    "a list": ([np.ones((2, 3)), 1.0], ValueError, "pytree structure"),
+    "other keys": ({"ceq": 1.0, "a": np.ones((2, 3))}, ValueError, "pytree structure"),
+    "None inside": ({"a": np.ones((2, 3)), "b": None}, ValueError, "pytree structure"),
+    "lists inside": ({"a": 2 * [[1.0] * 3], "b": 1.0}, ValueError, "pytree structure"),
+    "transposed": (
+        {"a": np.ones((3, 2)), "b": 1.0},
+        ValueError,
+        r"multipliers\['a'\]: shape \(3, 2\) does not match expected \(2, 3\)",
+    ),
+    "a scalar for a matrix": ({"a": 1.0, "b": 1.0}, ValueError, r"\['a'\]: shape \(\)"),
+    "complex": (
+        {"a": np.ones((2, 3)) * 1j, "b": 1.0},
+        TypeError,
+        r"multipliers\['a'\]: dtype complex128",
+    ),
+    "a string": (
+        {"a": np.ones((2, 3)), "b": "1"},
+        TypeError,
+        r"multipliers\['b'\] must be",
+    ),
+}
+WRONG_FACTORS: dict[str, tuple[Any, type[Exception], str]] = {
+    "None": (None, ValueError, "pytree structure"),
+    "a vector": (np.ones(3), ValueError, r"objective_factor: shape \(3,\)"),
+    "complex": (1j, TypeError, "objective_factor: dtype complex128"),
+    "a string": ("1", TypeError, "objective_factor must be"),
+}
+
+
+@functools.cache
+def matrix_and_scalar() -> NonlinearProgram:
+    return NonlinearProgram(
+        lambda x: jnp.sum(x**3), lambda x: {"a": x.reshape(2, 3) ** 2, "b": x[0]}, vector(6)
+    )
+
+
+@pytest.mark.usefixtures("without_annotation_checks")
+@pytest.mark.parametrize("method", OF_MULTIPLIERS)
+@pytest.mark.parametrize("name", WRONG_MULTIPLIERS)
+def test_wrong_multipliers(method: str, name: str) -> None:
+    given, error, message = WRONG_MULTIPLIERS[name]
+    with pytest.raises(error, match=message):
+        getattr(matrix_and_scalar(), method)(vector(6), given)
+
+
+@pytest.mark.usefixtures("without_annotation_checks")
+@pytest.mark.parametrize("method", OF_MULTIPLIERS)
+@pytest.mark.parametrize("name", WRONG_FACTORS)
+def test_wrong_factors(method: str, name: str) -> None:
+    given, error, message = WRONG_FACTORS[name]
+    multipliers = {"a": np.ones((2, 3)), "b": 1.0}
+    with pytest.raises(error, match=message):
+        getattr(matrix_and_scalar(), method)(vector(6), multipliers, objective_factor=given)
+
+
+@pytest.mark.parametrize("method", OF_MULTIPLIERS)
+@pytest.mark.parametrize("factor", [0, 1, True, np.int64(0), np.bool_(True), np.float32(2)])
+def test_integers_as_multipliers_and_factor(method: str, factor: Any) -> None:
+    whole = np.arange(6).reshape(2, 3)
+    call = functools.partial(getattr(matrix_and_scalar(), method), vector(6))
+    expected = call({"a": whole.astype(float), "b": 1.0}, objective_factor=float(factor))
+    check(call({"a": whole, "b": 1}, objective_factor=factor), expected)
+    inside = jax.jit(lambda m, factor: call(m, objective_factor=factor))
+    check(inside({"a": whole, "b": True}, factor), expected)
+
+
+@pytest.mark.usefixtures("without_annotation_checks")
+@pytest.mark.parametrize(
+    "method", ["gradient", "lagrangian_gradient", "evaluate", "kkt", "jacobian", "hessian"]
+)
+def test_integers_as_x(method: str) -> None:
+    multipliers = ({"a": np.ones((2, 3)), "b": 1.0},)
+    rest = () if method in ("gradient", "jacobian") else multipliers
+    with pytest.raises(TypeError, match=r"\bx .*int64.* x.astype\(float\)"):
+        getattr(matrix_and_scalar(), method)(np.arange(6), *rest)
+
+
+def test_values_that_are_closed_over_are_read_once() -> None:
+    weight = 1.0
+    p = NonlinearProgram(lambda x: weight * jnp.sum(x**2), None, X)
+    before, hessian = p.objective(X), p.hessian(X, np.zeros(0))
+    weight = 2.0
+    check(p.objective(X), before)
+    check(p.hessian(X, np.zeros(0)).data, 2 * hessian.data)
