@@ -1,6 +1,7 @@
 """Matrices made of others: blocks, stacks and diagonals."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,8 +26,9 @@ def block(rows: Sequence[Sequence[SparseJacobian | None]]) -> SparseJacobian:
     pattern is static; the values are one gather.
 
     **Raises:** `ValueError` if the shapes do not fit, or if a row or column of blocks holds
-    `None` only, so that its size is not known.
+    `None` only, so that its size is not known; `TypeError` if a block is no operator.
     """
+    _check_operators([a for row in rows for a in row if a is not None])
     if not rows or len({len(row) for row in rows}) > 1 or not rows[0]:
         raise ValueError(
             "block takes rows of equally many blocks, at least one. Got rows of "
@@ -44,29 +46,50 @@ def block(rows: Sequence[Sequence[SparseJacobian | None]]) -> SparseJacobian:
     shape = int(top[-1]), int(left[-1])
     pattern = SparsityPattern(entry_rows[order], entry_cols[order], shape)
     parts = promoted(*(a.data for *_, a in placed))
-    batch = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    batches = sorted({part.shape[:-1] for part in parts} - {()})
+    if len(batches) > 1:
+        raise ValueError(f"The batches of blocks must have one shape. Got {batches}.")
+    batch = batches[0] if batches else ()
     parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in parts]
     return SparseJacobian(take(jnp.concatenate(parts, -1), order), pattern)
 
 
 def hstack(matrices: Sequence[SparseJacobian]) -> SparseJacobian:
     """The matrices side by side; see `block`."""
-    return block([list(matrices)])
+    return block([_listed(matrices)])
 
 
 def vstack(matrices: Sequence[SparseJacobian]) -> SparseJacobian:
     """The matrices below each other; see `block`."""
-    return block([[a] for a in matrices])
+    return block([[a] for a in _listed(matrices)])
 
 
 def diag(values: Num[ArrayLike, "*batch n"]) -> SparseJacobian:
-    """The diagonal matrix with these values, or one for each vector of a batch."""
+    """The diagonal matrix with these values, or one for each vector of a batch. Integers
+    become floating-point numbers."""
     data: Num[Array, "*batch n"] = jnp.asarray(values)
+    if not jnp.issubdtype(data.dtype, jnp.inexact):
+        data = data.astype(float)
     if data.ndim == 0:
         raise ValueError("diag takes a vector, or a batch of vectors. Got a number.")
     n = data.shape[-1]
     places = np.arange(n)
     return SparseJacobian(data, SparsityPattern(places, places, (n, n)))
+
+
+def _listed(matrices: Sequence[SparseJacobian]) -> list[SparseJacobian]:
+    if isinstance(matrices, SparseJacobian):
+        raise TypeError("Matrices are stacked from a list. Got one SparseJacobian.")
+    return list(matrices)
+
+
+def _check_operators(blocks: Sequence[Any]) -> None:
+    for a in blocks:
+        if not isinstance(a, SparseJacobian):
+            raise TypeError(
+                "Blocks must be SparseJacobians. Got an object of type "
+                f"{type(a).__name__}. Make one by SparseJacobian(data, pattern)."
+            )
 
 
 def _sizes(kind: str, count: int, found: Sequence[tuple[int, int]]) -> list[int]:

@@ -82,7 +82,10 @@ class Factorization(eqx.Module):
         return self.with_data(jnp.conj(self.data)) if jnp.iscomplexobj(self.data) else self
 
     def solve(self, b: PyTree, *, throw: bool | None = None) -> PyTree:
-        """`x` with `A x = b`; see `asdex.solve` for `b`, `throw` and what is raised."""
+        """`x` with `A x = b`; see `asdex.solve` for `b`, `throw` and what is raised.
+
+        `x` has the precision of the matrix, also where that of `b` is higher.
+        """
         x, singular, is_nearly = self.solve_flagged(b)
         return report(x, singular, is_nearly, throw)
 
@@ -126,11 +129,19 @@ class Factorization(eqx.Module):
         `SparseJacobian.rcond`. Cost: four solves with the same factors."""
         if self.batch_shape:
             raise ValueError("The condition number is that of one matrix. Use jax.vmap.")
-        return condition.rcond(self.sparsity, self.data, self.factors, self.solver)
+        return condition.rcond(
+            self.sparsity, self.data, self.factors, self.solver, self.transposed
+        )
 
     def update(self, a: Matrix) -> "Factorization":
         """The factorization of another matrix of the same pattern, for which nothing is
-        planned again. Raises `ValueError` if its pattern is another one."""
+        planned again. Raises `ValueError` if its pattern is another one, `TypeError` for
+        what is no operator."""
+        if not isinstance(a, Matrix):
+            raise TypeError(
+                "update takes a SparseJacobian with the pattern that was factored. Got an "
+                f"object of type {type(a).__name__}."
+            )
         if a.sparsity != self.sparsity:
             raise ValueError(
                 "update takes an operator with the pattern that was factored, "

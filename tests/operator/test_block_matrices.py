@@ -1,6 +1,6 @@
 """`block`, `hstack`, `vstack` and `diag` agree with those of NumPy."""
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -74,3 +74,14 @@ def test_wrong_arguments(without_annotation_checks: None) -> None:
         asdex.block([[h, None], [a, None]])
     with pytest.raises(ValueError, match="Got a number"):
         asdex.diag(1.0)
+    batches = [asdex.diag(jnp.ones((k, 3))) for k in (2, 4)]
+    with pytest.raises(ValueError, match=r"one shape. Got \[\(2,\), \(4,\)\]"):
+        asdex.hstack(batches)
+    with pytest.raises(TypeError, match=r"must be SparseJacobians\. Got .* ndarray"):
+        asdex.block([[cast(Any, np.eye(2))]])
+    with pytest.raises(TypeError, match="from a list"):
+        asdex.vstack(cast(Any, h))
+
+
+def test_diagonals_of_integers() -> None:
+    np.testing.assert_array_equal(dense(asdex.diag(np.arange(3))), np.diag(np.arange(3.0)))

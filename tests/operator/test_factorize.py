@@ -129,6 +129,42 @@ def test_derivatives_of_any_order(solver: SolverName) -> None:
     jax.tree.map(lambda x, y: close(x, y, 1e-10), all_of(loss), all_of(expected))
 
 
+@each_solver
+def test_condition_of_the_transpose(solver: SolverName) -> None:
+    """In the norm of column sums it is that of the rows."""
+    a = regular(solver)
+    scale = jnp.where(np.arange(a.shape[0]) == 0, 1e3, 1.0)
+    a = asdex.diag(scale) @ a
+    factors = a.factorize(solver=solver)
+    for found, matrix in ((factors, dense(a)), (factors.T, dense(a).T)):
+        exact = 1 / np.linalg.cond(matrix, 1)
+        assert exact * 0.999 <= found.rcond() <= 3 * exact
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+@pytest.mark.parametrize("wide", [np.float64, np.complex128])
+def test_solutions_have_the_precision_of_the_factors(dtype: Any, wide: Any) -> None:
+    a = asdex.diag(jnp.asarray([3, 7], dtype))
+    b = jnp.ones(2, wide)
+    x = a.factorize().solve(b)
+    assert jnp.finfo(x.dtype).bits == 32
+    close(x, np.asarray([1 / 3, 1 / 7]), 1e-6)
+    assert jnp.finfo(a.solve(b).dtype).bits == 64
+    assert jnp.iscomplexobj(x) == (np.complex64 == dtype or np.complex128 == wide)
+
+
+def test_matrices_without_entries() -> None:
+    none = asdex.SparsityPattern.from_coo([], [], (2, 2))
+    for pattern, rcond in ((none, 0), (asdex.SparsityPattern.from_coo([], [], (0, 0)), 1)):
+        a = SparseJacobian(jnp.zeros(0), pattern)
+        assert a.factorize().rcond() == rcond
+
+        def logarithm(data: Any, a: Any = a) -> Any:
+            return replace(a, data=data).factorize().slogdet()[1]
+
+        assert jax.grad(logarithm)(jnp.zeros(0)).shape == (0,)
+
+
 def test_another_matrix_of_the_same_pattern() -> None:
     a = regular("superlu")
     f, b = a.factorize(solver="superlu"), numbers((6,))

@@ -65,9 +65,10 @@ def substitute(
     but do not make a matrix singular.
 
     Derivatives with respect to `data` and `b` are substitutions in the same factors. Of a
-    batch, `b` has the axes of `data` or none of them.
+    batch, `b` has the axes of `data` or none of them. `x` has no more digits than the
+    factors.
     """
-    dtype = _common_dtype(data, b)
+    dtype = _solution_dtype(data, b)
     if pattern.n == 0:
         return jnp.zeros((*data.shape[:-1], 0), dtype), jnp.zeros(data.shape[:-1], bool)
     one = partial(_substitute, pattern, solver, transposed)
@@ -167,6 +168,8 @@ def _mirrored_inverse(
     solver: SolverName,
 ) -> Inexact[Array, " nnz"]:
     """For each entry `(i, j)` of the pattern the element `(j, i)` of the inverse."""
+    if not pattern.nnz:
+        return data
     order = np.argsort(pattern.rows, kind="stable")
     starts = np.searchsorted(pattern.rows[order], np.arange(pattern.n + 1))
     width = int(np.diff(starts).max(initial=0))
@@ -192,6 +195,14 @@ def _check_square(pattern: SparsityPattern) -> None:
             f"Only square matrices can be solved with. Got shape {pattern.shape}. For "
             "least squares use A.lstsq(b)."
         )
+
+
+def _solution_dtype(data: Num[Array, "..."], b: Num[Array, "..."]) -> Any:
+    """The dtype of a solution by factors of a matrix with these values."""
+    dtype = _common_dtype(data, b)
+    if jnp.finfo(dtype).bits <= jnp.finfo(at_work(data).dtype).bits:
+        return dtype
+    return np.complex64 if jnp.issubdtype(dtype, jnp.complexfloating) else np.float32
 
 
 def _common_dtype(data: Num[Array, "..."], b: Num[Array, "..."]) -> jnp.dtype:
