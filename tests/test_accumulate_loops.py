@@ -167,6 +167,17 @@ def with_keys(x: Any) -> Any:
     return lax.scan(step, jax.random.key(0), x)[1]
 
 
+def with_callbacks(x: Any) -> Any:
+    """JAX cannot run the function on the host for all steps at once."""
+    one = jax.ShapeDtypeStruct((), X.dtype)
+
+    def step(carry: Any, now: Any) -> Any:
+        outside = jax.pure_callback(np.sin, one, lax.stop_gradient(now))
+        return now, carry * now * outside
+
+    return lax.scan(step, 1.0, x)[1]
+
+
 def no_steps(x: Any) -> Any:
     return lax.scan(lambda c, _: (c * c, None), x, length=0)[0]
 
@@ -228,3 +239,10 @@ def test_loops(f: Callable[[Any], Any]) -> None:
     expected = jax.jit(jax.vmap(jax.jacfwd(f)))(points)
     assert allclose(jax.jit(jax.vmap(jac))(points), expected, X.dtype)
     assert allclose(jac(points[1]), expected[1], X.dtype)
+
+
+def test_callbacks_without_a_rule_for_batches() -> None:
+    for mode in ("accumulate", None):
+        jac = asdex.jacobian(with_callbacks, X, mode=mode, output_format="dense")
+        assert jac.coloring is None
+        assert allclose(jac(X), jax.jit(jax.jacfwd(with_callbacks))(X), X.dtype)

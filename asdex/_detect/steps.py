@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import eval_jaxpr
-from jax.extend.core import ClosedJaxpr, JaxprEqn
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jax.interpreters.partial_eval import dce_jaxpr
 from scipy.sparse import csr_array
 
@@ -72,6 +72,22 @@ def all_steps(eqn: JaxprEqn, operands: Sequence[Value], body: Body, scope: Scope
     if reverse:
         values = {k: value[::-1] for k, value in values.items()}
     return Steps(final, outputs, values | constants)
+
+
+def can_be_batched(program: Jaxpr | ClosedJaxpr) -> bool:
+    """Whether JAX can run a program for all steps at once: not if it calls a function on
+    the host of which it does not know how."""
+    for eqn in program.eqns:
+        if eqn.params.get("vmap_method", "") is None:
+            return False
+        held = jax.tree.leaves(list(eqn.params.values()), is_leaf=_is_program)
+        if not all(can_be_batched(value) for value in held if _is_program(value)):
+            return False
+    return True
+
+
+def _is_program(value: Any) -> bool:
+    return hasattr(value, "eqns")
 
 
 def _with_arrays(body: Body, state: dict[int, Any], x: dict[int, Any]) -> list[Value]:

@@ -31,7 +31,7 @@ from ..interpret import call
 from ..known import STEPWISE, UNKNOWN, Known, Status, StepwiseValueNeeded, results, slices
 from ..recurrence import Recurrence, element, flipped, unstack
 from ..registry import Outcome, register
-from ..steps import Carried, all_steps, carry_along
+from ..steps import Carried, all_steps, can_be_batched, carry_along
 from ..value import Scope, Value
 
 MAX_FOLLOWED_STEPS = 100_000
@@ -153,7 +153,8 @@ def _way_of_coefficients(eqn: JaxprEqn, body: Body, recurrence: Recurrence) -> _
     program = eqn.params["jaxpr"]
     if program.jaxpr.effects:
         return None  # They would occur more than once.
-    if body.is_one_real_dtype and recurrence.depth() is not None:
+    is_forgotten = recurrence.depth() is not None
+    if is_forgotten and body.is_one_real_dtype and can_be_batched(program.jaxpr):
         return _all_steps
     if not recurrence.slices.size:
         return _carried_along
