@@ -11,7 +11,7 @@ import scipy.sparse.linalg
 from scipy.linalg import lapack
 
 from asdex import SparsityPattern
-from asdex._linalg.solvers import SolverName
+from asdex._linalg.solvers import SolverName, superlu
 from asdex._linalg.solvers.host import Host, _solve_batch
 from asdex._linalg.solvers.matching import Facts
 from asdex._linalg.solvers.permuted import permute
@@ -151,44 +151,71 @@ def definite() -> np.ndarray:
     return matrix + shift * np.eye(len(matrix))
 
 
-def indefinite() -> np.ndarray:
+def nearly_empty_diagonal() -> np.ndarray:
     matrix = GRID.dense() + GRID.dense().T
     np.fill_diagonal(matrix, 1e-12)
     return matrix
 
 
-@pytest.mark.parametrize(
-    ("matrix", "count"),
-    [
-        (dominant(by_rows=False), 1),
-        (dominant(by_rows=True), 1),
-        (definite(), 1),
-        # Without pivoting it would be wrong, as the residual shows.
-        (indefinite(), 2),
-        (GRID.dense(), 1),
-    ],
-    ids=["dominant columns", "dominant rows", "definite", "indefinite", "other"],
-)
+MATRICES = {
+    "dominant columns": dominant(by_rows=False),
+    "dominant rows": dominant(by_rows=True),
+    "definite": definite(),
+    "nearly empty diagonal": nearly_empty_diagonal(),
+    "other": GRID.dense(),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
 @pytest.mark.parametrize("transposed", [False, True])
-def test_solves_without_pivoting(
-    matrix: np.ndarray, count: int, transposed: bool, factorizations: Counter
-):
-    pattern = GRID.pattern
-    solver = sparse_solver(pattern)
-    assert solver.for_diagonal is not None
-    assert solver.general is not None
-    rhs = GRID.rhs(2)
-    values = matrix[pattern.rows, pattern.cols]
-    factorizations.calls = 0
-    factors = solver.factor(values)
+def test_pivots_on_the_diagonal(name: str, transposed: bool, factorizations: Counter):
+    matrix, pattern, rhs = MATRICES[name], GRID.pattern, GRID.rhs(2)
+    factors = sparse_solver(pattern).factor(matrix[pattern.rows, pattern.cols])
     assert factors is not None
+    assert (factors.on_diagonal is None) == (name == "nearly empty diagonal")
     x = factors.solve(rhs, transposed)
     assert x is not None
-    assert factorizations.calls == count
+    assert factorizations.calls == 1
     nothing = factors.solve(np.zeros_like(rhs), transposed)
     assert nothing is not None
     assert not nothing.any()
     check_close(x, np.linalg.solve(matrix.T if transposed else matrix, rhs.T).T)
+
+
+def test_unstable_factors_are_made_again(
+    factorizations: Counter, monkeypatch: pytest.MonkeyPatch
+):
+    """The residual judges, not the values of the matrix."""
+    monkeypatch.setattr(superlu, "_MAX_ERROR", 0.0)
+    factors = sparse_solver(GRID.pattern).factor(GRID.data)
+    assert factors is not None
+    for _ in range(2):
+        x = factors.solve(GRID.rhs(2), False)
+        check_close(x, np.linalg.solve(GRID.dense(), GRID.rhs(2).T).T)
+    assert factorizations.calls == 2
+
+
+def test_orders_are_found_without_a_factorization(factorizations: Counter):
+    """The normal equations of many residuals: a full decomposition in the order of their
+    columns takes hundreds of times as long as one with pivots on the diagonal."""
+    rng = np.random.default_rng(0)
+    points = np.repeat(np.arange(300), 6)
+    unknowns = np.stack([300 + rng.integers(0, 30, points.size), points], 1)
+    cols, rows = unknowns.ravel(), np.repeat(np.arange(points.size), 2)
+    jacobian = scipy.sparse.csr_array((rng.normal(size=cols.size), (rows, cols)))
+    normal = (jacobian.T @ jacobian + 1e-3 * scipy.sparse.eye_array(330)).tocoo()
+    rows, cols = normal.coords
+    pattern = SparsityPattern(rows, cols, normal.shape)
+    solver = sparse_solver(pattern)
+    assert solver.for_diagonal is not None
+    assert np.array_equal(np.sort(solver.general.cols), np.arange(330))
+    assert factorizations.calls == 0
+    factors = solver.factor(normal.data)
+    assert factors is not None
+    rhs = np.ones((1, 330))
+    expected = np.linalg.solve(normal.toarray(), rhs.T).T
+    check_close(factors.solve(rhs, False), expected, 1e-8)
+    assert factorizations.calls == 1
 
 
 def test_an_order_of_its_own_for_blocks():

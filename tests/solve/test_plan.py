@@ -28,7 +28,6 @@ from asdex._linalg.solvers.matching import (
 )
 
 from .cases import (
-    CASES,
     block_diagonal,
     from_mask,
     grid_mask,
@@ -115,9 +114,10 @@ def test_wrong_arguments(without_annotation_checks: None):
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "klujax", None)
-    a = CASES["random"]
+    # A pattern for which nothing has been planned yet.
+    pattern = SparsityPattern.from_dense(np.eye(23))
     with pytest.raises(ImportError, match=r"pip install klujax"):
-        solve_flat(a.pattern, jnp.asarray(a.data), jnp.asarray(a.rhs()), solver="klu")
+        solve_flat(pattern, jnp.ones(23), jnp.ones(23), solver="klu")
 
 
 masks = st.builds(sparse_mask, st.integers(1, 25), st.floats(0, 3), st.integers(0, 10**6))

@@ -5,11 +5,14 @@ That order depends on the pattern alone, so it is found here once, and the matri
 handed over with rows and columns in that order.
 
 Partial pivoting may take any row. Orders that allow for this (COLAMD) fill more than those
-that expect pivots on the diagonal (minimum degree of `A + A.T`). The latter fill far more
-if the pivots are elsewhere: a grid of 10 000 unknowns with random values gets 36 times the
-fill of COLAMD, in 300 times its time. So both orders are kept, and the values decide
-between them each time. Relative to SciPy with its own ordering, such a grid then takes 0.9
-of the time, and 0.5 if its diagonal dominates.
+that expect pivots on the diagonal (minimum degree of `A + A.T`): twice as much for a grid,
+and 27 times for the normal matrix of a bundle adjustment. The latter in turn fill far more
+if many pivots are elsewhere: a grid of 10 000 unknowns with random values takes 200 times
+as long with partial pivoting in that order. So the diagonal is left only where it all but
+vanishes, which loses digits, and iterative refinement wins them back (Li and Demmel,
+"SuperLU_DIST: A scalable distributed-memory sparse direct solver", ACM TOMS 29 (2003)).
+Each solution is judged by its backward error; if that stays large, the matrix is factored
+again with partial pivoting in the other order.
 """
 
 from dataclasses import dataclass
@@ -17,9 +20,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Int32
 
-from ..._structure.layouts import find_entries, transpose_map
+from ..._structure.layouts import find_entries
 from ..._structure.pattern import SparsityPattern
 from .backend import Backend
 from .host import Host
@@ -39,23 +42,28 @@ _MAX_SQUARE = 100
 """Square of the entries in the fullest column, in multiples of all entries, up to which an
 order by minimum degree is searched."""
 
-_SLACK = 1e-6
-"""Relative error up to which sums and mirrored values count as equal."""
+_MIN_PIVOT = 1e-4
+"""Share of the largest element of its column from which on an element of the diagonal is
+taken as the pivot. Random grids of 900 to 10 000 unknowns fill up to 1% more than without
+any exchange, and need one step of refinement; 1e-3 adds up to 20%, 1e-2 up to 150%."""
+
+_MAX_SMALL = 0.01
+"""Share of the diagonal that may be smaller than that. Each exchange fills the factors: a
+random grid of 10 000 unknowns takes twice as long if 1% is zero, 40 times if 10% are."""
 
 _MAX_ERROR = 100.0
 """Backward error, in units of rounding, up to which a solution counts as stable. That of
 partial pivoting was below 30 wherever it was measured."""
 
 _MAX_STEPS = 3
-"""Steps of refinement after which factors without pivoting are given up. The normal matrix
-of a bundle adjustment of 2640 unknowns takes 8 ms without pivoting and 1.06 s with it."""
+"""Steps of refinement after which the factors are given up."""
 
 
 def plan_superlu(facts: Facts) -> Backend:
-    """LU decomposition with partial pivoting in an order that keeps the factors sparse.
+    """LU decomposition with pivots on the diagonal where that is stable, else with partial
+    pivoting, in orders that keep the factors sparse.
 
-    Cost of planning: at most one decomposition of a matrix of this pattern, with pivots on
-    the diagonal.
+    Cost of planning: that of an order by minimum degree. Nothing is factored.
     """
     pattern, row_of_col = facts.pattern, facts.row_of_col
     if (
@@ -64,8 +72,8 @@ def plan_superlu(facts: Facts) -> Backend:
         or (row_of_col != np.arange(pattern.n)).any()
     ):
         return Host(SuperLU(facts, None))
-    cols = _Trial(facts).order_for_diagonal()
-    return Host(SuperLU(facts, _diagonal_order(pattern, cols)))
+    cols = _order_for_diagonal(facts)
+    return Host(SuperLU(facts, _DiagonalOrder.of(permute(pattern, cols, cols))))
 
 
 def _has_full_column(pattern: SparsityPattern) -> bool:
@@ -85,55 +93,44 @@ def _is_mostly_mirrored(pattern: SparsityPattern) -> bool:
 # -- Orders ------------------------------------------------------------------------------
 
 
-class _Trial:
-    """A matrix with the matched entries on its diagonal, which dominate it.
+def _order_for_diagonal(facts: Facts) -> Int32[np.ndarray, " n"]:
+    """The order that expects pivots on the diagonal."""
+    options = {"SymmetricMode": True}
+    return _ordered(facts, facts.pattern, "MMD_AT_PLUS_A", options=options)
 
-    Its decomposition shows an order and its fill as they are when pivots stay where they
-    are expected. The numbers differ so that nothing cancels by chance.
+
+def _general_order(facts: Facts) -> Int32[np.ndarray, " n"]:
+    """The block triangular form, with the columns of each block ordered by COLAMD.
+
+    No pivot can come from another block, since a column has no entry below its own. Twenty
+    grids of 900 unknowns that depend on each other in turn take 95 ms so, and 6 s if COLAMD
+    orders the whole.
     """
-
-    def __init__(self, facts: Facts):
-        self.facts, pattern, row_of_col = facts, facts.pattern, facts.row_of_col
-        values = np.random.default_rng(0).uniform(-1, -0.5, pattern.nnz)
-        on_diagonal = row_of_col[pattern.cols] == pattern.rows
-        values[on_diagonal] = 1 + np.bincount(pattern.cols)[pattern.cols[on_diagonal]]
-        self.values = values.astype(np.float32)
-
-    def general_order(self) -> Int32[np.ndarray, " n"]:
-        """The block triangular form, with the columns of each block ordered by COLAMD.
-
-        No pivot can come from another block, since a column has no entry below its own.
-        Twenty grids of 900 unknowns that depend on each other in turn take 95 ms so, and
-        6 s if COLAMD orders the whole.
-        """
-        pattern = self.facts.pattern
-        rows, cols, block = self.facts.triangle
-        block_of_row = np.empty_like(block)
-        block_of_row[rows] = block[cols]
-        inside = block_of_row[pattern.rows] == block[pattern.cols]
-        diagonal_blocks = SparsityPattern(
-            pattern.rows[inside], pattern.cols[inside], pattern.shape
-        )
-        chosen = _place_to_col(self._splu(diagonal_blocks, self.values[inside], "COLAMD"))
-        return chosen[np.argsort(block[chosen], kind="stable")]
-
-    def order_for_diagonal(self) -> Int32[np.ndarray, " n"]:
-        """The order that expects pivots on the diagonal."""
-        options = {"SymmetricMode": True}
-        lu = self._splu(self.facts.pattern, self.values, "MMD_AT_PLUS_A", options=options)
-        return _place_to_col(lu)
-
-    def _splu(
-        self, pattern: SparsityPattern, values: Values, permc_spec: str, **options: Any
-    ) -> Any:
-        from scipy.sparse.linalg import splu
-
-        as_they_are = np.arange(pattern.n, dtype=np.int32)
-        matrix = permute(pattern, self.facts.row_of_col, as_they_are).matrix(values)
-        return splu(matrix, permc_spec=permc_spec, diag_pivot_thresh=0.0, **options)
+    pattern = facts.pattern
+    rows, cols, block = facts.triangle
+    block_of_row = np.empty_like(block)
+    block_of_row[rows] = block[cols]
+    inside = block_of_row[pattern.rows] == block[pattern.cols]
+    blocks = SparsityPattern(pattern.rows[inside], pattern.cols[inside], pattern.shape)
+    chosen = _ordered(facts, blocks, "COLAMD")
+    return chosen[np.argsort(block[chosen], kind="stable")]
 
 
-def _place_to_col(lu: Any) -> Int32[np.ndarray, " n"]:
+def _ordered(
+    facts: Facts, pattern: SparsityPattern, permc_spec: str, **options: Any
+) -> Int32[np.ndarray, " n"]:
+    """The columns of a pattern, which has the matched entries, as SuperLU orders them.
+
+    SciPy shows an order only with a decomposition. One that drops all it may drop, of a
+    matrix whose matched entries dominate, costs little more than the order itself.
+    """
+    from scipy.sparse.linalg import spilu
+
+    on_diagonal = facts.row_of_col[pattern.cols] == pattern.rows
+    values = np.where(on_diagonal, 1 + np.bincount(pattern.cols)[pattern.cols], 0.5)
+    as_they_are = np.arange(pattern.n, dtype=np.int32)
+    matrix = permute(pattern, facts.row_of_col, as_they_are).matrix(values)
+    lu = spilu(matrix, drop_tol=1.0, fill_factor=1.0, permc_spec=permc_spec, **options)
     return np.argsort(lu.perm_c).astype(np.int32)
 
 
@@ -141,56 +138,45 @@ def _place_to_col(lu: Any) -> Int32[np.ndarray, " n"]:
 
 
 class _DiagonalOrder(NamedTuple):
-    """An order for matrices whose pivots may be taken from the diagonal.
-
-    `diagonal` gives the positions of the diagonal among the permuted values, `mirror` that
-    of the mirrored entry of each, if the pattern is symmetric.
-    """
+    """An order for pivots on the diagonal, and the positions of the diagonal among the
+    values in this order."""
 
     permuted: Permuted
     diagonal: Int32[np.ndarray, " n"]
-    mirror: Int32[np.ndarray, " nnz"] | None
 
+    @classmethod
+    def of(cls, permuted: Permuted) -> "_DiagonalOrder":
+        """An order of rows that is that of the columns, with a full diagonal."""
+        n = permuted.rows.size
+        place = np.repeat(np.arange(n, dtype=np.int32), np.diff(permuted.indptr))
+        return cls(permuted, np.flatnonzero(permuted.indices == place).astype(np.int32))
 
-def _diagonal_order(
-    pattern: SparsityPattern, cols: Int32[np.ndarray, " n"]
-) -> _DiagonalOrder:
-    permuted = permute(pattern, cols, cols)
-    place = np.repeat(np.arange(pattern.n, dtype=np.int32), np.diff(permuted.indptr))
-    diagonal = np.flatnonzero(permuted.indices == place).astype(np.int32)
-    mirror = None
-    if pattern.is_symmetric:
-        mirrored = SparsityPattern(place, permuted.indices, pattern.shape)
-        mirror = transpose_map(mirrored)
-    return _DiagonalOrder(permuted, diagonal, mirror)
+    def suits(self, permuted_values: Values) -> bool:
+        """Whether few elements of the diagonal are small for their column."""
+        sizes = np.abs(permuted_values)
+        largest = np.maximum.reduceat(sizes, self.permuted.indptr[:-1])
+        small = np.count_nonzero(sizes[self.diagonal] < _MIN_PIVOT * largest)
+        return bool(small <= _MAX_SMALL * largest.size)
 
 
 @dataclass(frozen=True, eq=False)
 class SuperLU:
-    """Factors without pivoting where that is stable, otherwise with partial pivoting.
-
-    It is stable if the diagonal dominates the rows or the columns (Higham, Accuracy and
-    Stability of Numerical Algorithms, 2nd ed., Theorem 9.9), or if the matrix is positive
-    definite. It is tried if the former holds up to `_SLACK`, or if the matrix is symmetric
-    with a positive diagonal. Each solution is checked by its residual in both cases: within
-    the slack a pivot can all but vanish, and the factors then lose half of the digits.
-    """
+    """Factors with pivots on the diagonal where that is stable, otherwise with partial
+    pivoting."""
 
     facts: Facts
     for_diagonal: _DiagonalOrder | None
 
     @cached_property
     def general(self) -> Permuted:
-        """The order for partial pivoting, found when a matrix first needs it: COLAMD shows
-        its order by a decomposition, which takes minutes for the normal equations of a
-        bundle adjustment, whose matrices never need it."""
-        cols = _Trial(self.facts).general_order()
+        """The order for partial pivoting, found when a matrix first needs it."""
+        cols = _general_order(self.facts)
         return permute(self.facts.pattern, self.facts.row_of_col[cols], cols)
 
     def factor(self, values: Values) -> "_Factors | None":
-        unpivoted = self._without_pivoting(values)
-        factors = _Factors(self, values, unpivoted)
-        if unpivoted is None and factors.pivoted is None:
+        on_diagonal = self._on_diagonal(values)
+        factors = _Factors(self, values, on_diagonal)
+        if on_diagonal is None and factors.pivoted is None:
             return None
         return factors
 
@@ -200,27 +186,24 @@ class SuperLU:
         lu = decompose(self.general.matrix(values), panel_size=_PANEL)
         return None if lu is None else Factored(self.general, lu)
 
-    def _without_pivoting(self, values: Values) -> "_Checked | None":
+    def _on_diagonal(self, values: Values) -> "_Checked | None":
         if self.for_diagonal is None:
             return None
         permuted = self.for_diagonal.permuted
         matrix = permuted.matrix(values)
-        if not (
-            _is_dominant(self.for_diagonal, matrix.data)
-            or _may_be_definite(self.for_diagonal, matrix.data)
-        ):
+        if not self.for_diagonal.suits(matrix.data):
             return None
-        lu = decompose(matrix, diag_pivot_thresh=0.0, panel_size=_PANEL)
+        lu = decompose(matrix, diag_pivot_thresh=_MIN_PIVOT, panel_size=_PANEL)
         return None if lu is None else _Checked(Factored(permuted, lu), matrix, abs(matrix))
 
 
 @dataclass(eq=False)
 class _Factors:
-    """Factors without pivoting, and with it where a solution needs them."""
+    """Factors with pivots on the diagonal, and others where a solution needs them."""
 
     solver: SuperLU
     values: Values
-    unpivoted: "_Checked | None"
+    on_diagonal: "_Checked | None"
 
     @cached_property
     def pivoted(self) -> Factored | None:
@@ -229,18 +212,18 @@ class _Factors:
 
     @property
     def nbytes(self) -> int:
-        both = self.unpivoted and self.unpivoted.factored, self.__dict__.get("pivoted")
+        both = self.on_diagonal and self.on_diagonal.factored, self.__dict__.get("pivoted")
         return sum(factors.nbytes for factors in both if factors is not None)
 
     def solve(self, rhs: Vectors, transposed: bool) -> Vectors | None:
-        x = None if self.unpivoted is None else self.unpivoted.solve(rhs, transposed)
+        x = None if self.on_diagonal is None else self.on_diagonal.solve(rhs, transposed)
         if x is not None:
             return x
         return None if self.pivoted is None else self.pivoted.solve(rhs, transposed)
 
     def slogdet(self) -> HostDeterminant:
-        if self.unpivoted is not None and self.unpivoted.is_stable:
-            return self.unpivoted.factored.slogdet()
+        if self.on_diagonal is not None and self.on_diagonal.is_stable:
+            return self.on_diagonal.factored.slogdet()
         return NO_VOLUME if self.pivoted is None else self.pivoted.slogdet()
 
 
@@ -287,21 +270,3 @@ class _Checked(NamedTuple):
         residual[:, rows] = difference.T
         limit = _MAX_ERROR * np.finfo(rhs.dtype).eps * terms
         return residual, bool((np.abs(difference) <= limit).all())
-
-
-def _is_dominant(order: _DiagonalOrder, permuted_values: Values) -> bool:
-    """Whether the diagonal dominates all columns or all rows."""
-    sizes = np.abs(permuted_values)
-    twice = (2 + _SLACK) * sizes[order.diagonal]
-    if (twice >= np.add.reduceat(sizes, order.permuted.indptr[:-1])).all():
-        return True
-    sums: Float[np.ndarray, " n"] = np.bincount(order.permuted.indices, weights=sizes)
-    return bool((twice >= sums).all())
-
-
-def _may_be_definite(order: _DiagonalOrder, permuted_values: Values) -> bool:
-    """Whether the matrix is symmetric, or Hermitian, with a positive diagonal."""
-    if order.mirror is None or (np.real(permuted_values[order.diagonal]) <= 0).any():
-        return False
-    difference = np.abs(permuted_values - permuted_values[order.mirror].conj()).max()
-    return bool(difference <= _SLACK * np.abs(permuted_values).max())
