@@ -1,6 +1,7 @@
 """Coefficients of loops: all steps at once, carried along, or written out."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -113,6 +114,16 @@ def nested(x: Any) -> Any:
     return lax.scan(outer, x[0], x.reshape(4, 3))[1]
 
 
+def nested_from_zeros(x: Any, *, reverse: bool = False) -> Any:
+    """The factor of the first step is zero."""
+
+    def outer(c: Any, now: Any) -> Any:
+        _, out = lax.scan(lambda y, z: (y + c * z, jnp.sin(y)), 0.0, x[:3] * now)
+        return c + now, jnp.stack([out[-1], c])
+
+    return lax.scan(outer, 0.0, x, reverse=reverse)[1]
+
+
 def nested_carried(x: Any) -> Any:
     def inner(_: Any, y: Any) -> Any:
         return y * jnp.cos(y) + 0.1 * jnp.roll(x, 1)
@@ -218,6 +229,8 @@ LOOPS = [
     running_sum,
     written_by_index,
     nested,
+    nested_from_zeros,
+    partial(nested_from_zeros, reverse=True),
     nested_carried,
     while_known,
     while_unknown,

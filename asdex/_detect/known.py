@@ -37,6 +37,7 @@ from .folding.bounds import (
     is_bool,
     is_inexact,
     is_plain,
+    is_real,
     merged,
     shape_of,
 )
@@ -89,6 +90,8 @@ class Known:
     index: int = 0
     partial: bool = False
     """Whether something may be known of it even if it is not known as a whole."""
+    may_vanish: bool = False
+    """Whether elements may be zero or `-inf` unless they are NaN; see `vanishing`."""
     given: Bounds | None = None
     """What is known of a constant, once that was needed."""
 
@@ -141,13 +144,15 @@ def results(eqn: JaxprEqn, inputs: Sequence[Known]) -> list[Known]:
         return [UNKNOWN] * len(eqn.outvars)
     status = max((known.status for known in inputs), default=Status.KNOWN)
     partial = [_is_informed(eqn, var, inputs) for var in eqn.outvars]
-    if status is not Status.KNOWN and not any(partial):
+    may_vanish = _may_vanish(eqn, inputs)
+    if status is not Status.KNOWN and not (any(partial) or may_vanish):
         return [STEPWISE if status is Status.STEPWISE else UNKNOWN] * len(eqn.outvars)
     before = sum(known.origin.compilations for known in inputs if known.origin)
     compilations = min(before + needs_compilation(eqn), _FEW_COMPILATIONS + 1)
     origin = Computation(eqn, inputs, compilations)
     return [
-        Known(status, None, origin, index, informs) for index, informs in enumerate(partial)
+        Known(status, None, origin, index, informs, may_vanish)
+        for index, informs in enumerate(partial)
     ]
 
 
@@ -280,6 +285,34 @@ def _is_informed(eqn: JaxprEqn, var: Any, inputs: Sequence[Known]) -> bool:
             return True
     return all(informs)
 
+
+def _may_vanish(eqn: JaxprEqn, inputs: Sequence[Known]) -> bool:
+    """Whether `-inf` may have been added to an operand, or to this result."""
+    primitive = eqn.primitive
+    if primitive in _SUMS:
+        found = any(known.informs or known.may_vanish for known in inputs)
+    elif primitive in KEEPS_VANISHING or move_for(primitive) is not None:
+        found = any(known.may_vanish for known in inputs)
+    else:
+        return False
+    return found and len(eqn.outvars) == 1 and is_of_reals(eqn)
+
+
+def is_of_reals(eqn: JaxprEqn) -> bool:
+    """Whether operands and results of an equation are real floating-point numbers."""
+    atoms = (*eqn.invars, *eqn.outvars)
+    return all(is_plain(atom) and is_real(dtype_of(atom)) for atom in atoms)
+
+
+_SUMS: set[Primitive] = {lax.add_p, lax.sub_p}
+
+EXPONENTIALS: set[Primitive] = {lax.exp_p, lax.exp2_p, lax.logistic_p}
+"""Primitives that make a zero of `-inf`."""
+
+KEEPS_VANISHING: set[Primitive] = {
+    *(*EXPONENTIALS, *_SUMS, lax.mul_p, lax.div_p, lax.convert_element_type_p),
+}
+"""Primitives that keep what is known of zeros and `-inf`, in addition to moves."""
 
 _LOOPS: set[Primitive] = {p.scan_p, p.while_p}
 """Primitives that are folded step by step."""

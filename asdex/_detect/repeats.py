@@ -16,6 +16,7 @@ from .._base.compat import CALLS
 from .known import UNKNOWN, Known, Status, bounds
 from .terms import Rows
 from .value import Scope, Value
+from .vanishing import is_masked
 
 _KEPT = 64
 """Calls whose results are kept, those that were made or used last."""
@@ -81,6 +82,7 @@ def _forgetful(value: Value) -> Value:
     informs = found is not None and (
         found.zero.any() or np.isfinite(found.lo).any() or np.isfinite(found.hi).any()
     )
+    informs = informs or is_masked(known)
     return value if informs else replace(value, known=UNKNOWN)
 
 

@@ -227,6 +227,8 @@ class Notes:
     unresolved: set[tuple[JaxprEqn, tuple[bool, ...]]] = field(default_factory=set)
     """The loops that need values of the steps of a loop around them, and which of their
     operands changed with these steps."""
+    peeled: set[JaxprEqn] = field(default_factory=set)
+    """The loops that are what is left of others whose first step was taken apart."""
     _counted: WeakSet[Base] = field(default_factory=WeakSet)
 
     def count(self, results: Iterable[Dependence | None]) -> None:

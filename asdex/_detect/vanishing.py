@@ -9,11 +9,11 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jax import lax
-from jax.extend.core import JaxprEqn, Primitive
+from jax.extend.core import JaxprEqn
 from jaxtyping import Bool
 
-from .folding.bounds import dtype_of, is_plain, is_real, shape_of
-from .known import Known, bounds, inputs_first
+from .folding.bounds import shape_of
+from .known import EXPONENTIALS, KEEPS_VANISHING, Known, bounds, inputs_first, is_of_reals
 from .moves import move_for
 
 Mask: TypeAlias = Bool[np.ndarray, "*shape"]
@@ -26,61 +26,76 @@ class Vanishing(NamedTuple):
     falls: Mask
 
 
+_NOWHERE = Vanishing(np.zeros((), bool), np.zeros((), bool))
+"""That of an array of any shape of which nothing is known."""
+
+
 def vanishing(known: Known) -> Mask | None:
     """Where a value is zero unless it is not a number; `None` if that is nowhere known.
 
     Cost: that of the bounds, and O(size) for each computation that is met first.
     """
-    if known.origin is None or not _is_followed(known):
-        return None
-
-    for computation in inputs_first(known.origin, lambda c: c.vanishing, _is_followed):
-        eqn = computation.eqn
-        parts = [
-            _of(source, shape_of(atom))
-            for source, atom in zip(computation.inputs, eqn.invars, strict=True)
-        ]
-        masks = (np.broadcast_to(m, shape_of(eqn.outvars[0])) for m in _made(eqn, parts))
-        computation.vanishing = Vanishing(*masks)
-    zero = known.origin.vanishing.zero
+    zero = _found(known).zero
     return zero if zero.any() else None
+
+
+def is_masked(known: Known) -> bool:
+    """Whether some elements are zero or `-inf` unless they are not numbers."""
+    return _found(known) is not _NOWHERE
+
+
+def _found(known: Known) -> Vanishing:
+    if known.origin is None or not _is_followed(known):
+        return _NOWHERE
+    for computation in inputs_first(known.origin, lambda c: c.vanishing, _is_followed):
+        parts = list(map(_of, computation.inputs))
+        is_known = any(part is not _NOWHERE for part in parts)
+        computation.vanishing = _made(computation.eqn, parts) if is_known else _NOWHERE
+    return known.origin.vanishing
 
 
 def _is_followed(known: Known) -> bool:
     """Whether a value is real, made of known ones, and keeps what is known of these."""
-    if not known.partial or known.origin is None:
+    if known.origin is None or not (known.partial or known.may_vanish):
         return False
     eqn = known.origin.eqn
-    atoms = (*eqn.invars, *eqn.outvars)
     return (
-        (eqn.primitive in _FOLLOWED or move_for(eqn.primitive) is not None)
+        (eqn.primitive in KEEPS_VANISHING or move_for(eqn.primitive) is not None)
         and len(eqn.outvars) == 1
-        and all(is_plain(atom) and is_real(dtype_of(atom)) for atom in atoms)
+        and is_of_reals(eqn)
     )
 
 
-def _of(known: Known, shape: tuple[int, ...]) -> Vanishing:
+def _of(known: Known) -> Vanishing:
     if _is_followed(known):
         assert known.origin is not None
         return known.origin.vanishing
     found = bounds(known, thorough=False)
     if found is None:
-        nowhere = np.zeros(shape, bool)
-        return Vanishing(nowhere, nowhere)
-    falls = (found.lo == -np.inf) & (found.hi == -np.inf)
-    return Vanishing(np.broadcast_to(found.zero, shape), np.broadcast_to(falls, shape))
+        return _NOWHERE
+    falls = np.asarray((found.lo == -np.inf) & (found.hi == -np.inf))
+    zero = found.zero
+    return Vanishing(zero, falls) if zero.any() or falls.any() else _NOWHERE
 
 
 def _made(eqn: JaxprEqn, parts: Sequence[Vanishing]) -> Vanishing:
     """The result of an equation; any sum with `-inf` is `-inf` or NaN."""
-    primitive = eqn.primitive
+    primitive, shape = eqn.primitive, shape_of(eqn.outvars[0])
+    shapes = map(shape_of, eqn.invars)
     if (move := move_for(primitive)) is not None:
-        moved = (move(eqn, *masks) for masks in zip(*parts, strict=True))
+        whole = [
+            [np.broadcast_to(mask, shape) for mask in part]
+            for part, shape in zip(parts, shapes, strict=True)
+        ]
+        moved = (move(eqn, *masks) for masks in zip(*whole, strict=True))
         # A split into one part gives a list of one.
         return Vanishing(*(m[0] if isinstance(m, list) else m for m in moved))
-    (zero, falls), *others = parts
-    nowhere = np.zeros_like(zero)
-    if primitive in _EXPONENTIALS:
+    (zero, falls), *others = (
+        Vanishing(np.broadcast_to(part.zero, shape), np.broadcast_to(part.falls, shape))
+        for part in parts
+    )
+    nowhere = np.zeros(shape, bool)
+    if primitive in EXPONENTIALS:
         return Vanishing(falls, nowhere)
     if primitive is lax.mul_p:
         return Vanishing(zero | others[0].zero, nowhere)
@@ -90,13 +105,4 @@ def _made(eqn: JaxprEqn, parts: Sequence[Vanishing]) -> Vanishing:
         return Vanishing(zero & others[0].zero, falls | others[0].falls)
     if primitive is lax.sub_p:
         return Vanishing(zero & others[0].zero, falls)
-    return parts[0]
-
-
-_EXPONENTIALS: set[Primitive] = {lax.exp_p, lax.exp2_p, lax.logistic_p}
-
-_FOLLOWED: set[Primitive] = {
-    *_EXPONENTIALS,
-    *(lax.mul_p, lax.div_p, lax.add_p, lax.sub_p, lax.convert_element_type_p),
-}
-"""Primitives that keep what is known of operands, in addition to those that move them."""
+    return Vanishing(zero, falls)

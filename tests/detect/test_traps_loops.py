@@ -275,3 +275,37 @@ class TestLoops:
             return lax.while_loop(lambda k: k < stop, lambda k: k + 0.5, start).astype(int)
 
         check_jacobian(lambda x: x[jax.vmap(count)(np.array([2.0, 0.0]))], 3, "..x x..")
+
+
+class TestFirstStep:
+    """A carry that starts from zero makes products vanish in the first step only."""
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    def test_nested_loops(self, reverse: bool) -> None:
+        def f(x):
+            def outer(c, now):
+                y = lax.scan(lambda y, z: (y + z, None), 0.0, x[:2])[0]
+                return c + now, c * y
+
+            return lax.scan(outer, 0.0, x, reverse=reverse)[1]
+
+        check_jacobian(f, 3, "xxx xxx ..." if reverse else "... xx. xx.")
+
+    def test_inner_loop(self) -> None:
+        def f(x):
+            def outer(_, row):
+                return 0.0, lax.scan(lambda c, z: (c + z, jnp.sin(c) * z), 0.0, row)[1]
+
+            return lax.scan(outer, 0.0, x.reshape(2, 2))[1].ravel()
+
+        check_jacobian(f, 4, ".... xx.. .... ..xx")
+
+    def test_several_outputs(self) -> None:
+        def f(x):
+            def step(c, row):
+                return c + row[1], (c * row[0], row)
+
+            product, rows = lax.scan(step, 0.0, x.reshape(2, 2))[1]
+            return jnp.concatenate([product, rows.ravel()])
+
+        check_jacobian(f, 4, ".... .xx. x... .x.. ..x. ...x")

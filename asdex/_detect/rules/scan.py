@@ -29,6 +29,7 @@ from ..compose import compose, compose_weighted, joined
 from ..dependence import Dependence, combine, nothing, stack
 from ..interpret import call
 from ..known import STEPWISE, UNKNOWN, Known, Status, StepwiseValueNeeded, results, slices
+from ..peeled import starts_from_zeros, with_first_step_apart
 from ..recurrence import Recurrence, element, flipped, unstack
 from ..registry import Outcome, register
 from ..steps import Carried, all_steps, can_be_batched, carry_along
@@ -97,6 +98,8 @@ def _scan_by_pattern(
         at_step.append(lowered(Value(var.aval, dependence, op.known), follow))
     quiet = replace(scope, emits=False)
     body = body_of(program, at_step, num_consts, num_carry, follow, quiet)
+    if eqn not in scope.notes.peeled and starts_from_zeros(eqn, operands, body):
+        return _first_step_apart(eqn, operands, scope)
 
     known = _known_part(
         eqn,
@@ -132,6 +135,15 @@ def _scan_by_pattern(
         stacked = compose(output.dependence, everything, index)
         outputs.append(Value(value.aval, flipped(stacked) if reverse else stacked))
     return carries + outputs
+
+
+def _first_step_apart(
+    eqn: JaxprEqn, operands: Sequence[Value], scope: Scope
+) -> list[Value]:
+    peeled = with_first_step_apart(eqn)
+    *_, others = (step for step in peeled.eqns if step.primitive is p.scan_p)
+    scope.notes.peeled.add(others)
+    return call(peeled, operands, scope)
 
 
 def _count(body: Body, recurrence: Recurrence, last: Dependence, scope: Scope) -> None:
