@@ -157,6 +157,19 @@ def blocks_of_many_sizes() -> np.ndarray:
     return shuffled(block_diagonal([1, 2, 3, 4, 5, 6, 7, 9]))
 
 
+REACTIONS = np.array([[1, 1, 1], [1, 1, 1], [0, 1, 1]])
+
+
+@case("block_diagonal")
+def blocks_one_after_another() -> np.ndarray:
+    return np.kron(np.eye(7), REACTIONS)
+
+
+@case("block_diagonal")
+def blocks_side_by_side() -> np.ndarray:
+    return np.kron(REACTIONS, np.eye(7))
+
+
 @case("triangular")
 def lower_triangle() -> np.ndarray:
     return np.tril(sparse_mask(20, 4))

@@ -20,6 +20,9 @@ _MAX_STORAGE = 2**28
 _MAX_SIZES = 2
 """Different block sizes that are kept: each adds up to a second of compilation."""
 
+_SLICED = 4
+"""Largest size of blocks that are read by slices, one for each element."""
+
 
 def plan_dense(facts: Facts) -> Backend:
     """LU decomposition of the dense matrix, with partial pivoting. Cost: O(n^3).
@@ -65,7 +68,7 @@ class DenseBlocks:
 
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
         padded = pad_values(data, 0.0, 1.0)
-        groups = [factor_lu(take(padded, source)) for source in self.sources]
+        groups = [factor_lu(_gather(padded, source)) for source in self.sources]
         # LAPACK may take a number that is not finite for a zero pivot, or not.
         is_known = is_finite(data)
         singular = is_known & jnp.stack([is_singular(group) for group in groups]).any()
@@ -76,14 +79,14 @@ class DenseBlocks:
         inside, outside = self.rows, self.col_slot
         if transposed:
             inside, outside = self.cols, self.row_slot
-        slots, solved = take(pad_values(b, 0.0), inside), []
+        slots, solved = _reorder(b, inside, self.sources), []
         start = 0
         for source, group in zip(self.sources, groups, strict=True):
             size, _, count = source.shape
             piece = slots[start : start + size * count].reshape(size, count)
             solved.append(solve_lu(LU(*group), piece, transposed).reshape(-1))
             start += size * count
-        x = take(jnp.concatenate(solved), outside)
+        x = _reorder(jnp.concatenate(solved), outside, self.sources)
         return jnp.where(has_no_solution, jnp.full_like(x, jnp.nan), x), singular
 
     def slogdet(self, factors: PyTree[Array]) -> Determinant:
@@ -143,6 +146,44 @@ def _plan(
         _inverse(row_slot, total),
         _inverse(col_slot, total),
     )
+
+
+def _gather(
+    values: Inexact[Array, " padded_nnz"], source: Int32[np.ndarray, "size size count"]
+) -> Inexact[Array, "size size count"]:
+    """`values[source]`, by slices where blocks are small and numbered evenly: a gather of
+    10 000 blocks of size 3 takes 46 us, nine slices 30 us, which XLA fuses with what
+    follows."""
+    size, _, count = source.shape
+    if size > _SLICED or count == 1:
+        return take(values, source)
+    lines = source.reshape(size**2, count)
+    steps = np.diff(lines, axis=1)
+    if (steps < 0).any() or np.ptp(steps, axis=1).any():
+        return take(values, source)
+    parts = [
+        values[start : stop + 1 : step] if step else jnp.broadcast_to(values[start], count)
+        for start, stop, step in zip(lines[:, 0], lines[:, -1], steps[:, 0], strict=True)
+    ]
+    return jnp.stack(parts).reshape(source.shape)
+
+
+def _reorder(
+    values: Inexact[Array, " size"],
+    places: Int32[np.ndarray, " places"],
+    sources: tuple[Int32[np.ndarray, "_ _ _"], ...],
+) -> Inexact[Array, " places"]:
+    """`values[places]`, zero where a place is past the end; without a gather if blocks are
+    numbered evenly, one after another or side by side."""
+    n = places.size
+    if n == values.size:
+        size, _, count = sources[0].shape
+        if np.array_equal(places, np.arange(n)):
+            return values
+        for shape in ((size, count), (count, size)) if size * count == n else ():
+            if np.array_equal(places, np.arange(n).reshape(shape).T.ravel()):
+                return values.reshape(shape).T.ravel()
+    return take(pad_values(values, 0.0), places)
 
 
 def _order_sign(

@@ -5,7 +5,7 @@ of an elimination is an operation on whole vectors of `count` numbers.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -58,21 +58,44 @@ def solve_lu(
 ) -> Inexact[Array, "size count"]:
     """`x` with `A x = b`, or with `A.T x = b`, for each of the matrices."""
     if not transposed:
-        b = jnp.take_along_axis(b, lu.permutation, axis=0, mode="promise_in_bounds")
+        b = _permute(b, lu.permutation)
         return _substitute(_substitute(b, lu, lower=True), lu, lower=False)
     y = _substitute(b, lu, lower=False, transposed=True)
     y = _substitute(y, lu, lower=True, transposed=True)
-    columns = jnp.arange(b.shape[1])
-    return y.at[lu.permutation, columns].set(
-        y, unique_indices=True, mode="promise_in_bounds"
-    )
+    return _permute_back(y, lu.permutation)
+
+
+def _permute(
+    b: Inexact[Array, "size count"], permutation: Int[Array, "size count"]
+) -> Inexact[Array, "size count"]:
+    """`b[permutation[i, k], k]`; by selections up to size 4, in half of the time."""
+    if b.shape[0] > _UNROLLED:
+        return jnp.take_along_axis(b, permutation, axis=0, mode="promise_in_bounds")
+    rows: list[Any] = [b[0]] * len(b)
+    for j in range(1, len(b)):
+        rows = [jnp.where(permutation[i] == j, b[j], row) for i, row in enumerate(rows)]
+    return jnp.stack(rows)
+
+
+def _permute_back(
+    y: Inexact[Array, "size count"], permutation: Int[Array, "size count"]
+) -> Inexact[Array, "size count"]:
+    """The inverse of `_permute`."""
+    if y.shape[0] > _UNROLLED:
+        return y.at[permutation, jnp.arange(y.shape[1])].set(
+            y, unique_indices=True, mode="promise_in_bounds"
+        )
+    rows: list[Any] = [y[0]] * len(y)
+    for i in range(1, len(y)):
+        rows = [jnp.where(permutation[i] == j, y[i], row) for j, row in enumerate(rows)]
+    return jnp.stack(rows)
 
 
 def _eliminate(matrices: Inexact[Array, "size size count"]) -> LU:
     """Gaussian elimination written out, on one vector for each element."""
     size, _, count = matrices.shape
     a = [list(row) for row in matrices]
-    permutation = [jnp.full(count, k) for k in range(size)]
+    permutation = [jnp.full(count, k, np.int32) for k in range(size)]
     for k in range(size):
         for i in range(k + 1, size):
             swaps = jnp.abs(a[i][k]) > jnp.abs(a[k][k])
