@@ -34,6 +34,7 @@ from ._base.errors import (
     DenseColoringWarning,
     InvalidColoringError,
     NearlySingularWarning,
+    NotConvergedError,
     PatternTooLargeError,
     SingularMatrixError,
     VerificationError,
@@ -66,7 +67,7 @@ from ._color import (
 from ._detect import Dependence, register_rule
 from ._evaluate.accumulate import ConstantEntries
 from ._evaluate.decompress import decompress, decompress_data
-from ._linalg.solvers import SolverName
+from ._linalg.solvers import Iterative, SolverName
 from ._operator import (
     BlockSparse,
     Factorization,
@@ -156,6 +157,7 @@ __all__ = [  # noqa: RUF022
     "vstack",
     "diag",
     "SolverName",
+    "Iterative",
     "csr_structure",
     "csc_structure",
     "CompressedStructure",
@@ -222,6 +224,7 @@ __all__ = [  # noqa: RUF022
     "VerificationError",
     "PatternTooLargeError",
     "SingularMatrixError",
+    "NotConvergedError",
     "NearlySingularWarning",
     "DenseColoringWarning",
     "ConservativePatternWarning",

@@ -38,6 +38,10 @@ class SingularMatrixError(np.linalg.LinAlgError):
     """A system of equations whose matrix is singular."""
 
 
+class NotConvergedError(ArithmeticError):
+    """An iterative solver that has not reached its tolerance."""
+
+
 class NearlySingularWarning(UserWarning):
     """A system of equations was solved whose matrix is singular up to rounding errors.
 

@@ -9,14 +9,14 @@ from jaxtyping import Array, Bool, Inexact, Num
 from .._base.types import PyTree
 from .._structure.pattern import SparsityPattern
 from . import algebra
-from .solvers import SolverName, substitute
+from .solvers import AnySolver, substitute
 
 
 def rcond(
     pattern: SparsityPattern,
     data: Num[Array, " nnz"],
     factors: PyTree[Array],
-    solver: SolverName,
+    solver: AnySolver,
     transposed: bool = False,
 ) -> Inexact[Array, ""]:
     """The reciprocal of the condition number, of the matrix or its transpose, in the norm

@@ -17,7 +17,7 @@ from .._base.warn import warn
 from .._call.space import Space
 from .._linalg import condition, solvers
 from .._linalg.algebra import compiled
-from .._linalg.solvers import SolverName, check_singular
+from .._linalg.solvers import Solver, check_solved
 from .._structure.pattern import SparsityPattern
 
 
@@ -42,7 +42,7 @@ class Factorization(eqx.Module):
     `"triangular"`) factor the matrix at the first solve and keep the factors of the last
     256 matrices that were used, up to one GiB. The values travel with the factorization: if
     its factors are gone, the next solve makes them again, with the same result. `"klu"` and
-    `"cusolver"` keep none.
+    `"cusolver"` keep none. What iterative solvers keep is the preconditioner.
 
     **Attributes:**
 
@@ -50,7 +50,7 @@ class Factorization(eqx.Module):
     - `factors`: arrays; what they are depends on the solver.
     - `sparsity`: the pattern of the matrix.
     - `domain`, `codomain`: what solutions and right-hand sides are like.
-    - `solver`: how to solve.
+    - `solver`: how to solve, as a value; see `asdex.solve`.
     - `transposed`: whether solves are with the transpose of the matrix.
     """
 
@@ -59,7 +59,7 @@ class Factorization(eqx.Module):
     sparsity: SparsityPattern = eqx.field(static=True)
     domain: Space = eqx.field(static=True)
     codomain: Space = eqx.field(static=True)
-    solver: SolverName = eqx.field(static=True)
+    solver: Solver
     transposed: bool = eqx.field(static=True, default=False)
 
     @property
@@ -87,7 +87,16 @@ class Factorization(eqx.Module):
         `x` has the precision of the matrix, also where that of `b` is higher.
         """
         x, singular, is_nearly = self.solve_flagged(b)
-        return report(x, singular, is_nearly, throw)
+        return report(x, singular, is_nearly, self.solver, throw)
+
+    def solve_flat(self, b: Num[Array, " n"]) -> Inexact[Array, " n"]:
+        """`x` with `A x = b` for flat vectors and one matrix, NaN if there is none."""
+        x, _ = solvers.substitute(
+            *(self.sparsity, self.data, self.factors, b),
+            solver=self.solver,
+            transposed=self.transposed,
+        )
+        return x
 
     @compiled
     def solve_flagged(
@@ -155,9 +164,9 @@ class Factorization(eqx.Module):
         return replace(self, data=data, factors=factors)
 
 
-@partial(compiled, static=("solver",))
+@compiled
 def factors_of(
-    pattern: SparsityPattern, data: Num[Array, "*batch nnz"], solver: SolverName
+    pattern: SparsityPattern, data: Num[Array, "*batch nnz"], solver: Solver
 ) -> PyTree[Array]:
     """`solvers.factor`, compiled once for each pattern."""
     return solvers.factor(pattern, data, solver)
@@ -167,10 +176,11 @@ def report(
     x: PyTree,
     singular: Bool[Array, "..."],
     is_nearly: Bool[Array, "..."],
+    solver: Solver,
     throw: bool | None,
 ) -> PyTree:
-    """`x`, or an error or a warning if the matrix was singular and that is known."""
-    x = x if throw is False else check_singular(x, singular, throw)
+    """`x`, or an error or a warning if the system was not solved and that is known."""
+    x = x if throw is False else check_solved(x, singular, solver, throw)
     if not isinstance(is_nearly, Tracer) and np.any(is_nearly):
         warn(_NEARLY_SINGULAR, NearlySingularWarning)
     return x

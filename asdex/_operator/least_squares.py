@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Bool, Inexact, Num
 
 from .._call.space import Space
 from .._linalg import algebra
-from .._linalg.solvers import SolverName
+from .._linalg.solvers import Solver
 from .._structure.pattern import SparsityPattern
 from .factorization import Factorization, factors_of
 
@@ -37,7 +37,7 @@ class LeastSquares(eqx.Module):
         pattern: SparsityPattern,
         data: Inexact[Array, " nnz"],
         damping: Inexact[ArrayLike, "..."],
-        solver: SolverName,
+        solver: Solver,
     ) -> "LeastSquares":
         """Factor the normal equations of a matrix. `damping` is a number, or a vector of
         one for each unknown."""

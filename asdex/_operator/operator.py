@@ -7,7 +7,6 @@ computes the numbers, on patterns and values. One class, hence one file.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal, overload
 
 import equinox as eqx
@@ -22,7 +21,7 @@ from .._base.types import OutputFormat, PyTree, check_choice
 from .._call.space import Space, is_inexact
 from .._linalg import algebra
 from .._linalg.algebra import compiled
-from .._linalg.solvers import SOLVERS, SolverName, as_precise
+from .._linalg.solvers import AnySolver, Solver, as_precise, as_solver
 from .._show.notebook import as_html
 from .._show.text import one_line
 from .._structure.layouts import check_symmetric
@@ -526,32 +525,37 @@ class SparseJacobian(eqx.Module):
     # -- Solving ---------------------------------------------------------------------
 
     def solve(
-        self, b: PyTree, *, solver: SolverName = "auto", throw: bool | None = None
+        self,
+        b: PyTree,
+        *,
+        solver: AnySolver = "auto",
+        throw: bool | None = None,
+        **options: Any,
     ) -> PyTree:
         """`x` with `A x = b`; see `asdex.solve`."""
         self._check_square()
-        check_choice("solver", solver, SOLVERS)
-        return report(*self._solve(b, solver), throw)
+        chosen = as_solver(solver, **options)
+        return report(*self._solve(b, chosen), chosen, throw)
 
-    def factorize(self, *, solver: SolverName = "auto") -> Factorization:
+    def factorize(self, *, solver: AnySolver = "auto", **options: Any) -> Factorization:
         """The factors of the matrix, for several solves: with several right-hand sides that
         come one after another, with the transpose, or in a loop that keeps the matrix.
 
         Raises what `solve` raises, except for a singular matrix, which the first solve
-        finds. See `asdex.solve` for `solver`.
+        finds. See `asdex.solve` for `solver` and `options`.
         """
         self._check_square()
-        check_choice("solver", solver, SOLVERS)
-        factors = factors_of(self.sparsity, self.data, solver)
+        chosen = as_solver(solver, **options)
+        factors = factors_of(self.sparsity, self.data, chosen)
         spaces = self.domain, self.codomain
-        return Factorization(self.data, factors, self.sparsity, *spaces, solver)
+        return Factorization(self.data, factors, self.sparsity, *spaces, chosen)
 
     def lstsq(
         self,
         b: PyTree,
         *,
         damping: ArrayLike = 0.0,
-        solver: SolverName = "auto",
+        solver: AnySolver = "auto",
         throw: bool | None = None,
     ) -> PyTree:
         """The `x` that minimizes `|A x - b|^2 + damping |x|^2`, the smallest one if there
@@ -569,12 +573,12 @@ class SparseJacobian(eqx.Module):
         - `solver`, `throw`: see `asdex.solve`; they are those of the normal equations.
         """
         self._check_single("Least squares are solved for one matrix")
-        check_choice("solver", solver, SOLVERS)
-        return report(*self._lstsq(b, damping, solver), throw)
+        chosen = as_solver(solver)
+        return report(*self._lstsq(b, damping, chosen), chosen, throw)
 
-    @partial(compiled, static=("solver",))
+    @compiled
     def _lstsq(
-        self, b: PyTree, damping: ArrayLike, solver: SolverName
+        self, b: PyTree, damping: ArrayLike, solver: Solver
     ) -> tuple[PyTree, Bool[Array, ""], Bool[Array, ""]]:
         vector = self.codomain.ravel("b", b, (), self.dtype)
         data = as_precise(self.data, vector)
@@ -583,14 +587,13 @@ class SparseJacobian(eqx.Module):
         return self.domain.unravel(x), singular, is_nearly
 
     def slogdet(
-        self, *, solver: SolverName = "auto"
+        self, *, solver: AnySolver = "auto"
     ) -> tuple[Inexact[Array, "*batch"], Inexact[Array, "*batch"]]:
         """The sign of the determinant and the logarithm of its absolute value; see
         `Factorization.slogdet`."""
         return self.factorize(solver=solver).slogdet()
 
-    @partial(compiled, static=("solver",))
-    def rcond(self, *, solver: SolverName = "auto") -> Inexact[Array, ""]:
+    def rcond(self, *, solver: AnySolver = "auto") -> Inexact[Array, ""]:
         """An estimate of the reciprocal of the condition number, in the norm of column
         sums: about `eps` times `1 / rcond` is the relative error of a solution. Zero for a
         singular matrix.
@@ -601,9 +604,9 @@ class SparseJacobian(eqx.Module):
         self._check_single("The condition number is that of one matrix")
         return self.factorize(solver=solver).rcond()
 
-    @partial(compiled, static=("solver",))
+    @compiled
     def _solve(
-        self, b: PyTree, solver: SolverName
+        self, b: PyTree, solver: Solver
     ) -> tuple[PyTree, Bool[Array, "..."], Bool[Array, "..."]]:
         leaves = [leaf for leaf in jax.tree.leaves(b) if is_inexact(jnp.result_type(leaf))]
         data = self.data

@@ -1,12 +1,19 @@
 """`solve`: the solution of a sparse linear system."""
 
+from typing import Any
+
 from .._base.types import PyTree
-from .._linalg.solvers import SolverName
+from .._linalg.solvers import AnySolver
 from .operator import SparseJacobian
 
 
 def solve(
-    a: SparseJacobian, b: PyTree, *, solver: SolverName = "auto", throw: bool | None = None
+    a: SparseJacobian,
+    b: PyTree,
+    *,
+    solver: AnySolver = "auto",
+    throw: bool | None = None,
+    **options: Any,
 ) -> PyTree:
     """`x` with `A x = b`, for a square operator `A`.
 
@@ -29,20 +36,25 @@ def solve(
         independent sets, and `"dense"`. On the host, called back from the program:
         `"banded"` (LAPACK), `"triangular"`, also after a permutation, `"superlu"`
         (SciPy), and `"klu"`, which needs `pip install klujax`. `"cusolver"` is for
-        NVIDIA GPUs.
+        NVIDIA GPUs. Iterative, to a tolerance: `"cg"`, `"gmres"`, `"bicgstab"`, or an
+        `asdex.Iterative` with its options.
     - `throw`: what happens if the matrix is singular. By default an error is raised
         outside of `jax.jit` and other transformations, and the result is NaN inside, where
         values are not known. True raises an error in either case, inside of `jit`
-        at run time as `equinox.error_if` does; false gives NaN in either case.
+        at run time as `equinox.error_if` does; false gives NaN in either case. The same
+        holds where an iterative solver does not converge.
+    - `options`: those of `asdex.Iterative`, if the solver is given by such a name:
+        `preconditioner`, `rtol`, `atol`, `max_steps`, `restart`.
 
     **Returns:** a pytree like `a.in_structure`, or a matrix like `b`.
 
     **Raises:** `ValueError` if the operator is not square, `b` has another structure, or
-    the solver does not suit the pattern; `SingularMatrixError` as `throw` says.
+    the solver does not suit the pattern; `SingularMatrixError` or `NotConvergedError` as
+    `throw` says.
     """
     if not isinstance(a, SparseJacobian):
         raise TypeError(
             f"solve needs a SparseJacobian, as output_format='operator' returns it. Got "
             f"{type(a).__name__}."
         )
-    return a.solve(b, solver=solver, throw=throw)
+    return a.solve(b, solver=solver, throw=throw, **options)

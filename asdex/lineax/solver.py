@@ -5,10 +5,10 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Bool
 
-from .._base.types import PyTree, check_choice
+from .._base.types import PyTree
 from .._call.space import Space
 from .._color import Algorithm
-from .._linalg.solvers import SOLVERS, SolverName
+from .._linalg.solvers import AnySolver, Solver, as_solver
 from .._operator import Factorization, SparseJacobian
 from .._operator.least_squares import LeastSquares
 from .._structure.matrices import PatternLike, as_pattern
@@ -44,18 +44,17 @@ class Sparse(lx.AbstractLinearSolver):
         known: nothing is detected. It is trusted to hold all entries.
     """
 
-    solver: SolverName = eqx.field(static=True)
+    solver: Solver
     algorithm: Algorithm = eqx.field(static=True)
     sparsity: SparsityPattern | None = eqx.field(static=True)
 
     def __init__(
         self,
-        solver: SolverName = "auto",
+        solver: AnySolver = "auto",
         algorithm: Algorithm = "auto",
         sparsity: PatternLike | None = None,
     ):
-        check_choice("solver", solver, SOLVERS)
-        self.solver, self.algorithm = solver, algorithm
+        self.solver, self.algorithm = as_solver(solver), algorithm
         self.sparsity = None if sparsity is None else as_pattern(sparsity)
 
     def init(self, operator: Any, options: dict[str, Any]) -> "_State":
@@ -123,7 +122,7 @@ class _Oblong(eqx.Module):
     codomain: Space = eqx.field(static=True)
 
     @classmethod
-    def of(cls, matrix: SparseJacobian, solver: SolverName) -> "_Oblong":
+    def of(cls, matrix: SparseJacobian, solver: Solver) -> "_Oblong":
         squares = LeastSquares.of(matrix.sparsity, matrix.data, 0.0, solver)
         return cls(squares, matrix.domain, matrix.codomain)
 

@@ -4,13 +4,18 @@
 back end (`backend`) that computes what depends on the pattern when it is made:
 `diagonal`, `blocks` and `elimination` in pure JAX, `banded`, `triangular` and
 `superlu` by libraries on the host (`host`), whose factors are kept in a `store`,
-`cusolver` and `klu` by others.
+`cusolver` and `klu` by others. `iterative` solvers take products with the matrix, and
+`preconditioners`. What a user passes to name one is a `solver`.
 """
 
 from .choose import SOLVERS as SOLVERS
-from .choose import SolverName as SolverName
+from .iterative import Iterative as Iterative
 from .solve import as_precise as as_precise
-from .solve import check_singular as check_singular
+from .solve import check_solved as check_solved
 from .solve import factor as factor
 from .solve import slogdet as slogdet
 from .solve import substitute as substitute
+from .solver import AnySolver as AnySolver
+from .solver import Solver as Solver
+from .solver import SolverName as SolverName
+from .solver import as_solver as as_solver

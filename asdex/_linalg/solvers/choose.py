@@ -17,7 +17,7 @@ from .matching import Facts
 from .superlu import plan_superlu
 from .triangular import plan_triangular
 
-SolverName: TypeAlias = Literal[
+DirectName: TypeAlias = Literal[
     "auto",
     "diagonal",
     "tridiagonal",
@@ -29,9 +29,9 @@ SolverName: TypeAlias = Literal[
     "klu",
     "cusolver",
 ]
-"""How to solve; `"auto"` chooses by the pattern."""
+"""A direct solver; `"auto"` chooses by the pattern."""
 
-SOLVERS: tuple[str, ...] = get_args(SolverName)
+SOLVERS: tuple[str, ...] = get_args(DirectName)
 
 Planner: TypeAlias = Callable[[Facts], Backend]
 """Makes a back end for a square pattern that can hold a nonsingular matrix."""
@@ -72,7 +72,7 @@ half of SuperLU's time, with 1000 in two thirds; beyond, the matrix would fill m
 
 
 @lru_cache(maxsize=64)
-def plan(pattern: SparsityPattern, solver: SolverName) -> Backend:
+def plan(pattern: SparsityPattern, solver: DirectName) -> Backend:
     """The back end for a square pattern, the same one for equal patterns: a program that
     solves in several places, or is traced several times, is planned once.
 
@@ -88,7 +88,7 @@ def plan(pattern: SparsityPattern, solver: SolverName) -> Backend:
     return backend
 
 
-def choose(facts: Facts) -> SolverName:
+def choose(facts: Facts) -> DirectName:
     """The solver that is quickest for a square pattern that can be nonsingular."""
     pattern, n = facts.pattern, facts.pattern.n
     distance = np.abs(pattern.rows - pattern.cols).max(initial=0)

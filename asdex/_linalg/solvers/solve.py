@@ -11,24 +11,18 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Inexact, Num
 
-from ..._base.errors import SingularMatrixError
-from ..._base.types import PyTree, check_choice
+from ..._base.types import PyTree
 from ..._structure.pattern import SparsityPattern
 from ..multiply import multiply, multiply_transposed
 from .backend import Determinant, Solution, Vector
-from .choose import SOLVERS, SolverName, plan
-
-_SINGULAR = (
-    "The matrix is singular, so A x = b has no solution, or more than one. Pass "
-    "throw=False for NaN in place of this error."
-)
+from .solver import AnySolver, Solver, as_solver
 
 _AT_ONCE = 64
 """Columns of an inverse that are computed together."""
 
 
 def factor(
-    pattern: SparsityPattern, data: Num[Array, "*batch nnz"], solver: SolverName
+    pattern: SparsityPattern, data: Num[Array, "*batch nnz"], solver: AnySolver
 ) -> PyTree[Array]:
     """The factors of a matrix, or of each matrix of a batch, for `substitute`.
 
@@ -38,14 +32,23 @@ def factor(
     **Raises:** `ValueError` if the matrix is not square, the shapes do not fit, or the
     solver is unknown or does not suit the pattern; `ImportError` if it is not installed.
     """
-    check_choice("solver", solver, SOLVERS)
     _check_square(pattern)
     if pattern.n == 0:
         return ()
-    one = plan(pattern, solver).factor
-    for _ in data.shape[:-1]:
-        one = jax.vmap(one)
-    return one(lax.stop_gradient(at_work(data)))
+    solver = as_solver(solver)
+
+    def one(solver: Solver, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
+        return solver.plan(pattern).factor(data)
+
+    batch = data.shape[:-1]
+    if solver.batch_shape not in ((), batch):
+        raise ValueError(
+            f"The preconditioner is a batch of shape {solver.batch_shape}, the operator "
+            f"one of shape {batch}."
+        )
+    for _ in batch:
+        one = jax.vmap(one, (0 if solver.batch_shape else None, 0))
+    return one(*lax.stop_gradient((solver, at_work(data))))
 
 
 def substitute(
@@ -54,7 +57,7 @@ def substitute(
     factors: PyTree[Array],
     b: Num[Array, "*#batch n"],
     *,
-    solver: SolverName,
+    solver: AnySolver,
     transposed: bool = False,
 ) -> tuple[Inexact[Array, "*batch n"], Bool[Array, "*batch"]]:
     """`x` with `A x = b`, or `A.T x = b`, from the `factors` of the matrix with the values
@@ -82,7 +85,7 @@ def slogdet(
     pattern: SparsityPattern,
     data: Num[Array, " nnz"],
     factors: PyTree[Array],
-    solver: SolverName,
+    solver: AnySolver,
 ) -> Determinant:
     """The sign and the logarithm of the absolute value of the determinant.
 
@@ -94,7 +97,7 @@ def slogdet(
     def compute(data: Num[Array, " nnz"], factors: PyTree[Array]) -> Determinant:
         if pattern.n == 0:
             return jnp.ones((), data.dtype), jnp.zeros((), data.real.dtype)
-        return plan(pattern, solver).slogdet(factors)
+        return as_solver(solver).plan(pattern).slogdet(factors)
 
     @compute.defjvp
     def derivative(primals: Any, tangents: Any) -> Any:
@@ -108,14 +111,17 @@ def slogdet(
     return compute(at_work(data), lax.stop_gradient(factors))
 
 
-def check_singular(x: PyTree, singular: Bool[Array, "..."], throw: bool | None) -> PyTree:
-    """`x`, or an error if a matrix was singular and that is known, or `throw` is set."""
+def check_solved(
+    x: PyTree, failed: Bool[Array, "..."], solver: Solver, throw: bool | None
+) -> PyTree:
+    """`x`, or the error of the solver if a system was not solved and that is known, or if
+    `throw` is set."""
     try:
-        is_singular = bool(np.any(singular))
+        has_failed = bool(np.any(failed))
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
-        return eqx.error_if(x, singular, _SINGULAR) if throw else x
-    if is_singular:
-        raise SingularMatrixError(_SINGULAR)
+        return eqx.error_if(x, failed, str(solver.failure)) if throw else x
+    if has_failed:
+        raise solver.failure
     return x
 
 
@@ -134,7 +140,7 @@ def as_precise(data: Num[Array, "..."], b: Num[Array, "..."]) -> Inexact[Array, 
 
 def _substitute(
     pattern: SparsityPattern,
-    solver: SolverName,
+    solver: AnySolver,
     transposed: bool,
     data: Inexact[Array, " nnz"],
     factors: PyTree[Array],
@@ -145,7 +151,7 @@ def _substitute(
         one = partial(_substitute, pattern, solver, transposed, data, factors)
         x, singular = jax.vmap(one)(jnp.stack([b.real, b.imag]))
         return lax.complex(x[0], x[1]), singular[0]
-    backend = plan(pattern, solver)
+    backend = as_solver(solver).plan(pattern)
     factors = lax.stop_gradient(factors)
 
     def solve(_: object, b: Vector, transposed: bool) -> Solution:
@@ -165,7 +171,7 @@ def _mirrored_inverse(
     pattern: SparsityPattern,
     data: Inexact[Array, " nnz"],
     factors: PyTree[Array],
-    solver: SolverName,
+    solver: AnySolver,
 ) -> Inexact[Array, " nnz"]:
     """For each entry `(i, j)` of the pattern the element `(j, i)` of the inverse."""
     if not pattern.nnz:
