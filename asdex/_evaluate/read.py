@@ -1,19 +1,19 @@
 """Reading the values of the sparse matrix out of the compressed one.
 
 In general this is one gather. Where all rows are alike, as in a stencil without a boundary,
-the entries are read from few shifted windows of the rows of the compressed matrix. To
-choose between windows can cost a fraction of a gather: XLA vectorizes it, and fuses it with
-the computation of the compressed matrix without computing anything twice.
+the entries are read from few shifted windows of the rows of the compressed matrix, without
+computing anything twice.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32, Int64, Integer, Num, UInt8
+from jaxtyping import Array, Int32, Integer, Num
 
+from .._linalg.windows import Lines, Slot, find_slot, read_slot
 from .._structure.coloring import ColoredPattern
 from .compress import Rows, colors_in_chunks
 
@@ -25,23 +25,6 @@ _MAX_WINDOWS = 64
 
 _MAX_CHOICE = 8
 """Windows per entry above which a gather from rows that are stored is cheaper."""
-
-Lines: TypeAlias = Num[Array, "colors dim"] | Sequence[Num[Array, " dim"]]
-"""The rows of a compressed matrix, or coefficients."""
-
-
-class Window(NamedTuple):
-    """Where entries are that follow each other along a row of the compressed matrix."""
-
-    color: int
-    start: int  # May lie outside of the row where nothing is read from it.
-
-
-class Slot(NamedTuple):
-    """The entries with the same rank in their rows, and which window each is read from."""
-
-    windows: tuple[Window, ...]
-    choice: UInt8[np.ndarray, " rows"]
 
 
 class DecompressionPlan(NamedTuple):
@@ -80,7 +63,7 @@ def read(
     """The values of the entries, read from lines of equal length."""
     if not plan.slots:
         return _gather(jnp.asarray(compressed), plan.positions)
-    columns = [_choose(compressed, slot) for slot in plan.slots]
+    columns = [read_slot(compressed, slot) for slot in plan.slots]
     return jnp.stack(columns, axis=-1).reshape(-1)
 
 
@@ -93,23 +76,6 @@ def _gather(
     colors, along = np.divmod(positions, max(1, compressed.shape[1]))
     index = colors.astype(np.int32), along.astype(np.int32)
     return compressed.at[index].get(mode="promise_in_bounds")
-
-
-def _choose(compressed: Lines, slot: Slot) -> Num[Array, " rows"]:
-    rows = slot.choice.size
-    first, *others = [_window(compressed, window, rows) for window in slot.windows]
-    for k, other in enumerate(others, start=1):
-        first = jnp.where(slot.choice == k, other, first)
-    return first
-
-
-def _window(compressed: Lines, window: Window, rows: int) -> Num[Array, " rows"]:
-    """`rows` elements of a row of the compressed matrix, zero beyond its ends."""
-    line = compressed[window.color]
-    before = max(-window.start, 0)
-    after = max(window.start + rows - line.size, 0)
-    inside = line[window.start + before : window.start + rows - after]
-    return jnp.pad(inside, (before, after)) if before or after else inside
 
 
 # -- Chunks ------------------------------------------------------------------------------
@@ -220,26 +186,8 @@ def _slots(
     slots: list[Slot] = []
     num_windows = 0
     for column in positions.reshape(-1, length).T:
-        slot = _slot(column.astype(np.int64), dim, max_choice)
+        slot = find_slot(column.astype(np.int64), dim, max_choice)
         if slot is None or (num_windows := num_windows + len(slot.windows)) > _MAX_WINDOWS:
             return ()
         slots.append(slot)
     return tuple(slots)
-
-
-def _slot(positions: Int64[np.ndarray, " rows"], dim: int, max_choice: int) -> Slot | None:
-    """The windows that these positions lie in, `None` if they are too many."""
-    colors, along = np.divmod(positions, dim)
-    begin = along - np.arange(positions.size)
-    choice = np.zeros(positions.size, np.uint8)
-    windows: list[Window] = []
-    rest = np.arange(positions.size)
-    while rest.size:
-        if len(windows) == max_choice:
-            return None
-        window = Window(int(colors[rest[0]]), int(begin[rest[0]]))
-        found = (colors[rest] == window.color) & (begin[rest] == window.start)
-        choice[rest[found]] = len(windows)
-        windows.append(window)
-        rest = rest[~found]
-    return Slot(tuple(windows), choice)

@@ -97,7 +97,7 @@ def product(
     def values(a: Num[Array, " k"], b: Num[Array, " l"]) -> Num[Array, " m"]:
         return group_sums(
             lengths,
-            lambda places: take(a, from_left[places]) * take(b, from_right[places]),
+            lambda chosen, _: take(a, from_left[chosen]) * take(b, from_right[chosen]),
             a.dtype,
         )
 

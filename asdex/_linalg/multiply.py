@@ -7,16 +7,20 @@ ones cut into pieces whose sums are then summed in the same way.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Int32, Int64, Num
 
-from .._base.index import EntryIndices
+from .._base.index import EntryIndices, counting_order
+from .._base.sharding import varying_alike
 from .._structure.pattern import SparsityPattern
+from .windows import Slot, find_slot, read_slot
 
 _WIDEST = 16
 """Slots that are written out; XLA fuses their sum into one loop."""
@@ -24,9 +28,15 @@ _WIDEST = 16
 _MAX_FILL = 1.5
 """Slots per entry above which rows are sorted into classes of equal width."""
 
+_MAX_CHOICE = 2
+"""Windows of a slot: a stencil that is periodic in one dimension has two. With one or two
+they take as long as a gather, with eight two to four times as long."""
+
 Selection = Int32[np.ndarray, " rows"] | slice
-Terms = Callable[[Selection], Num[Array, " rows"]]
-"""Computes the selected elements of the sequence that is to be summed in groups."""
+Places = Int32[Array, " rows"] | slice
+Terms = Callable[[Selection, Places], Num[Array, " rows"]]
+"""Computes the selected elements of the sequence that is to be summed in groups. It gets
+their places twice: static, and computed by the program without constants for each slot."""
 
 
 def multiply(
@@ -39,7 +49,7 @@ def multiply(
     """
     if pattern.nnz and pattern.is_sorted and pattern.nnz == pattern.m * pattern.n:
         return data.reshape(pattern.shape) @ x
-    return _sum_products(pattern.rows, pattern.cols, pattern.m, data, x)
+    return _sum_products(pattern.rows, pattern.cols, pattern.m, pattern.n, data, x)
 
 
 def multiply_transposed(
@@ -48,17 +58,19 @@ def multiply_transposed(
     """The transposed matrix times the vector `u`; see `multiply`."""
     if pattern.nnz and pattern.is_sorted and pattern.nnz == pattern.m * pattern.n:
         return u @ data.reshape(pattern.shape)
-    return _sum_products(pattern.cols, pattern.rows, pattern.n, data, u)
+    return _sum_products(pattern.cols, pattern.rows, pattern.n, pattern.m, data, u)
 
 
 def sum_by_index(
     index: EntryIndices, count: int, values: Num[Array, " nnz"]
 ) -> Num[Array, " count"]:
     """The sums of the values with equal index, such as those of one row or column."""
-    order = _order(index)
+    order = _order(index, count)
     return group_sums(
         np.bincount(index, minlength=count),
-        lambda selection: take(values, selection if order is None else order[selection]),
+        lambda selection, places: take(
+            values, places if order is None else order[selection]
+        ),
         values.dtype,
     )
 
@@ -67,31 +79,71 @@ def _sum_products(
     major: EntryIndices,
     minor: EntryIndices,
     count: int,
+    size: int,
     data: Num[Array, " nnz"],
-    x: Num[Array, " n"],
+    x: Num[Array, " size"],
 ) -> Num[Array, " count"]:
-    order = _order(major)
+    if (slots := _slots(major, minor, count, size)) is not None:
+        return _sum_slots_alike(slots, data, x)
+    if (slots := _slots(minor, major, size, count)) is not None:
+        x, data, like = varying_alike([x, data, jnp.zeros(count, x.dtype)])
+        product = partial(_sum_slots_alike, slots, data)
+        return jax.linear_transpose(product, like)(x)[0]
+    order = _order(major, count)
     minor = minor if order is None else minor[order]
 
-    def product(selection: Selection) -> Num[Array, " rows"]:
-        places = selection if order is None else order[selection]
-        return take(data, places) * take(x, minor[selection])
+    def term(selection: Selection, places: Places) -> Num[Array, " rows"]:
+        values = take(data, places if order is None else order[selection])
+        return values * take(x, minor[selection])
 
-    return group_sums(np.bincount(major, minlength=count), product, data.dtype)
+    return group_sums(np.bincount(major, minlength=count), term, data.dtype)
 
 
-def _order(major: EntryIndices) -> EntryIndices | None:
-    """The order in which equal ones are adjacent, `None` if they already are."""
-    if (major[1:] >= major[:-1]).all():
+def _slots(
+    major: EntryIndices, minor: EntryIndices, count: int, size: int
+) -> list[Slot] | None:
+    """Where the entries with the same rank in their rows read the vector: if rows `major`
+    are in order, have equally many entries, and need one or two windows for each rank."""
+    width = major.size // count if count else 0
+    if not 0 < width <= _WIDEST or not np.array_equal(
+        major, np.repeat(np.arange(count, dtype=np.int32), width)
+    ):
         return None
-    return np.argsort(major, kind="stable").astype(np.int32)
+    slots = []
+    for columns in minor.reshape(count, width).T:
+        if (slot := find_slot(columns, size, _MAX_CHOICE)) is None:
+            return None
+        slots.append(slot)
+    return slots
+
+
+def _sum_slots_alike(
+    slots: Sequence[Slot], data: Num[Array, " nnz"], x: Num[Array, " size"]
+) -> Num[Array, " count"]:
+    """The product, without an index, from elements of the vector that are near the rows.
+
+    Where rows are split over devices, each device sends what others need of its part of the
+    vector, and no values.
+    """
+    values = data.reshape(-1, len(slots))
+    total = values[:, 0] * read_slot([x], slots[0])
+    for k, slot in enumerate(slots[1:], start=1):
+        total = total + values[:, k] * read_slot([x], slot)
+    return total
+
+
+def _order(major: EntryIndices, count: int) -> EntryIndices | None:
+    """The order in which equal ones are adjacent, `None` if they already are."""
+    return None if (major[1:] >= major[:-1]).all() else counting_order(major, count)
 
 
 def take(values: Num[Array, "*batch size"], places: Any) -> Num[Array, "..."]:
-    """Elements along the last axis; `places` are static indices, or a slice."""
+    """Elements along the last axis, at indices in bounds, none of them negative, or of a
+    slice."""
     if isinstance(places, slice):
         return values[..., places]
-    return values.at[..., places].get(mode="promise_in_bounds")
+    # To test constant indices for negative ones would be left to XLA's constant folding.
+    return values.at[..., places].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def group_sums(
@@ -121,9 +173,7 @@ def group_sums(
             )
     places = np.empty(count, np.int32)
     places[order] = np.arange(count)
-    return (
-        jnp.concatenate(sums).at[places].get(mode="promise_in_bounds", unique_indices=True)
-    )
+    return take(jnp.concatenate(sums), places)
 
 
 def _sum_pieces(
@@ -134,7 +184,8 @@ def _sum_pieces(
     piece_lengths = np.full(pieces.sum(), _WIDEST)
     last = np.cumsum(pieces)[lengths > 0] - 1
     piece_lengths[last] = (lengths - _WIDEST * (pieces - 1))[lengths > 0]
-    return group_sums(pieces, partial(take, group_sums(piece_lengths, terms, dtype)), dtype)
+    sums = group_sums(piece_lengths, terms, dtype)
+    return group_sums(pieces, lambda _, places: take(sums, places), dtype)
 
 
 def _sum_slots(
@@ -147,14 +198,25 @@ def _sum_slots(
     start, count = int(starts[0]), starts.size
     evenly = bool((starts == start + width * np.arange(count)).all())
 
-    def term(k: int) -> Num[Array, " groups"]:
-        if evenly and always == width:
-            return terms(slice(start + k, start + (count - 1) * width + k + 1, width))
+    if evenly and always == width:
+
+        def term(k: int) -> Num[Array, " groups"]:
+            selection = slice(start + k, start + (count - 1) * width + k + 1, width)
+            return terms(selection, selection)
+    else:
         last = np.maximum(starts + lengths - 1, 0)
-        found = terms(np.minimum(starts + k, last).astype(np.int32))
-        # A product at a position past the end may be infinite or not a number.
-        zero = jnp.zeros((), found.dtype)
-        return found if k < always else jnp.where(lengths > k, found, zero)
+        # The barrier keeps XLA from computing the places of all slots while compiling.
+        first, length = lax.optimization_barrier(
+            (jnp.asarray(starts, np.int32), jnp.asarray(lengths, np.int32))
+        )
+
+        def term(k: int) -> Num[Array, " groups"]:
+            selection = np.minimum(starts + k, last).astype(np.int32)
+            places = jnp.maximum(first + jnp.minimum(k, length - 1), 0)
+            found = terms(selection, places)
+            # A product at a position past the end may be infinite or not a number.
+            zero = jnp.zeros((), found.dtype)
+            return found if k < always else jnp.where(length > k, found, zero)
 
     total = term(0)
     for k in range(1, width):

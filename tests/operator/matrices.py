@@ -60,6 +60,10 @@ _add("empty lines", random_mask(8, 8, seed=6) & (np.arange(8) % 3 > 0)[:, None])
 _add("all widths", _rows_of_lengths([0, *range(17), 0, 1, 3, 16, 0], 18))
 _add("long rows", _rows_of_lengths([300, 33, 17, 16, 5, 2, 1, 1, 0, 1, 257, 0], 310))
 _add("power law", _rows_of_lengths([40, 20, 9, 4, 2, *[1] * 10], 40), shuffled=True)
+_add("differences", np.eye(5, 7, dtype=bool) | np.eye(5, 7, 2, dtype=bool))
+PATTERNS["periodic, by offsets"] = asdex.SparsityPattern(
+    np.repeat(np.arange(7), 3), (np.arange(7)[:, None] + [-2, 0, 1]).ravel() % 7, (7, 7)
+)
 
 
 def symmetric_pattern(n: int = 6) -> asdex.SparsityPattern:

@@ -1,0 +1,72 @@
+"""Elements that lie in few shifted windows of lines, read without an index for each.
+
+To choose between windows can cost a fraction of a gather: XLA vectorizes it, and fuses it
+with the computation of the lines. Of an array that is split over devices only the elements
+near the cuts are sent.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Integer, Num, UInt8
+
+Lines: TypeAlias = Num[Array, "lines dim"] | Sequence[Num[Array, " dim"]]
+"""Rows of equal length, such as those of a compressed matrix, or coefficients."""
+
+
+class Window(NamedTuple):
+    """Where elements are that follow each other along a line."""
+
+    line: int
+    start: int  # May lie outside of the line where nothing is read from it.
+
+
+class Slot(NamedTuple):
+    """Elements of which each is read from one of these windows, at its own place there."""
+
+    windows: tuple[Window, ...]
+    choice: UInt8[np.ndarray, " rows"]
+
+
+def find_slot(
+    positions: Integer[np.ndarray, " rows"], dim: int, max_choice: int
+) -> Slot | None:
+    """The windows of lines of length `dim` in which these positions lie, one line after the
+    other; `None` if they are more than `max_choice`. Nothing is read at -1."""
+    line, along = np.divmod(positions, dim)
+    begin = along - np.arange(positions.size)
+    choice = np.zeros(positions.size, np.uint8)
+    windows: list[Window] = []
+    rest = np.flatnonzero(positions >= 0)
+    while rest.size:
+        if len(windows) == max_choice:
+            return None
+        window = Window(int(line[rest[0]]), int(begin[rest[0]]))
+        found = (line[rest] == window.line) & (begin[rest] == window.start)
+        choice[rest[found]] = len(windows)
+        windows.append(window)
+        rest = rest[~found]
+    return Slot(tuple(windows), choice)
+
+
+def read_slot(lines: Lines, slot: Slot) -> Num[Array, " rows"]:
+    """The elements; those at -1 are of another position, or zero."""
+    rows = slot.choice.size
+    first, *others = [_window(lines[w.line], w.start, rows) for w in slot.windows]
+    if not others:
+        return first
+    # Without the barrier XLA would compare while compiling, and keep each result.
+    choice = lax.optimization_barrier(jnp.asarray(slot.choice))
+    for k, other in enumerate(others, start=1):
+        first = jnp.where(choice == k, other, first)
+    return first
+
+
+def _window(line: Num[Array, " dim"], start: int, size: int) -> Num[Array, " size"]:
+    """Elements from `start` on, zero beyond the ends."""
+    if start == 0 and size == line.size:
+        return line
+    return lax.pad(line, jnp.zeros((), line.dtype), [(-start, start + size - line.size, 0)])
