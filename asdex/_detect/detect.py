@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +11,6 @@ import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn
 from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import Int32
-from scipy.sparse import csr_array
 
 from .._base.errors import ConservativePatternWarning, PatternTooLargeError
 from .._base.types import PyTree
@@ -37,6 +37,8 @@ class Detection:
     costs: Costs
     aux: PyTree
     """What the function returned in addition, as `jax.ShapeDtypeStruct`s."""
+    retrace: Callable[[], Trail]
+    """Follows the program once more, and keeps the steps."""
 
 
 def detect(
@@ -68,7 +70,8 @@ def detect(
     scope = Scope(program.n, notes, local=local)
     with at_most(max_nnz):
         try:
-            matrix = _follow(program, scope)
+            output = _follow(program, scope)
+            matrix = (output.dependence or nothing(output.shape, program.n)).matrix()
         except TooManyEntries as error:
             raise _too_large(error, program, scope) from None
     if trail is not None:
@@ -83,6 +86,7 @@ def detect(
         excludes_forward=bool(notes.custom_vjps),
         costs=Costs.of(notes),
         aux=program.aux,
+        retrace=partial(_steps, program, scope),
     )
 
 
@@ -117,22 +121,27 @@ def trace(fun: Callable[..., Any], x: Any, others: PyTree, local: bool) -> Progr
     return Program(jaxpr, consts, args, n, aux)
 
 
-def _follow(program: Program, scope: Scope) -> csr_array:
+def _follow(program: Program, scope: Scope) -> Value:
     (output,) = interpret(program.jaxpr, program.consts, program.args, scope)
     if scope.notes.trail is not None:
         scope.notes.trail.output = output
-    return (output.dependence or nothing(output.shape, scope.n)).matrix()
+    return output
+
+
+def _steps(program: Program, scope: Scope) -> Trail:
+    """The steps of a program, as many as there are before a pattern is too large."""
+    trail = Trail()
+    with contextlib.suppress(TooManyEntries):
+        _follow(program, replace(scope, notes=Notes(trail=trail)))
+    return trail
 
 
 def _too_large(
     error: TooManyEntries, program: Program, scope: Scope
 ) -> PatternTooLargeError:
     """Interpret once more, to find at which line the pattern became dense."""
-    trail = Trail()
-    with contextlib.suppress(TooManyEntries):
-        _follow(program, replace(scope, notes=Notes(trail=trail)))
     where = f" at primitive {error.where}" if error.where else ""
-    step = densest(trail.steps)
+    step = densest(_steps(program, scope).steps)
     line = f" It becomes dense at {describe(step.eqn, step.callers)}." if step else ""
     return PatternTooLargeError(
         f"The sparsity pattern needs {error.entries} entries or more{where}, but "

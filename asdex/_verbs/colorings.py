@@ -177,7 +177,7 @@ def prepare_jacobian(
         check_jacobian_mode(mode)
     chosen = as_algorithm(algorithm)
     detected = detect_sparsity(subject, order=1)
-    is_dense = warn_if_dense(subject, detected, 1)
+    is_dense = warn_if_dense(detected, 1)
     if mode is not None:
         detected.require(mode)
         choices = (mode,)
@@ -209,7 +209,7 @@ def prepare_hessian(
     if mode is not None:
         check_choice("mode", mode, HESSIAN_MODES)
     detected = detect_sparsity(subject, order=2)
-    is_dense = warn_if_dense(subject, detected, 2)
+    is_dense = warn_if_dense(detected, 2)
     if mode is not None:
         detected.require(mode)
     color = partial(

@@ -155,23 +155,19 @@ def explain_sparsity(
     return SparsityReport(detected.pattern, steps, trail)
 
 
-def warn_if_dense(subject: Subject, detected: Detected, order: int) -> bool:
+def warn_if_dense(detected: Detected, order: int) -> bool:
     """Warn, and return true, if no coloring of a detected pattern can save a pass.
 
-    Cost: one more detection, in which the steps are kept, before the warning.
+    Cost: the program is followed once more before the warning.
     """
     pattern, (m, n) = detected.pattern, detected.pattern.shape
-    if subject.sparsity is not None or min(m, n) <= _SMALL:
+    if detected.retrace is None or min(m, n) <= _SMALL:
         return False
     if pattern.nnz < m * n / 4:
         return False
     if pattern.nnz < m * n and fewest_passes(pattern) < min(m, n):
         return False
-    trail = Trail()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConservativePatternWarning)
-        detect_sparsity(subject, order=order, trail=trail)
-    step = densest(trail.steps)
+    step = densest(detected.retrace().steps)
     where = f" It becomes dense at {describe(step.eqn, step.callers)}." if step else ""
     kind = "Jacobian" if order == 1 else "Hessian"
     warn(

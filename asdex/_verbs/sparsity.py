@@ -43,6 +43,9 @@ class Detected(NamedTuple):
     samples: tuple[Any, Sequence[Any]]
     """The flat vector and the other arrays that the function is traced with."""
     costs: Costs | None
+    retrace: Callable[[], Trail] | None
+    """Detects once more, and keeps the steps. `None` if the pattern was given, as the costs
+    are then."""
 
     def require(self, mode: str) -> None:
         """Raise `ValueError` if JAX cannot differentiate the function in mode `mode`."""
@@ -152,7 +155,7 @@ def detect_sparsity(
     if given is not None:
         pattern = _as_given(as_pattern(given), traced, inputs, order)
         modes = JACOBIAN_MODES if order == 1 else HESSIAN_MODES
-        return Detected(pattern, modes, traced.settled, (x, call.others), None)
+        return Detected(pattern, modes, traced.settled, (x, call.others), None, None)
     fun = traced if order == 1 else _gradient(traced)
     detection = detect(fun, x, call.others, local=local, max_nnz=max_nnz, trail=trail)
     rows, cols = detection.rows, detection.cols
@@ -175,7 +178,8 @@ def detect_sparsity(
     costs = detection.costs
     if call.domain.has_integers:
         costs = costs._replace(lacking=(*costs.lacking, "integers"))
-    return Detected(pattern, modes, traced.settled, (x, call.others), costs)
+    sampled = (x, call.others)
+    return Detected(pattern, modes, traced.settled, sampled, costs, detection.retrace)
 
 
 def _as_given(
