@@ -13,8 +13,9 @@ from .._operator import Factorization, SparseJacobian
 from .._operator.least_squares import LeastSquares
 from .._structure.matrices import PatternLike, as_pattern
 from .._structure.pattern import SparsityPattern
+from .materialize import DenseOperator
 from .required import lx
-from .structure import DenseOperator, sparse_matrix
+from .structure import sparse_matrix
 
 
 class Sparse(lx.AbstractLinearSolver):

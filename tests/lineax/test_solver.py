@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import asdex
+from asdex._verbs import sparsity
 from asdex.lineax import Sparse, SparseLinearOperator
 
 N = 40
@@ -231,3 +232,29 @@ def test_wrong_arguments(without_annotation_checks: None) -> None:
     del without_annotation_checks
     with pytest.raises(ValueError, match="Unknown solver 'lu'"):
         Sparse("lu")  # pyright: ignore[reportArgumentType]
+
+
+def test_equal_programs_are_detected_once(monkeypatch: pytest.MonkeyPatch):
+    """What differs in a constant that is known is another program."""
+    calls = []
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        return detect(*args, **kwargs)
+
+    detect = sparsity.detect
+    monkeypatch.setattr(sparsity, "detect", counting)
+    masks = [np.arange(1000.0) % k == 0 for k in (2, 2, 3)]
+    b = jnp.cos(jnp.arange(1000.0))
+
+    def residual(mask: Any, scale: Any) -> Any:
+        def apply(v: Any) -> Any:
+            return scale * v + jnp.where(mask, jnp.roll(v, 7), 0)
+
+        operator = lx.FunctionLinearOperator(apply, jax.eval_shape(lambda: b))
+        x, _, _ = Sparse().compute(Sparse().init(operator, {}), b, {})
+        return apply(x) - b
+
+    residuals = jax.jit(lambda scale: [residual(mask, scale) for mask in masks])
+    check(residuals(3.0), [jnp.zeros(1000)] * 3)
+    assert len(calls) == 2
