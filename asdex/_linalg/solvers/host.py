@@ -24,6 +24,7 @@ from .store import (
     STORE,
     HostDeterminant,
     HostSolver,
+    InvertibleFactors,
     Values,
     Vectors,
 )
@@ -55,6 +56,16 @@ class Host:
         return _call(partial(_slogdet_batch, self.solver), shapes, *factors)
 
 
+def mirrored_inverse(
+    solver: HostSolver, data: Inexact[Array, " nnz"]
+) -> Inexact[Array, " nnz"]:
+    """For each entry `(i, j)` of the pattern the element `(j, i)` of the inverse, by a
+    solver whose factors have them; NaN if the matrix is singular."""
+    shapes = (jax.ShapeDtypeStruct(data.shape, data.dtype),)
+    (found,) = _call(partial(_invert_batch, solver), shapes, data, _checksum(data))
+    return found
+
+
 def _checksum(data: Inexact[Array, " nnz"]) -> Integer[Array, ""]:
     """A sum of all bits, different for most matrices that differ."""
     parts = [data.real, data.imag] if jnp.iscomplexobj(data) else [data]
@@ -64,9 +75,7 @@ def _checksum(data: Inexact[Array, " nnz"]) -> Integer[Array, ""]:
     return (odd * (words ^ (words >> 15))).sum(dtype=jnp.uint32)
 
 
-def _call(
-    run: Callable[..., tuple[np.ndarray, np.ndarray]], shapes: Any, *args: Array
-) -> Any:
+def _call(run: Callable[..., tuple[np.ndarray, ...]], shapes: Any, *args: Array) -> Any:
     """What `run` returns for the arguments, which it gets with the axes of a batch in
     front, of size 1 where an argument has none."""
     # `pure_callback` copies its arguments by computations of JAX, which never end on a
@@ -83,7 +92,7 @@ def _call(
 
 
 def _fill(
-    run: Callable[..., tuple[np.ndarray, np.ndarray]],
+    run: Callable[..., tuple[np.ndarray, ...]],
     context: Any,
     results: Sequence[Any],
     *arguments: Any,
@@ -135,6 +144,15 @@ def _slogdet_batch(
     return signs.reshape(sizes), logarithms.reshape(sizes)
 
 
+def _invert_batch(
+    solver: HostSolver, data: Array | np.ndarray, checksums: Array | np.ndarray
+) -> tuple[Inexact[np.ndarray, "*batch nnz"]]:
+    sizes, matrices = _matrices(data, checksums)
+    found = [_invert_one(solver, *matrix) for matrix in matrices]
+    values = np.asarray(data)
+    return (np.array(found, values.dtype).reshape(*sizes, values.shape[-1]),)
+
+
 def _matrices(
     data: Array | np.ndarray, checksums: Array | np.ndarray
 ) -> tuple[tuple[int, ...], list[tuple[Values, int]]]:
@@ -165,6 +183,17 @@ def _slogdet_one(solver: HostSolver, values: Values, checksum: int) -> HostDeter
     with np.errstate(all="ignore"):
         factors = STORE.factors(solver, values, checksum)
         return NO_VOLUME if factors is None else factors.slogdet()
+
+
+def _invert_one(solver: HostSolver, values: Values, checksum: int) -> Values:
+    nothing = np.full_like(values, np.nan)
+    if not np.isfinite(values).all():
+        return nothing
+    with np.errstate(all="ignore"):
+        factors = STORE.factors(solver, values, checksum)
+        assert factors is None or isinstance(factors, InvertibleFactors)
+        found = None if factors is None else factors.mirrored_inverse()
+    return nothing if found is None else found
 
 
 def sign_and_logarithm(diagonal: Inexact[np.ndarray, " n"], swaps: int) -> HostDeterminant:

@@ -9,6 +9,7 @@ from jaxtyping import Int32
 from ..._structure.layouts import compress_lines
 from ..._structure.pattern import SparsityPattern
 from .host import parity, sign_and_logarithm
+from .selected import selected_inverse
 from .store import HostDeterminant, Values, Vectors
 
 _TOGETHER = 4
@@ -63,6 +64,15 @@ class Factored:
 
     def solve(self, rhs: Vectors, transposed: bool) -> Vectors:
         return self.permuted.substitute(self.lu, rhs, transposed)
+
+    def mirrored_inverse(self) -> Values:
+        """For each entry `(i, j)` of the pattern the element `(j, i)` of the inverse."""
+        permuted, n = self.permuted, self.permuted.rows.size
+        place = np.repeat(np.arange(n), np.diff(permuted.indptr))
+        rows, cols = self.lu.perm_c[place], self.lu.perm_r[permuted.indices]
+        found = np.empty(permuted.source.size, self.lu.U.dtype)
+        found[permuted.source] = selected_inverse(self.lu, rows, cols)
+        return found
 
     def slogdet(self) -> HostDeterminant:
         orders = self.lu.perm_r, self.lu.perm_c, self.permuted.rows, self.permuted.cols

@@ -42,6 +42,16 @@ class HostFactors(Protocol):
 
 
 @runtime_checkable
+class InvertibleFactors(HostFactors, Protocol):
+    """Factors that also have elements of the inverse."""
+
+    def mirrored_inverse(self) -> Values | None:
+        """For each entry `(i, j)` of the pattern the element `(j, i)` of the inverse;
+        `None` if the matrix is singular."""
+        ...
+
+
+@runtime_checkable
 class HostSolver(Protocol):
     """Factors the matrices of one pattern."""
 

@@ -221,10 +221,18 @@ class _Factors:
             return x
         return None if self.pivoted is None else self.pivoted.solve(rhs, transposed)
 
-    def slogdet(self) -> HostDeterminant:
+    @property
+    def stable(self) -> Factored | None:
+        """Those that need no refinement."""
         if self.on_diagonal is not None and self.on_diagonal.is_stable:
-            return self.on_diagonal.factored.slogdet()
-        return NO_VOLUME if self.pivoted is None else self.pivoted.slogdet()
+            return self.on_diagonal.factored
+        return self.pivoted
+
+    def slogdet(self) -> HostDeterminant:
+        return NO_VOLUME if self.stable is None else self.stable.slogdet()
+
+    def mirrored_inverse(self) -> Values | None:
+        return None if self.stable is None else self.stable.mirrored_inverse()
 
 
 class _Checked(NamedTuple):
