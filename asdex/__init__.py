@@ -87,6 +87,7 @@ from ._structure.layouts import (
     lower_triangle,
     transpose_map,
 )
+from ._structure.matrices import union
 from ._structure.pattern import SparsityPattern
 from ._structure.spy import spy
 from ._structure.stars import StarSet
@@ -210,6 +211,7 @@ __all__ = [  # noqa: RUF022
     "check_coloring_bidirectional",
     # Patterns
     "SparsityPattern",
+    "union",
     "ColoredPattern",
     "StarSet",
     # Constrained optimization

@@ -422,3 +422,36 @@ def test_blocks_need_two_dimensions() -> None:
     assert pattern.kron(2) == pattern.kron((2, 2))
     with pytest.raises(ValueError, match="pair"):
         pattern.kron((2, 2, 2))
+
+
+def test_union() -> None:
+    """All entries in order; types of the function are those of the first."""
+    rows, cols = [1, 0], [0, 1]
+    typed = SparsityPattern(rows, cols, (2, 2), (aval(2, 1), aval()), 0, [(2,)])
+    other = scipy.sparse.csr_array(np.diag([1.0, 0.0]))
+    found = asdex.union(typed, other, np.array([[0, 2], [0, 3]]))
+    assert found.todense().tolist() == [[1, 1], [1, 1]]
+    assert found.is_sorted
+    assert found.input_avals == typed.input_avals
+    assert found.output_shapes == ((2,),)
+    assert not found.is_local
+    assert asdex.union(other, typed).input_avals == as_pattern(other).input_avals
+    local = SparsityPattern([], [], (2, 2), is_local=True)
+    assert asdex.union(typed, local).is_local
+    assert asdex.union(typed).nnz == 2
+    with pytest.raises(ValueError, match=r"Got \(2, 2\) and \(3, 3\)"):
+        asdex.union(typed, np.eye(3))
+
+
+def test_a_mass_matrix_fills_the_diagonal() -> None:
+    """`M / dt - J` has a full diagonal where `J` has none."""
+    u = jnp.arange(1.0, 5.0)
+    a = asdex.jacobian(lambda u: jnp.roll(u, 1) ** 2, u, output_format="operator")(u)
+    mass = asdex.diag(jnp.array([1.0, 2.0, 1.0, 2.0]))
+    expected = np.asarray(mass.todense() / 0.1 - a.todense())
+    system = mass / 0.1 - a
+    assert system.sparsity.nnz == asdex.union(a.sparsity, mass.sparsity).nnz == 8
+    np.testing.assert_allclose(system.todense(), expected)
+    np.testing.assert_allclose(system.solve(u), np.linalg.solve(expected, u))
+    shifted = (-a).shift(10.0)
+    np.testing.assert_allclose(shifted.todense(), 10 * np.eye(4) - a.todense())

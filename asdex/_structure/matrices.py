@@ -38,3 +38,33 @@ def as_pattern(matrix: Any) -> SparsityPattern:
     if issparse(matrix):
         return SparsityPattern.from_scipy(matrix)
     return SparsityPattern.from_dense(matrix)
+
+
+def union(pattern: PatternLike, *others: PatternLike) -> SparsityPattern:
+    """The pattern that has the entries of all of them, in row-major order: that of a sum of
+    matrices, such as `M / dt - J`, which has a full diagonal where `J` may have none.
+
+    The types of the inputs and outputs are those of the first. It is local if one of them
+    is.
+
+    **Raises:** `ValueError` unless their shapes are equal.
+    """
+    first, *rest = patterns = [as_pattern(matrix) for matrix in (pattern, *others)]
+    for other in rest:
+        if other.shape != first.shape:
+            raise ValueError(
+                "A union is that of patterns of equal shape. Got "
+                f"{first.shape} and {other.shape}."
+            )
+    rows = np.concatenate([part.rows for part in patterns])
+    cols = np.concatenate([part.cols for part in patterns])
+    order = np.lexsort((cols, rows))
+    return SparsityPattern(
+        rows[order],
+        cols[order],
+        first.shape,
+        () if first.inputs.is_assumed else first.input_avals,
+        first.argnums,
+        first.output_shapes,
+        is_local=any(part.is_local for part in patterns),
+    )
