@@ -34,6 +34,10 @@ SMOOTH: list[Callable[[jax.Array], Any]] = [
     lambda x: jnp.logaddexp(x, x[::-1]),
 ]
 
+ROUNDED = [316, 482, 525]
+"""Seeds whose derivatives are what rounding errors at the point make of them, for which XLA
+compiles a product alone to other numbers than one in a batch."""
+
 
 def draw(rng: np.random.Generator, n: int) -> tuple[Function, jax.Array]:
     """A composition of one to four smooth functions, each joined with a shifted copy, and a
@@ -109,7 +113,7 @@ def check(seed: int) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore::asdex.DenseColoringWarning")
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(12), *ROUNDED])
 def test_random_functions(seed: int) -> None:
     check(seed)
 

@@ -84,7 +84,13 @@ class Compression(NamedTuple):
             entries = (
                 decompress_data(result, coloring) if self.decompression is None else result
             )
-            result = with_check(result, entries, maps[0], coloring.sides[0])
+            result = with_check(
+                result,
+                entries,
+                maps[0],
+                coloring.sides[0],
+                lambda: decompress_data(compress(sides, 1), coloring),
+            )
         return result, arrays
 
 

@@ -34,8 +34,10 @@ def with_check(
     values: Num[Array, " nnz"],
     linear_map: Linearization,
     side: Side,
+    recompute: Callable[[], Num[Array, " nnz"]] | None = None,
 ) -> T:
-    """`result`, once the values of the entries have been checked.
+    """`result`, once the values of the entries have been checked; see `compare_products`
+    for `recompute`.
 
     Compares the product of `linear_map`, that of one side of a coloring, with one random
     vector, at every call and also under `jax.jit`; if it differs, the program raises an
@@ -45,7 +47,7 @@ def with_check(
     probe = random_probe(rng, side.colors.size, dtype)
 
     tolerance = Tolerance(None, None)
-    product = compare_products(values, probe, linear_map, side, tolerance)
+    product = compare_products(values, probe, linear_map, side, tolerance, recompute)
     return eqx.error_if(result, product.is_wrong(tolerance).any(), _DIFFERS)
 
 
@@ -114,6 +116,7 @@ def compare_products(
     linear_map: Linearization,
     side: Side,
     tolerance: Tolerance,
+    recompute: Callable[[], Num[Array, " nnz"]] | None = None,
 ) -> Product:
     """The product with `probe`, by JAX and from the values of the entries.
 
@@ -121,8 +124,14 @@ def compare_products(
     vector and the rest of it, both in one batch, several times. The difference is the
     rounding error within the function, of which entries and products show nothing where
     large numbers cancel, and which depends on how XLA has compiled the product: alone, or
-    in a batch.
+    in a batch. `recompute` gives the values as loops compute them, which also shows what
+    rounding errors at the point itself make of them: XLA fuses the function with each
+    product, and rounds it in other ways in each.
     """
+
+    def times_probe(values: Num[Array, " nnz"]) -> tuple[Num[Array, " lines"], ...]:
+        terms = values * probe.astype(values.dtype)[side.seeded]
+        return jnp.zeros(side.dim, values.dtype).at[side.along].add(terms), terms
 
     def rounding_error(weights: Inexact[Array, " seeds"]) -> Num[Array, " lines"]:
         part = probe * weights
@@ -131,11 +140,13 @@ def compare_products(
 
     def largest_error() -> Num[Array, " lines"]:
         weights = jnp.asarray(_splits(probe.size), probe.dtype)
-        return jax.lax.map(rounding_error, weights).max(axis=0)
+        largest = jax.lax.map(rounding_error, weights).max(axis=0)
+        if recompute is None:
+            return largest
+        return jnp.maximum(largest, jnp.abs(times_probe(recompute())[0] - found))
 
     expected = linear_map.apply(probe)
-    terms = values * probe.astype(values.dtype)[side.seeded]
-    found = jnp.zeros(side.dim, values.dtype).at[side.along].add(terms)
+    found, terms = times_probe(values)
     magnitude = jnp.abs(expected).at[side.along].add(jnp.abs(terms))
     product = Product(expected, found, magnitude, jnp.zeros_like(magnitude))
     differs = product.is_wrong(tolerance).any()
