@@ -348,18 +348,22 @@ def _bind(
             parameters.append(Parameter(kind, name))
             arguments.append(given.get(name, parameter.default))
 
-    def call(arguments: Sequence[Any]) -> Any:
-        positional, named = [], {}
-        for (kind, name), argument in zip(parameters, arguments, strict=True):
-            if kind is inspect.Parameter.VAR_KEYWORD:
-                named.update(argument)
-            elif kind is inspect.Parameter.KEYWORD_ONLY:
-                named[name] = argument
-            else:
-                positional.append(argument)
-        return f(*positional, **named)
-
+    call = partial(_call, f, tuple(parameters))
     return Bound(tuple(arguments), tuple(parameters), call)
+
+
+def _call(
+    f: Callable[..., Any], parameters: Sequence[Parameter], arguments: Sequence[Any]
+) -> Any:
+    positional, named = [], {}
+    for (kind, name), argument in zip(parameters, arguments, strict=True):
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(argument)
+        elif kind is inspect.Parameter.KEYWORD_ONLY:
+            named[name] = argument
+        else:
+            positional.append(argument)
+    return f(*positional, **named)
 
 
 def _sample_of_shape(

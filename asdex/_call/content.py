@@ -91,30 +91,41 @@ _seen: WeakKeyDictionary[Any, dict[int, Content]] = WeakKeyDictionary()
 
 
 def _program(jaxpr: Jaxpr, order: int, found: _Found) -> Hashable:
-    numbers: dict[Var, int] = {}
-
-    def bind(variables: Sequence[Var]) -> Hashable:
-        for var in variables:
-            numbers[var] = len(numbers)
-        return tuple([var.aval for var in variables])
-
-    def read(atom: Any) -> Hashable:
-        if isinstance(atom, Literal):
-            return atom.aval, _array(np.asarray(atom.val))
-        return numbers[atom]
-
-    inputs = bind(jaxpr.constvars), bind(jaxpr.invars)
+    names = _Names()
+    inputs = names.bind(jaxpr.constvars), names.bind(jaxpr.invars)
     equations = [
         (
             eqn.primitive,
-            tuple(map(read, eqn.invars)),
+            names.read(eqn.invars),
             _parameters(eqn, jaxpr, order, found),
             eqn.ctx,
-            bind(eqn.outvars),
+            names.bind(eqn.outvars),
         )
         for eqn in jaxpr.eqns
     ]
-    return inputs, tuple(equations), tuple(map(read, jaxpr.outvars))
+    return inputs, tuple(equations), names.read(jaxpr.outvars)
+
+
+class _Names:
+    """The variables of a program, numbered in the order of their definitions."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Var, int] = {}
+
+    def bind(self, variables: Sequence[Var]) -> Hashable:
+        for var in variables:
+            self.numbers[var] = len(self.numbers)
+        return tuple([var.aval for var in variables])
+
+    def read(self, atoms: Sequence[Var | Literal]) -> Hashable:
+        return tuple(
+            [
+                self.numbers[atom]
+                if isinstance(atom, Var)
+                else (atom.aval, _array(np.asarray(atom.val)))
+                for atom in atoms
+            ]
+        )
 
 
 def _parameters(eqn: JaxprEqn, jaxpr: Jaxpr, order: int, found: _Found) -> Hashable:

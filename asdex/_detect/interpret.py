@@ -1,6 +1,7 @@
 """The interpreter: follows dependence through a jaxpr, equation by equation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from .folding.bounds import is_plain
 from .known import constant, results
 from .matrices import TooManyEntries
 from .parts import with_parts
-from .registry import Outcome, rule_for
+from .registry import Outcome, Rule, rule_for
 from .selection import with_selection
 from .source import describe
 from .value import Scope, Step, Value, shape_of
@@ -30,15 +31,10 @@ def interpret(
     environment = dict(zip(jaxpr.constvars, consts, strict=True))
     environment |= zip(jaxpr.invars, args, strict=True)
 
-    def read(atom):
-        if isinstance(atom, Literal):
-            return Value(atom.aval, None, constant(atom.val), _literal(atom))
-        return environment[atom]
-
     last_uses = _last_uses(jaxpr)
     for eqn, done in zip(jaxpr.eqns, last_uses, strict=True):
         _refuse_references(eqn)
-        operands = [read(atom) for atom in eqn.invars]
+        operands = [_read(environment, atom) for atom in eqn.invars]
         if not eqn.outvars:  # For example a print.
             if scope.emits and all(operand.dependence is None for operand in operands):
                 emit(eqn, operands)
@@ -46,7 +42,13 @@ def interpret(
         environment |= zip(eqn.outvars, _apply_and_note(eqn, operands, scope), strict=True)
         for var in done:
             environment.pop(var, None)
-    return [read(atom) for atom in jaxpr.outvars]
+    return [_read(environment, atom) for atom in jaxpr.outvars]
+
+
+def _read(environment: Mapping[Var, Value], atom: Var | Literal) -> Value:
+    if isinstance(atom, Var):
+        return environment[atom]
+    return Value(atom.aval, None, constant(atom.val), _literal(atom))
 
 
 def call(program: ClosedJaxpr, operands: Sequence[Value], scope: Scope) -> list[Value]:
@@ -115,10 +117,7 @@ def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequen
         outcome = entry.rule(eqn, operands, scope)
     values = _as_values(eqn, outcome)
     if is_active and entry is not None and not (scope.emits or uncovered):
-
-        def apply(operands: Sequence[Value]) -> Sequence[Value]:
-            return _as_values(eqn, entry.rule(eqn, operands, scope))
-
+        apply = partial(_by_rule, entry.rule, eqn, scope)
         values = with_parts(eqn, operands, values, apply, scope)
         values = with_selection(eqn, operands, values, apply, scope)
     if is_active and eqn.primitive not in CALLS:
@@ -129,6 +128,12 @@ def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequen
         for value, array in zip(values, emit(eqn, operands), strict=True):
             value.array = array
     return values
+
+
+def _by_rule(
+    rule: Rule, eqn: JaxprEqn, scope: Scope, operands: Sequence[Value]
+) -> Sequence[Value]:
+    return _as_values(eqn, rule(eqn, operands, scope))
 
 
 def _as_values(eqn: JaxprEqn, outcome: Outcome) -> list[Value]:

@@ -13,6 +13,7 @@ false. Such values are followed through the primitives that keep something known
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -165,12 +166,7 @@ def bounds(known: Known, *, thorough: bool = True) -> Bounds | None:
         return known.bounds_of_constant()
     if not (known.informs and (thorough or known.cheap or known.partial)):
         return None
-
-    def is_needed(source: Known) -> bool:
-        return source.partial or (
-            source.status is Status.KNOWN and (thorough or source.cheap)
-        )
-
+    is_needed = partial(_is_needed, thorough=thorough)
     for computation in inputs_first(
         known.origin, lambda c: c.found.get(thorough), is_needed
     ):
@@ -180,6 +176,10 @@ def bounds(known: Known, *, thorough: bool = True) -> Bounds | None:
         ]
         computation.found[thorough] = _folded(computation, inputs, thorough)
     return _found(known, thorough)
+
+
+def _is_needed(source: Known, thorough: bool) -> bool:
+    return source.partial or (source.status is Status.KNOWN and (thorough or source.cheap))
 
 
 def evaluate(known: Known) -> Shaped[np.ndarray, "..."] | None:

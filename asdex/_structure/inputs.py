@@ -125,22 +125,20 @@ def as_aval(leaf: Any) -> jax.ShapeDtypeStruct:
 
 def _check_argnums(argnums: Argnums, count: int) -> int | tuple[int, ...]:
     """`argnums` as nonnegative integers; an int stays one, a sequence becomes a tuple."""
-
-    def resolve(argnum: Any) -> int:
+    indices = argnums if isinstance(argnums, Sequence) else (argnums,)
+    for argnum in indices:
         if isinstance(argnum, bool) or not hasattr(argnum, "__index__"):
             raise TypeError(
                 f"argnums must be an int or a sequence of ints. Got {argnums!r}."
             )
-        if not -count <= (index := operator.index(argnum)) < count:
+        if not -count <= operator.index(argnum) < count:
             raise ValueError(
                 f"argnums={argnums} is out of range: the function is called with {count} "
                 f"argument(s), numbered 0 to {count - 1} in the order of its signature."
             )
-        return index % count
-
+    resolved = tuple(operator.index(argnum) % count for argnum in indices)
     if not isinstance(argnums, Sequence):
-        return resolve(argnums)
-    indices = tuple(map(resolve, argnums))
-    if len(set(indices)) < len(indices):
+        return resolved[0]
+    if len(set(resolved)) < len(resolved):
         raise ValueError(f"argnums={argnums} names an argument more than once.")
-    return indices
+    return resolved
