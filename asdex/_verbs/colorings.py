@@ -176,8 +176,7 @@ def prepare_jacobian(
     if mode is not None:
         check_jacobian_mode(mode)
     chosen = as_algorithm(algorithm)
-    detected = detect_sparsity(subject, order=1)
-    is_dense = warn_if_dense(detected, 1)
+    detected, is_dense = _detect_and_warn(subject, order=1)
     if mode is not None:
         detected.require(mode)
         choices = (mode,)
@@ -208,8 +207,7 @@ def prepare_hessian(
     """What `hessian_coloring` detects, and a function that colors it."""
     if mode is not None:
         check_choice("mode", mode, HESSIAN_MODES)
-    detected = detect_sparsity(subject, order=2)
-    is_dense = warn_if_dense(detected, 2)
+    detected, is_dense = _detect_and_warn(subject, order=2)
     if mode is not None:
         detected.require(mode)
     color = partial(
@@ -222,6 +220,15 @@ def prepare_hessian(
         decompression=decompression,
     )
     return detected, _quietly(color) if is_dense else color
+
+
+def _detect_and_warn(subject: Subject, *, order: int) -> tuple[Detected, bool]:
+    """What is detected, and whether it was warned of as dense."""
+    detected = detect_sparsity(subject, order=order)
+    is_dense = warn_if_dense(detected, order)
+    # A program that can be followed again holds constants as JAX has converted them. Kept,
+    # they would take the place of those of NumPy that have changed since.
+    return detected._replace(retrace=None), is_dense
 
 
 def _quietly(color: Callable[[], ColoredPattern]) -> Callable[[], ColoredPattern]:
