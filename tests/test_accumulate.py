@@ -128,3 +128,18 @@ def test_products_that_overflow_where_they_are_zero(factor: Callable[[Any], Any]
     jac = asdex.jacobian(f, X, mode="accumulate", output_format="dense")
     assert jac.coloring is None
     assert jac(X)[0, 1] == 1
+
+
+@pytest.mark.parametrize("scale", [jnp.ones_like, jnp.exp])
+def test_an_element_in_addition_to_its_row(scale: Callable[[Any], Any]) -> None:
+    """Each entry belongs to one term, so that nothing is added up at the end."""
+
+    def f(x: Any) -> Any:
+        rows = x.reshape(10, 3)
+        return ((rows - rows.mean(axis=1, keepdims=True)) * scale(rows)).ravel()
+
+    check(f, X)
+    jac = asdex.jacobian(f, X, mode="accumulate", output_format="operator")
+    assert "scatter" not in str(jax.make_jaxpr(jac)(X))
+    constants = jac.constant_entries
+    assert constants.is_constant.all() == (scale is jnp.ones_like)

@@ -38,6 +38,7 @@ from .terms import (
     lift,
     matrix_of,
     num_entries,
+    without_repeats,
 )
 
 MAX_TERMS = 16
@@ -435,6 +436,12 @@ def _union(shape: Shape, n: int, terms: Sequence[Term]) -> Dependence:
         else:
             alike.append(len(distinct))
             distinct.append(term)
+    if len(distinct) > len(of_base):
+        distinct = [
+            term
+            for numbers in of_base.values()
+            for term in without_repeats([distinct[k] for k in numbers])
+        ]
     dependence = Dependence(tuple(shape), n, tuple(distinct))
     return _with_fewer_terms(dependence) if len(distinct) > MAX_TERMS else dependence
 

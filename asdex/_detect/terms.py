@@ -1,7 +1,7 @@
 """Terms: for each element of an array a row of a matrix, with a coefficient."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import NamedTuple, TypeAlias
 
@@ -105,6 +105,53 @@ def joined_rows(term: Term, other: Term) -> Rows | None:
     if constant[0] == constant[1] or ((term.rows >= 0) & (other.rows >= 0)).any():
         return rows
     return None
+
+
+def without_repeats(terms: Sequence[Term]) -> list[Term]:
+    """The terms, of one base, less those each of whose elements copies a row that another
+    term copies there, too: their coefficients are added to those of the others.
+
+    An element less the mean of its row, for example, then has as many terms as the row has
+    elements. Constant coefficients stay constant where nothing is added to them.
+    """
+    kept, k = list(terms), 0
+    while k < len(kept):
+        rest = _with_repeat(kept[k], kept[:k] + kept[k + 1 :])
+        kept, k = (kept, k + 1) if rest is None else (rest, k)
+    return kept
+
+
+def _with_repeat(term: Term, others: Sequence[Term]) -> list[Term] | None:
+    """The others with a term added to them, `None` if they do not copy all of its rows."""
+    may_change = co.is_constant(term.coefficients)
+    hosts = [
+        other for other in others if may_change or not co.is_constant(other.coefficients)
+    ]
+    if not hosts or not _are_repeated(term.rows, [host.rows for host in hosts]):
+        return None
+    left, result = term.rows >= 0, []
+    for other in others:
+        if term.coefficients is not None and any(other is host for host in hosts):
+            shared = left & (other.rows == term.rows)
+            left = left & ~shared
+            if shared.any():
+                part = co.keep_where(shared, term.coefficients)
+                other = replace(other, coefficients=co.add(other.coefficients, part))
+        result.append(other)
+    return result
+
+
+def _are_repeated(rows: Rows, others: Sequence[Rows]) -> bool:
+    """Whether each row number is one of the others of its element; a few elements decide
+    most cases."""
+    for step in (rows.size - 1, rows.size // 64, 1):
+        few, *of_others = [x.flat[::step] if step > 1 else x for x in (rows, *others)]
+        repeated = few < 0
+        for other in of_others:
+            repeated = repeated | (few == other)
+        if not repeated.all():
+            return False
+    return True
 
 
 def _agree(rows: Rows, others: Rows) -> Bool[np.ndarray, "..."]:
