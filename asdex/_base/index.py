@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
-from jaxtyping import Int32, Integer
+from jaxtyping import Array, Int32, Integer, Shaped
 from scipy.sparse import csr_array
 
 T = TypeVar("T")
@@ -110,6 +110,17 @@ def counting_order(
         return numbers
     one_row = csr_array((numbers, keys, [0, keys.size]), shape=(1, bound))
     return one_row.tocsc().data
+
+
+def gather(
+    x: Shaped[Array, "..."],
+    index: Integer[np.ndarray, "..."] | tuple[Integer[np.ndarray, "..."], ...],
+) -> Shaped[Array, "..."]:
+    """The elements at constant indices from zero to the size of the axis.
+
+    By default, JAX asks which of them are negative, and XLA finds out while it compiles.
+    """
+    return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def as_indices(

@@ -14,7 +14,7 @@ from jax import lax
 from jax.extend.core import JaxprEqn
 from jaxtyping import Int, Integer
 
-from .._base.index import counting_order
+from .._base.index import counting_order, gather
 from .._base.sharding import varying_alike
 from .matrices import Groups
 
@@ -38,12 +38,18 @@ def is_constant(x: Coefficients) -> bool:
 
 
 def as_jax(x: Coefficients) -> jax.Array:
-    """Coefficients as an array of the emitted program."""
+    """Coefficients as an array of the emitted program, in which those that repeat along an
+    axis are stored once."""
     if not is_constant(x):
         return x
-    if x.size and _is_uniform(x):
-        return lax.full(x.shape, x.flat[0], x.dtype)
-    return jnp.asarray(x)
+    repeated = x
+    for axis in range(x.ndim):
+        first = repeated[(slice(None),) * axis + (slice(0, 1),)]
+        if x.strides[axis] == 0 or (x.shape[axis] > 1 and (repeated == first).all()):
+            repeated = first
+    if repeated.size == 1:
+        return lax.full(x.shape, repeated.flat[0], x.dtype)
+    return jnp.broadcast_to(repeated, x.shape)
 
 
 def is_all(x: Coefficients, value: int) -> bool:
@@ -162,7 +168,7 @@ def keep_where(keep: np.ndarray, x: Coefficients) -> Coefficients:
     absent = _absent(x)
     if is_constant(x):
         return np.where(keep, x, absent)
-    return jnp.where(keep, x, absent)
+    return jnp.where(as_jax(keep), x, absent)
 
 
 def put(x: Coefficients, window: Coefficients, at: tuple[slice, ...]) -> Coefficients:
@@ -191,7 +197,7 @@ def take(x: Coefficients, positions: Integer[np.ndarray, "*new"]) -> Coefficient
     if not any_missing and (found := _slices_of(x, positions.reshape(-1))) is not None:
         return found.reshape(positions.shape)
     index = np.maximum(positions, 0).astype(np.int32) if any_missing else positions
-    picked = x.reshape(-1).at[index].get(mode="promise_in_bounds")
+    picked = gather(x.reshape(-1), index)
     return jnp.where(missing, _absent(x), picked) if any_missing else picked
 
 
@@ -235,6 +241,8 @@ def add_at(
 ) -> Coefficients:
     """A vector of `count` elements, at whose `places` all parts are added; -1 drops one."""
     at, x = np.concatenate(places), concatenate(parts)
+    if at.size == count and np.array_equal(at, np.arange(count)):
+        return x
     if (at < 0).any():
         kept = np.flatnonzero(at >= 0)
         at, x = at[kept], take(x, kept)
@@ -268,7 +276,8 @@ def sum_groups(x: Coefficients, groups: Groups) -> Coefficients:
         group[order] = np.repeat(np.arange(starts.size, dtype=np.int32), lengths)
         parts = _widened(x)
         out = jnp.zeros(starts.size, parts.dtype).at[group]
-        return out.add(parts, mode="promise_in_bounds").astype(x.dtype)
+        out = out.add(parts, mode="promise_in_bounds", wrap_negative_indices=False)
+        return out.astype(x.dtype)
     return _sum_by_gathers(x, groups, lengths)
 
 

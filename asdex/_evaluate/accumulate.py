@@ -151,24 +151,25 @@ def _positions(
 ) -> Integer[np.ndarray, " nnz"] | None:
     """Where each entry is among the coefficients of all terms, one after the other; `None`
     if that is not one place."""
-    n, m, count = pattern.n, pattern.m, len(rows)
-    cols = [np.where(row < 0, n, row) for row in rows]
+    m, count = pattern.m, len(rows)
+    # Unsigned, so that absent entries come last.
+    cols = [row.astype(np.int32, copy=False).view(np.uint32) for row in rows]
     rank = np.zeros((count, m), np.uint8)  # Of the entry of each term within its row.
     for k, other in itertools.combinations(range(count), 2):
         is_before = cols[k] < cols[other]
-        if ((cols[k] == cols[other]) & (cols[k] < n)).any():
-            return None
         rank[other] += is_before
         rank[k] += ~is_before
-    lengths = np.sum([row >= 0 for row in rows], axis=0)
-    if not np.array_equal(np.repeat(np.arange(m), lengths), pattern.rows):
+    present = [row >= 0 for row in rows]
+    lengths = np.sum(present, axis=0, dtype=np.int32)
+    if not np.array_equal(np.repeat(np.arange(m, dtype=np.int32), lengths), pattern.rows):
         return None
     starts = np.cumsum(lengths) - lengths
-    positions = np.empty(pattern.nnz, np.int32 if count * m <= INT32.max else np.int64)
-    for k, row in enumerate(rows):
-        element = np.flatnonzero(row >= 0)
+    dtype = np.int32 if count * m <= INT32.max else np.int64
+    positions, numbers = np.empty(pattern.nnz, dtype), np.arange(m, dtype=dtype)
+    for k, (row, is_present) in enumerate(zip(rows, present, strict=True)):
+        element = slice(None) if is_present.all() else np.flatnonzero(is_present)
         place = starts[element] + rank[k, element]
         if not np.array_equal(pattern.cols[place], row[element]):
-            return None
-        positions[place] = k * m + element
+            return None  # Also where two terms have one entry.
+        positions[place] = numbers[element] + k * m
     return positions

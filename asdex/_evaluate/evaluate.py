@@ -102,6 +102,8 @@ class Evaluation(NamedTuple):
     """
 
     pattern: SparsityPattern
+    bare: SparsityPattern
+    """The pattern as operators hold it, without the types of the function."""
     symmetric: bool
     order: int
     options: Options
@@ -145,7 +147,9 @@ class Evaluation(NamedTuple):
             functools.partial(_conversion, pattern, options.output_format)
         )
         conversion_for(pattern.output_shapes if order == 1 else pattern.inputs.shapes)
-        return cls(pattern, symmetric, order, options, compression, conversion_for)
+        return cls(
+            pattern, pattern.bare, symmetric, order, options, compression, conversion_for
+        )
 
     @property
     def coloring(self) -> ColoredPattern | None:
@@ -196,9 +200,7 @@ class Evaluation(NamedTuple):
         else:
             result, arrays = self.compression.values(fun, x, options)
         if options.output_format is not None:
-            result = SparseJacobian(
-                result, self.pattern.bare, domain, codomain, self.symmetric
-            )
+            result = SparseJacobian(result, self.bare, domain, codomain, self.symmetric)
             on_host = options.output_format in HOST_FORMATS
             result = result if on_host else self._convert(result)
         leaves, aux = program.split(arrays)

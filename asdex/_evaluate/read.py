@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Integer, Num
 
+from .._base.index import gather
 from .._linalg.windows import Lines, Slot, find_slot, read_slot
 from .._structure.coloring import ColoredPattern
 from .compress import Rows, colors_in_chunks
@@ -71,11 +72,11 @@ def _gather(
     compressed: Num[Array, "colors dim"], positions: Integer[np.ndarray, " nnz"]
 ) -> Num[Array, " nnz"]:
     if positions.dtype == np.int32:
-        return compressed.reshape(-1).at[positions].get(mode="promise_in_bounds")
+        return gather(compressed.reshape(-1), positions)
     # JAX would truncate 64-bit positions to 32 bits, unless x64 is enabled.
     colors, along = np.divmod(positions, max(1, compressed.shape[1]))
     index = colors.astype(np.int32), along.astype(np.int32)
-    return compressed.at[index].get(mode="promise_in_bounds")
+    return gather(compressed, index)
 
 
 # -- Chunks ------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def _slots(
     slots: list[Slot] = []
     num_windows = 0
     for column in positions.reshape(-1, length).T:
-        slot = find_slot(column.astype(np.int64), dim, max_choice)
+        slot = find_slot(column, dim, max_choice)
         if slot is None or (num_windows := num_windows + len(slot.windows)) > _MAX_WINDOWS:
             return ()
         slots.append(slot)

@@ -36,6 +36,8 @@ def find_slot(
 ) -> Slot | None:
     """The windows of lines of length `dim` in which these positions lie, one line after the
     other; `None` if they are more than `max_choice`. Nothing is read at -1."""
+    if (window := _only_window(positions, dim)) is not None:
+        return Slot((window,), np.zeros(positions.size, np.uint8))
     line, along = np.divmod(positions, dim)
     begin = along - np.arange(positions.size)
     choice = np.zeros(positions.size, np.uint8)
@@ -50,6 +52,14 @@ def find_slot(
         windows.append(window)
         rest = rest[~found]
     return Slot(tuple(windows), choice)
+
+
+def _only_window(positions: Integer[np.ndarray, " rows"], dim: int) -> Window | None:
+    """The window if all positions follow each other, found in one pass."""
+    if not positions.size or positions[0] < 0 or not (np.diff(positions) == 1).all():
+        return None
+    line, start = divmod(int(positions[0]), dim)
+    return Window(line, start) if start + positions.size <= dim else None
 
 
 def read_slot(lines: Lines, slot: Slot) -> Num[Array, " rows"]:
