@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array, eye_array, kron
 from scipy.sparse.csgraph import structural_rank
 
 from asdex import SparsityPattern
@@ -60,8 +60,10 @@ CHOICES: dict[str, tuple[np.ndarray, SolverName]] = {
     "two fields on a line": (np.kron(np.ones((2, 2)), band(150, 1, 1)), "banded"),
     "triangle": (shuffled(np.tril(sparse_mask(300, 6))), "triangular"),
     "dense": (np.ones((200, 200)), "dense"),
-    "grid": (grid_mask(50), "superlu"),
-    "sparse": (sparse_mask(400, 5), "superlu"),
+    "small grid": (grid_mask(20), "banded"),
+    "two fields on a small grid": (np.kron(np.ones((2, 2)), grid_mask(12)), "banded"),
+    "sparse": (sparse_mask(400, 3), "superlu"),
+    "sparse, but not its factors": (sparse_mask(300, 30), "dense"),
 }
 
 
@@ -69,6 +71,17 @@ CHOICES: dict[str, tuple[np.ndarray, SolverName]] = {
 def test_choice(name: str):
     mask, solver = CHOICES[name]
     facts = Facts.of(SparsityPattern.from_dense(mask))
+    assert facts is not None
+    assert choose(facts) == solver
+
+
+@pytest.mark.parametrize(("m", "n", "solver"), [(500, 20, "banded"), (100, 100, "superlu")])
+def test_choice_for_grids_of_equal_size(m: int, n: int, solver: SolverName):
+    """By predicted work: strips are bands, squares fill too little for their width."""
+    line = [diags_array([1.0, 1, 1], offsets=[-1, 0, 1], shape=(k, k)) for k in (m, n)]
+    grid = (kron(line[0], eye_array(n)) + kron(eye_array(m), line[1])).tocoo()
+    rows, cols = grid.coords
+    facts = Facts.of(SparsityPattern(rows, cols, grid.shape))
     assert facts is not None
     assert choose(facts) == solver
 

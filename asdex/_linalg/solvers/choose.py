@@ -14,6 +14,7 @@ from .cusolver import on_device, plan_cusolver
 from .diagonal import plan_diagonal, plan_tridiagonal
 from .klu import plan_klu
 from .matching import Facts
+from .predict import least_time_superlu, time_banded, time_dense, time_superlu
 from .superlu import plan_superlu
 from .triangular import plan_triangular
 
@@ -50,25 +51,21 @@ _PLANNERS: dict[str, Planner] = {
 
 _ON_HOST = ("banded", "triangular", "superlu")
 
-# Measured on two cores, in float64. A call to the host costs 200 us before it solves
-# anything, one to LAPACK by JAX 5 us.
-
 _SMALL_BLOCK, _LARGE_BLOCK = 16, 64
 """Largest parts that become dense blocks: the smaller ones always, the larger ones if there
 is no band. 1000 dense blocks of 3 x 3 take 84 us (SuperLU 610), 300 of 16 x 16 645 us
 (1920), 50 of 64 x 64 1.3 ms (5.3). Nearly empty ones of 64 take half of SuperLU's time."""
 
-_MAX_BAND = 48
-"""Diagonals, without the main one, up to which a band is solved as such. Full bands of
-1000 unknowns with 4, 20, 80 diagonals take 0.3, 0.3, 0.9 ms (SuperLU 0.6, 1.0, 3.5), strips
-of a grid with 20, 40, 80 diagonals and 10 000 unknowns 2, 3.2, 12.7 ms (7.8, 14, 18.7)."""
+_MAX_BAND = 192
+"""Diagonals, without the main one, up to which a band is considered. For wider ones BLAS
+starts threads: with 252 diagonals 2048 unknowns take 3.5 ms, and 28 ms where the cores are
+busy (SuperLU 4.3 ms)."""
 
 _SMALL_SIZE = 128
 """Unknowns up to which the dense matrix is factored: 16, 64, 100 take 10, 57, 80 us."""
 
-_DENSE, _LARGE_SIZE = 0.2, 2000
-"""Density from which on the dense matrix is factored, up to a size: with 300 unknowns in
-half of SuperLU's time, with 1000 in two thirds; beyond, the matrix would fill memory."""
+_LARGE_SIZE = 2000
+"""Unknowns up to which the dense matrix is considered: of more it would fill memory."""
 
 
 @lru_cache(maxsize=64)
@@ -99,17 +96,32 @@ def choose(facts: Facts) -> DirectName:
         return "block_diagonal"
     if n <= _SMALL_SIZE:
         return "block_diagonal" if largest <= n // 2 else "dense"
-    # A row or column of a band holds no more entries, so no band needs to be searched for.
-    may_be_banded = _most_in_row_or_column(pattern) <= _MAX_BAND + 1
-    if may_be_banded and facts.band.lower + facts.band.upper <= _MAX_BAND:
+    times = _times(facts)
+    if times.get("banded", np.inf) <= least_time_superlu(pattern):
         return "banded"
     if largest <= _LARGE_BLOCK:
         return "block_diagonal"
     if facts.triangle.num_blocks == n:
         return "triangular"
-    if pattern.density >= _DENSE and n <= _LARGE_SIZE:
-        return "dense"
-    return "superlu"
+    if not times:
+        return "superlu"
+    times["superlu"] = time_superlu(facts)
+    return min(times, key=times.__getitem__)
+
+
+def _times(facts: Facts) -> dict[DirectName, float]:
+    """How long solvers take that may be quicker than SuperLU."""
+    pattern, n = facts.pattern, facts.pattern.n
+    times: dict[DirectName, float] = {}
+    # A row or column of a band holds no more entries, so no band needs to be searched for.
+    if (
+        _most_in_row_or_column(pattern) <= _MAX_BAND + 1
+        and facts.band.lower + facts.band.upper <= _MAX_BAND
+    ):
+        times["banded"] = time_banded(n, facts.band)
+    if n <= _LARGE_SIZE:
+        times["dense"] = time_dense(n)
+    return times
 
 
 def _most_in_row_or_column(pattern: SparsityPattern) -> int:

@@ -65,15 +65,19 @@ def plan_superlu(facts: Facts) -> Backend:
 
     Cost of planning: that of an order by minimum degree. Nothing is factored.
     """
+    return Host(_plan(facts))
+
+
+def _plan(facts: Facts) -> "SuperLU":
     pattern, row_of_col = facts.pattern, facts.row_of_col
     if (
         not _is_mostly_mirrored(pattern)
         or _has_full_column(pattern)
         or (row_of_col != np.arange(pattern.n)).any()
     ):
-        return Host(SuperLU(facts, None))
+        return SuperLU(facts, None)
     cols = _order_for_diagonal(facts)
-    return Host(SuperLU(facts, _DiagonalOrder.of(permute(pattern, cols, cols))))
+    return SuperLU(facts, _DiagonalOrder.of(permute(pattern, cols, cols)))
 
 
 def _has_full_column(pattern: SparsityPattern) -> bool:
@@ -126,12 +130,33 @@ def _ordered(
     """
     from scipy.sparse.linalg import spilu
 
-    on_diagonal = facts.row_of_col[pattern.cols] == pattern.rows
-    values = np.where(on_diagonal, 1 + np.bincount(pattern.cols)[pattern.cols], 0.5)
     as_they_are = np.arange(pattern.n, dtype=np.int32)
-    matrix = permute(pattern, facts.row_of_col, as_they_are).matrix(values)
+    permuted = permute(pattern, facts.row_of_col, as_they_are)
+    matrix = permuted.matrix(_dominant_values(facts, pattern))
     lu = spilu(matrix, drop_tol=1.0, fill_factor=1.0, permc_spec=permc_spec, **options)
     return np.argsort(lu.perm_c).astype(np.int32)
+
+
+def _dominant_values(facts: Facts, pattern: SparsityPattern) -> Values:
+    """Of a matrix whose matched entries dominate their columns."""
+    is_matched = facts.row_of_col[pattern.cols] == pattern.rows
+    return np.where(is_matched, 1 + np.bincount(pattern.cols)[pattern.cols], 0.5)
+
+
+def trial_factors(facts: Facts) -> tuple[int, int]:
+    """How many entries the factors of a matrix have, if its pivots are where they are
+    expected, and how many multiplications it takes to compute them.
+
+    Cost: a decomposition.
+    """
+    solver = _plan(facts)
+    order = solver.for_diagonal
+    permuted = solver.general if order is None else order.permuted
+    matrix = permuted.matrix(_dominant_values(facts, facts.pattern))
+    lu = decompose(matrix, diag_pivot_thresh=0.0, panel_size=_PANEL)
+    below = np.diff(lu.L.indptr) - 1
+    beside = np.bincount(lu.U.indices, minlength=below.size).astype(np.int64)
+    return lu.nnz, int(below @ beside)
 
 
 # -- Solves ------------------------------------------------------------------------------
