@@ -88,6 +88,7 @@ from ._structure.layouts import (
     transpose_map,
 )
 from ._structure.matrices import union
+from ._structure.padding import pad_rows
 from ._structure.pattern import SparsityPattern
 from ._structure.spy import spy
 from ._structure.stars import StarSet
@@ -212,6 +213,7 @@ __all__ = [  # noqa: RUF022
     # Patterns
     "SparsityPattern",
     "union",
+    "pad_rows",
     "ColoredPattern",
     "StarSet",
     # Constrained optimization

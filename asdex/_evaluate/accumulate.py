@@ -25,7 +25,9 @@ from .._detect import (
     as_jax,
     is_constant,
 )
+from .._detect import coefficients as co
 from .._structure.layouts import find_entries
+from .._structure.padding import has_equal_rows
 from .._structure.pattern import SparsityPattern
 from .._structure.sides import Side
 from .compress import Linearization, check_output_dtype
@@ -141,9 +143,35 @@ def _in_order(tangent: Dependence, dtype: Any, pattern: SparsityPattern) -> Coef
                 return np.concatenate(lines)[positions]
             plan = plan_reading(positions, pattern.rows, pattern.m)
             return read(list(map(as_jax, lines)), plan)
+        if has_equal_rows(pattern):
+            lines = [term.coefficients.reshape(-1) for term in terms]
+            return _row_by_row(rows, lines, dtype, pattern)
     entries = tangent.entries()
     at = [find_entries(pattern, part.rows, part.cols) for part in entries]
     return add_at([part.values for part in entries], at, pattern.nnz)
+
+
+def _row_by_row(
+    rows: Sequence[np.ndarray],
+    lines: Sequence[Coefficients],
+    dtype: Any,
+    pattern: SparsityPattern,
+) -> Coefficients:
+    """The values of a pattern whose rows have equally many entries.
+
+    Each is computed from elements of its own row, by selections alone: where the rows are
+    split over devices, nothing is sent.
+    """
+    slots = []
+    for cols in pattern.cols.reshape(pattern.m, -1).T:
+        values = co.zeros((pattern.m,), dtype)
+        for row, line in zip(rows, lines, strict=True):
+            here = row == cols
+            if here.any():
+                is_all = (here | (row < 0)).all()  # Elsewhere coefficients are zero.
+                values = co.add(values, line if is_all else co.keep_where(here, line))
+        slots.append(values)
+    return co.stack(slots).T.reshape(-1)
 
 
 def _positions(

@@ -3,6 +3,8 @@
 It ends with an error if a result differs from the one on a single device.
 """
 
+import math
+import re
 from functools import partial
 from typing import Any
 
@@ -27,6 +29,18 @@ def residual(x: Array) -> Array:
 def window(x: Array) -> Array:
     """Each output has eight inputs, so there are eight colors."""
     return jnp.convolve(jnp.sin(x), jnp.arange(1.0, 9.0), "valid") ** 2
+
+
+def sent(run: Any, *args: Any) -> dict[str, int]:
+    """The elements that each device receives in one collective operation at most, by the
+    kind of operation."""
+    program = str(jax.jit(run).lower(*args).compile().as_text())
+    kinds = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
+    found: dict[str, int] = {}
+    for shape, kind in re.findall(rf"= \w+\[([\d,]*)\]\S* ({kinds})", program):
+        size = math.prod(map(int, filter(None, shape.split(","))))
+        found[kind] = max(found.get(kind, 0), size)
+    return found
 
 
 def same(found: Any, expected: Any) -> None:
@@ -55,6 +69,9 @@ def main() -> None:
     for kind in AxisType.Auto, AxisType.Explicit:
         derivatives_while_a_mesh_is_set(kind)
     derivatives_inside_of_shard_map(mesh)
+    for boundary in "wrap", "constant":
+        grids_over_rows(mesh, boundary)
+    meshes_over_rows(mesh)
 
 
 def products_over_points(
@@ -244,6 +261,68 @@ def derivatives_inside_of_shard_map(mesh: Mesh) -> None:
     small = asdex.hessian(lambda x: (pairs(x) ** 2).sum(), x[:4], output_format="dense")
     found = jax.jit(by_hand(small))(x)
     same(found, jax.jit(by_hand(jax.hessian(lambda x: (pairs(x) ** 2).sum())))(x))
+
+
+def diffusion(u: Array, boundary: str) -> Array:
+    """Of a nonlinear reaction, on a periodic grid or with zeros around it."""
+    padded: Any = jnp.pad(u, 1, mode=boundary)
+    neighbors = padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]
+    return 5 * u - neighbors * jnp.cos(u) + u**3
+
+
+def grids_over_rows(mesh: Mesh, boundary: str) -> None:
+    """Each device computes its rows of the matrix, and gets of vectors the points next to
+    its own."""
+    side = 8 * DEVICES
+    u = jnp.linspace(0, 1, side**2).reshape(side, side)
+    f = partial(diffusion, boundary=boundary)
+    pattern = asdex.pad_rows(asdex.jacobian_sparsity(f, u))
+    make = asdex.jacobian(
+        f, u, sparsity=pattern, mode="accumulate", output_format="operator"
+    )
+    on_one = jax.jit(asdex.jacobian(f, u, output_format="operator"))(u)
+    sharded = jax.device_put(u, NamedSharding(mesh, P("points")))
+
+    def solve(a: SparseJacobian, b: Array) -> Array:
+        return jax.scipy.sparse.linalg.cg(a.mv, b, maxiter=30, tol=1e-12)[0]
+
+    a = jax.jit(make)(sharded)
+    assert a.data.sharding.is_equivalent_to(NamedSharding(mesh, P("points")), 1)
+    difference = (a.to_scipy() - on_one.to_scipy()).tocoo()
+    assert abs(difference.data).max(initial=0) < 1e-13
+    by_function = sent(f, sharded)
+    by_values = sent(lambda u: make(u).data, sharded)
+    assert by_values.keys() <= by_function.keys() == {"collective-permute"}
+    assert by_values["collective-permute"] <= by_function["collective-permute"]
+    for run in SparseJacobian.mv, SparseJacobian.rmv:
+        assert sent(run, a, sharded) == {"collective-permute": side}
+        same(jax.jit(run)(a, sharded), run(on_one, u))
+    assert sent(solve, a, sharded) == {"collective-permute": side, "all-reduce": 1}
+    same(jax.jit(solve)(a, sharded), solve(on_one, u))
+
+
+def meshes_over_rows(mesh: Mesh) -> None:
+    """Where rows have nothing in common, the vector is sent to all, values are not."""
+    n = 16 * DEVICES
+    edges = np.random.default_rng(0).integers(0, n, (2, n))
+    some = (np.arange(n) % 3 == 0).astype(float)
+    x = jnp.linspace(0.1, 1, n)
+
+    def f(x: Array) -> Array:
+        return 3 * x + x[edges[0]] ** 2 * some + x[edges[1]]
+
+    pattern = asdex.pad_rows(asdex.jacobian_sparsity(f, x))
+    make = asdex.jacobian(
+        f, x, sparsity=pattern, mode="accumulate", output_format="operator"
+    )
+    over_rows = NamedSharding(mesh, P("points"))
+    sharded = jax.device_put(x, over_rows)
+    a = jax.jit(make, out_shardings=over_rows)(sharded)
+    same(a.todense(), jax.jacfwd(f)(x))
+    found = jax.jit(SparseJacobian.mv)(a, sharded)
+    assert found.sharding.is_equivalent_to(over_rows, 1)
+    same(found, jax.jacfwd(f)(x) @ x)
+    assert sent(SparseJacobian.mv, a, sharded) == {"all-gather": n}
 
 
 if __name__ == "__main__":
