@@ -15,7 +15,11 @@ from jaxtyping import Array, Shaped
 
 def typed_like(x: Shaped[Array, "..."], like: Any) -> Shaped[Array, "..."]:
     """The array, made to vary over the mesh axes over which another one does."""
-    missing = _varies_over(jax.typeof(like)) - _varies_over(jax.typeof(x))
+    return _varying_over(_varies_over(jax.typeof(like)), x)
+
+
+def _varying_over(axes: frozenset[str], x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    missing = axes - _varies_over(jax.typeof(x))
     return lax.pcast(x, tuple(sorted(missing)), to="varying") if missing else x
 
 
@@ -35,8 +39,8 @@ def varies(x: Any) -> bool:
 
 def varying_alike(xs: list[Array]) -> list[Array]:
     """The arrays, made to vary over all the mesh axes over which one of them does."""
-    widest = max(xs, key=lambda x: len(_varies_over(jax.typeof(x))))
-    return [typed_like(x, widest) for x in xs]
+    axes = frozenset().union(*[_varies_over(jax.typeof(x)) for x in xs])
+    return [_varying_over(axes, x) for x in xs]
 
 
 def _is_split(aval: Any) -> bool:

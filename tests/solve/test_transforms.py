@@ -1,13 +1,14 @@
 """Derivatives and batches of every solver agree with those of a dense solve."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
 from asdex._linalg.solvers import SolverName
 
@@ -31,6 +32,8 @@ SMALL: dict[str, Case] = {
     "triangular": from_mask(shuffled(np.tril(sparse_mask(5, 3)))),
     "random": from_mask(sparse_mask(5, 2)),
 }
+
+PARTS = "matrix", "vector"
 
 Solve = Callable[[Any, Any], Any]
 
@@ -157,3 +160,33 @@ def test_flag_in_addition_to_derivatives():
     solve = jax.jit(lambda data: solve_flat(a.pattern, data, b, solver="superlu"))
     x, tangent = jax.jvp(solve, (data,), (data,))
     check_close(tangent[0], -x[0])
+
+
+@pytest.mark.parametrize("solver", ["tridiagonal", "block_diagonal", "superlu"])
+@pytest.mark.parametrize("varying", ["both", "matrix", "vector"])
+def test_gradients_within_shard_map(solver: SolverName, varying: str):
+    """JAX checks over which axes of the mesh each array varies."""
+    a = SMALL.get(solver, SMALL["random"])
+    args = jnp.asarray(a.data)[None], jnp.asarray(a.rhs())[None]
+    mesh = jax.make_mesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+    specs = tuple(P("i" if varying in ("both", part) else None) for part in PARTS)
+
+    def total(solve: Solve) -> Solve:
+        return lambda data, b: (solve(data[0], b[0]) ** 2).sum()
+
+    @partial(jax.shard_map, mesh=mesh, in_specs=specs, out_specs=P("i"))
+    def each(data, b):
+        return total(solver_for(a, solver))(data, b)[None]
+
+    def gradients(f: Solve) -> Any:
+        return jax.jit(jax.grad(f, (0, 1)))(*args)
+
+    expected = gradients(total(dense_solver(a)))
+    check_close(gradients(lambda data, b: each(data, b)[0]), expected, 1e-9)
+    within = jax.shard_map(
+        jax.grad(total(solver_for(a, solver)), (0, 1)),
+        mesh=mesh,
+        in_specs=specs,
+        out_specs=specs,
+    )
+    check_close(jax.jit(within)(*args), expected, 1e-9)

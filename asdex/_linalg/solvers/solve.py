@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Inexact, Num
 
+from ..._base.sharding import varies, varying_alike
 from ..._base.types import PyTree
 from ..._structure.pattern import SparsityPattern
 from ..multiply import multiply, multiply_transposed
@@ -158,16 +159,25 @@ def _substitute(
         x, singular = jax.vmap(one)(jnp.stack([b.real, b.imag]))
         return lax.complex(x[0], x[1]), singular[0]
     backend = as_solver(solver).plan(pattern)
-    factors = lax.stop_gradient(factors)
+    b = lax.convert_element_type(b, data.dtype)
+    # In `jax.shard_map` all that a linear solve takes must vary over the same mesh axes.
+    leaves, structure = jax.tree.flatten(lax.stop_gradient(factors))
+    b, data, *leaves = varying_alike([b, data, *leaves])
+    factors = jax.tree.unflatten(structure, leaves)
 
-    def solve(_: object, b: Vector, transposed: bool) -> Solution:
-        return backend.solve(factors, b, transposed)
+    def solve(transposed: bool) -> Callable[[object, Vector], Solution]:
+        run = wrap(lambda b: backend.solve(factors, b, transposed))
+        return lambda _, b: run(b)
 
+    # There, `custom_linear_solve` lets the index arrays of functions vary as well, whose
+    # programs do not expect it. Those of a compiled function are out of its reach.
+    wrap: Callable[..., Any] = jax.jit if varies(b) else lambda function: function
+    product = multiply_transposed if transposed else multiply
     x, singular = lax.custom_linear_solve(
-        partial(multiply_transposed if transposed else multiply, pattern, data),
-        lax.convert_element_type(b, data.dtype),
-        partial(solve, transposed=transposed),
-        partial(solve, transposed=not transposed),
+        wrap(partial(product, pattern, data)),
+        b,
+        solve(transposed),
+        solve(not transposed),
         has_aux=True,
     )
     return x, jnp.asarray(singular)
