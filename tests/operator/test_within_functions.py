@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import numpy as np
 import pytest
 from jax import Array
@@ -72,3 +73,36 @@ def test_solver_that_returns_more_than_the_solution() -> None:
     found = asdex.jacobian(f, x, output_format="dense")(x)
     np.testing.assert_allclose(found, jax.jacfwd(f)(x))
     assert asdex.jacobian_sparsity(f, x).nnz == 8
+
+
+def in_pairs(u: Array) -> Array:
+    """Elements that depend on each other in twos."""
+    pairs = u.reshape(3, 2)
+    other = pairs[:, ::-1]
+    return (pairs * jnp.sin(pairs) + 4 * pairs - 0.5 * other * pairs - 0.3 * other).ravel()
+
+
+SOLVES = {
+    "direct": {"solver": "superlu"},
+    "iterative": {"solver": "bicgstab", "preconditioner": "ilu", "rtol": 1e-13},
+}
+
+
+@pytest.mark.parametrize("name", [*SOLVES, "lineax"])
+def test_solves_couple_what_is_in_one_block(name: str) -> None:
+    """Also where the matrix depends on the input."""
+    matrix = asdex.jacobian(in_pairs, X, output_format="operator")
+    blocks = np.kron(np.eye(3), np.ones((2, 2)))
+
+    def step(u: Array) -> Array:
+        if name != "lineax":
+            return u - matrix(u).solve(in_pairs(u), **SOLVES[name])
+        operator = lx.JacobianLinearOperator(lambda u, args: in_pairs(u), u)
+        return u - lx.linear_solve(operator, in_pairs(u), asdex.lineax.Sparse()).value
+
+    def expected(u: Array) -> Array:
+        return u - jnp.linalg.solve(jax.jacobian(in_pairs)(u), in_pairs(u))
+
+    derivative = asdex.jacobian(step, X, output_format="dense")
+    np.testing.assert_array_equal(derivative.sparsity.todense(), blocks)
+    np.testing.assert_allclose(derivative(X), jax.jacobian(expected)(X), atol=1e-12)
