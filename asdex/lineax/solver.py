@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool
 from .._base.types import PyTree
 from .._call.space import Space
 from .._color import Algorithm
-from .._linalg.solvers import AnySolver, Solver, as_solver
+from .._linalg.solvers import AnySolver, Iterative, Solver, as_solver
 from .._operator import Factorization, SparseJacobian
 from .._operator.least_squares import LeastSquares
 from .._structure.matrices import PatternLike, as_pattern
@@ -19,12 +19,13 @@ from .structure import sparse_matrix
 
 
 class Sparse(lx.AbstractLinearSolver):
-    """A direct solver for the operators whose matrix is sparse.
+    """A solver for the operators whose matrix is sparse.
 
     Takes any operator of lineax, also within the programs of optimistix and diffrax. `init`
     finds the pattern of the matrix, computes its values and factors it; `compute` only
     substitutes. So the iterations of a chord method share the factors, and so do a solve
-    and its derivatives. A singular matrix gives `lineax.RESULTS.singular`.
+    and its derivatives. A singular matrix gives `lineax.RESULTS.singular`, and an iterative
+    solver that has not converged `lineax.RESULTS.max_steps_reached`.
 
     Oblong matrices of full rank are solved with in the sense of least squares, by the
     normal equations; see `SparseJacobian.lstsq`. An operator that turns out to be dense is
@@ -94,8 +95,10 @@ class Sparse(lx.AbstractLinearSolver):
 _AUTO = lx.AutoLinearSolver(well_posed=None)
 
 
-def _result(singular: Bool[Array, ""]) -> lx.RESULTS:
-    return lx.RESULTS.where(singular, lx.RESULTS.singular, lx.RESULTS.successful)
+def _result(failed: Bool[Array, ""], solver: Solver) -> lx.RESULTS:
+    is_iterative = isinstance(solver, Iterative)
+    failure = lx.RESULTS.max_steps_reached if is_iterative else lx.RESULTS.singular
+    return lx.RESULTS.where(failed, failure, lx.RESULTS.successful)
 
 
 class _Square(eqx.Module):
@@ -106,7 +109,7 @@ class _Square(eqx.Module):
     def solve(self, vector: PyTree, options: dict[str, Any]) -> Any:
         del options
         x, singular, _ = self.factorization.solve_flagged(vector)
-        return x, _result(singular), {}
+        return x, _result(singular, self.factorization.solver), {}
 
     def transpose(self, options: dict[str, Any]) -> Any:
         return _Square(self.factorization.T), options
@@ -131,7 +134,7 @@ class _Oblong(eqx.Module):
         del options
         b = self.codomain.ravel("vector", vector, (), self.squares.data.dtype)
         x, singular, _ = self.squares.solve(b)
-        return self.domain.unravel(x), _result(singular), {}
+        return self.domain.unravel(x), _result(singular, self.squares.normal.solver), {}
 
     def transpose(self, options: dict[str, Any]) -> Any:
         return _Oblong(self.squares.T, self.codomain, self.domain), options

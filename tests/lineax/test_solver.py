@@ -196,6 +196,23 @@ def test_inverses() -> None:
     check(inverse.mv(jacobian(4.0).mv(VECTOR)), VECTOR)
 
 
+def test_iterative_solvers() -> None:
+    """Values and derivatives, with a preconditioner that holds arrays."""
+    older = asdex.jacobian(residual, GIVEN, 1.0, output_format="operator")(GIVEN, 3.0)
+    solver = Sparse(
+        asdex.Iterative("bicgstab", preconditioner=older.factorize(), rtol=1e-11)
+    )
+    for transform in (lambda f: f, jax.jacrev):
+        found, expected = (
+            jax.jit(transform(solve("jacobian", s)))(*ARGUMENTS) for s in (solver, AUTO)
+        )
+        check(found, expected)
+    hard = Sparse(asdex.Iterative("bicgstab", rtol=1e-14, max_steps=1))
+    result = lx.linear_solve(jacobian(1.0), VECTOR, hard, throw=False)
+    assert result.result == lx.RESULTS.max_steps_reached
+    assert np.isnan(result.value).all()
+
+
 def test_singular_matrices() -> None:
     operator = lx.DiagonalLinearOperator(GIVEN.at[3].set(0.0))
     result = lx.linear_solve(operator, VECTOR, Sparse(), throw=False)
