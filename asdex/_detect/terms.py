@@ -115,6 +115,8 @@ def without_repeats(terms: Sequence[Term]) -> list[Term]:
     elements. Constant coefficients stay constant where nothing is added to them.
     """
     kept, k = list(terms), 0
+    if not _may_repeat([term.rows for term in terms]):
+        return kept
     while k < len(kept):
         rest = _with_repeat(kept[k], kept[:k] + kept[k + 1 :])
         kept, k = (kept, k + 1) if rest is None else (rest, k)
@@ -141,10 +143,18 @@ def _with_repeat(term: Term, others: Sequence[Term]) -> list[Term] | None:
     return result
 
 
+def _may_repeat(rows: Sequence[Rows]) -> bool:
+    """Whether both the first and the last row number of one are among those of the others,
+    which is quick to see for many."""
+    ends = np.stack([part.flat[[0, -1] if part.size else []] for part in rows])
+    repeated = (ends[:, None] == ends).sum(axis=1) > 1
+    return bool((repeated | (ends < 0)).all(axis=1).any())
+
+
 def _are_repeated(rows: Rows, others: Sequence[Rows]) -> bool:
     """Whether each row number is one of the others of its element; a few elements decide
     most cases."""
-    for step in (rows.size - 1, rows.size // 64, 1):
+    for step in (rows.size // 64, 1):
         few, *of_others = [x.flat[::step] if step > 1 else x for x in (rows, *others)]
         repeated = few < 0
         for other in of_others:

@@ -19,7 +19,7 @@ Maker = Callable[[int], tuple[Callable[[Array], Array], int]]
 
 def generated_model(count: int) -> tuple[Callable[[Array], Array], int]:
     """Scalar equations, each on two of the values before."""
-    pairs = np.random.default_rng(0).integers(0, 40, (count, 2))
+    pairs = np.random.default_rng(0).integers(0, 20, (count, 2))
 
     def f(x: Array) -> Array:
         values = list(x)
@@ -27,7 +27,7 @@ def generated_model(count: int) -> tuple[Callable[[Array], Array], int]:
             values[i] = values[i] * values[j] if (i + j) % 3 else values[i] + values[j]
         return jnp.stack(values)
 
-    return f, 40
+    return f, 20
 
 
 def sums_of_many(count: int) -> tuple[Callable[[Array], Array], int]:
