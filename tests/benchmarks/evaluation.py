@@ -2,15 +2,17 @@
 
 The columns hold ratios of medians, in double precision: the values by hand to one
 evaluation of the function; those by accumulation, by colors and by the default way to
-those by hand; the time to compile the default way to that for the function and one JVP
-(of the gradient for a Hessian); a call outside of `jit` to one trace of the function and
-the compiled run; and the memory that the compiled default way takes for intermediate
-results to that of the values. The last line has geometric means. Values are compared before
-they are timed.
+those by hand; the CPU time to trace and compile the default way to that for the function
+and one JVP (of the gradient for a Hessian), and to that for the colors; the CPU time of
+preparation and first call together to that by colors; a call outside of `jit` to one trace
+of the function and the compiled run; and the memory that the compiled default way takes for
+intermediate results to that of the values. The last line has geometric means. Values are
+compared before they are timed.
 """
 
 import math
 import statistics
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,13 +23,13 @@ from jaxtyping import Array
 import asdex
 
 from .by_hand import HAND_WRITTEN, HandWritten, Instance, Values, Vector
-from .timing import once, together
+from .timing import together
 
 HEADINGS = [
-    *("by hand / f", "accumulated", "colors", "default", "compiling", "eager"),
-    "memory",
+    *("by hand / f", "accumulated", "colors", "default", "compiling", "of colors"),
+    *("first call", "eager", "memory"),
 ]  # fmt: skip
-FORMAT = "{:<20}{:>9}{:>12}" + "{:>13}" * len(HEADINGS) + "  {}"
+FORMAT = "{:<20}{:>9}{:>9}" + "{:>12}" * len(HEADINGS) + "  {}"
 
 
 class Ways(NamedTuple):
@@ -88,7 +90,8 @@ def measure(problem: HandWritten, n: int) -> tuple[float, list[float], str]:
         of_accumulated / of_hand,
         of_colors / of_hand,
         of_default / of_hand,
-        compiling(problem, function, chosen, x),
+        *compiling(problem, function, chosen, by_colors, x),
+        first_call(problem, function, by_colors.evaluation.mode, x),
         call / (trace + run),
         memory(compiled, x),
     ]
@@ -108,19 +111,53 @@ def compiling(
     problem: HandWritten,
     function: Callable[[Vector], Array],
     derivative: asdex.Derivative,
+    by_colors: asdex.Derivative,
     x: Vector,
-) -> float:
-    """How much longer the values take to trace and compile than the function and a JVP."""
+) -> tuple[float, float]:
+    """How much longer the values take to trace and compile than the function and a JVP, and
+    than the values by colors."""
     pushed = jax.grad(function) if problem.kind == "hessian" else function
-    seconds = [
-        once(lambda program=program, args=args: jax.jit(program).lower(*args).compile())[0]
+    of_values, of_colors, *of_user = [
+        processing(
+            lambda program=program, args=args: jax.jit(program).lower(*args).compile()
+        )
         for program, args in [
             (lambda x: derivative(x).data, (x,)),
+            (lambda x: by_colors(x).data, (x,)),
             (lambda x: function(x), (x,)),
             (lambda x, v: jax.jvp(pushed, (x,), (v,))[1], (x, x)),
         ]
     ]
-    return seconds[0] / (seconds[1] + seconds[2])
+    return of_values / sum(of_user), of_values / of_colors
+
+
+def first_call(
+    problem: HandWritten,
+    function: Callable[[Vector], Array],
+    mode_of_colors: Any,
+    x: Vector,
+) -> float:
+    """How much longer preparation and first call take by the default way than by colors."""
+
+    def begin(mode: Any) -> Array:
+        verb = asdex.jacobian if problem.kind == "jacobian" else asdex.hessian
+        return verb(function, x, output_format="operator", mode=mode)(x).data
+
+    of_default, of_colors = (
+        processing(lambda mode=mode: begin(mode)) for mode in (None, mode_of_colors)
+    )
+    return of_default / of_colors
+
+
+def processing(function: Callable[[], Any]) -> float:
+    """CPU seconds of a call that finds nothing compiled: the less of two."""
+    seconds = []
+    for _ in range(2):
+        jax.clear_caches()
+        start = time.process_time()
+        jax.block_until_ready(function())
+        seconds.append(time.process_time() - start)
+    return min(seconds)
 
 
 def memory(program: Any, x: Vector) -> float:
