@@ -38,6 +38,7 @@ from .orders import IncidenceDegree as IncidenceDegree
 from .orders import LargestFirst as LargestFirst
 from .orders import NaturalOrder as NaturalOrder
 from .orders import RandomOrder as RandomOrder
+from .orders import SmallestFirst as SmallestFirst
 from .orders import SmallestLast as SmallestLast
 from .portfolio import Algorithm as Algorithm
 from .portfolio import Greedy as Greedy

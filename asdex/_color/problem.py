@@ -17,9 +17,14 @@ from .graph import Bipartite, adjacency, column_graph, high_degree_vertices, row
 from .greedy import color_in_order
 from .lattice import color_by_lattice
 from .loops import words_for
-from .orders import AbstractOrder, Permutation, SmallestLast
+from .orders import AbstractOrder, LargestFirst, Permutation, SmallestFirst, SmallestLast
 from .star import color_stars, find_stars, finish
 from .substitution import plan_substitution
+
+_UNEVEN = 24
+"""How many times the mean degree the largest one is where largest first takes the most
+time and gives the most colors, unless a few vertices alone are next to many: measured on
+power laws, and on grids with a few more vertices."""
 
 Colors = Int32[np.ndarray, " vertices"]
 
@@ -38,14 +43,25 @@ class Problem(ABC):
     - `graph`: vertices on a common net are neighbors, for the purpose of orders.
     - `lower_bound`: no coloring has fewer colors.
     - `steps_per_entry`: those that `color` takes for each entry and word of colors, about.
-    - `order`: the second one to be tried, if one is likely to save colors.
+    - `usual_orders`: the orders that are likely to save colors.
+    - `orders_if_uneven`: those for vertices of very different degrees.
     """
 
     pattern: SparsityPattern
     graph: Bipartite
     lower_bound: int
     steps_per_entry: int
-    order: AbstractOrder | None = None
+    usual_orders: tuple[AbstractOrder, ...] = LargestFirst(), SmallestLast()
+    orders_if_uneven: tuple[AbstractOrder, ...]
+
+    @property
+    def orders(self) -> tuple[AbstractOrder, ...]:
+        """The orders to be tried in turn."""
+        degrees = self.graph.nets.sizes
+        num_edges, count = degrees.sum(dtype=np.int64), np.count_nonzero(degrees)
+        if degrees.max(initial=0) * count > _UNEVEN * num_edges:
+            return self.orders_if_uneven
+        return self.usual_orders
 
     @abstractmethod
     def color(self, visits: Permutation) -> Candidate:
@@ -69,6 +85,7 @@ class OneSided(Problem):
     output, so that those on a common net differ."""
 
     steps_per_entry = 2
+    usual_orders = orders_if_uneven = (LargestFirst(),)
 
     def __init__(self, pattern: SparsityPattern, kind: Literal["column", "row"]):
         of_columns = kind == "column"
@@ -95,7 +112,7 @@ class Bidirectional(Problem):
     rows follow those of the columns."""
 
     steps_per_entry = 30
-    order = SmallestLast()
+    orders_if_uneven = SmallestLast(), SmallestFirst()
 
     def __init__(self, pattern: SparsityPattern):
         self.pattern, self.two_sided = pattern, TwoSided.of(pattern)
@@ -129,7 +146,7 @@ class Star(Problem):
     """
 
     steps_per_entry = 10
-    order = SmallestLast()
+    orders_if_uneven = (SmallestLast(),)
 
     def __init__(self, pattern: SparsityPattern, postprocess: bool):
         self.pattern, self.postprocess = pattern, postprocess
@@ -163,7 +180,7 @@ class Star(Problem):
 class Acyclic(Problem):
     """Color a symmetric pattern so that any two colors induce trees only."""
 
-    order = SmallestLast()
+    orders_if_uneven = (SmallestFirst(),)
 
     def __init__(self, pattern: SparsityPattern):
         self.pattern, self.adjacency = pattern, adjacency(pattern)

@@ -5,6 +5,7 @@ import asdex
 ORDERS = [
     asdex.NaturalOrder(),
     asdex.LargestFirst(),
+    asdex.SmallestFirst(),
     asdex.SmallestLast(),
     asdex.IncidenceDegree(),
     asdex.DynamicLargestFirst(),

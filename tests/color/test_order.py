@@ -54,6 +54,8 @@ def test_static_orders(dense: Bool[np.ndarray, "m n"]):
     assert arrange(asdex.NaturalOrder(), dense) == list(range(n))
     by_degree = sorted(range(n), key=lambda v: (-degrees[v], v))
     assert arrange(asdex.LargestFirst(), dense) == by_degree
+    ascending = sorted(range(n), key=lambda v: (degrees[v], v))
+    assert arrange(asdex.SmallestFirst(), dense) == ascending
     assert arrange(asdex.RandomOrder(1), dense) == arrange(asdex.RandomOrder(1), dense)
 
 

@@ -129,6 +129,6 @@ def test_algorithm_of_the_verbs():
 def test_new_orders_keep_classes_together():
     colors = np.array([0, 1, 2, 3, 0, 1, 2, 3], np.int32)
     random = np.random.default_rng(0)
-    for _ in range(20):
-        visits = _visit_classes(Candidate(colors, 4), random)
+    for kind in range(3):
+        visits = _visit_classes(Candidate(colors, 4), kind, random)
         assert (colors[visits][::2] == colors[visits][1::2]).all()
