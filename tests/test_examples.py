@@ -1,8 +1,10 @@
 """The examples run, at small sizes, and print what they promise."""
 
+import importlib.util
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import types
@@ -63,6 +65,35 @@ def test_hosts():
     assert found.returncode == 0, found.stderr
     for process in range(2):
         assert f"process {process} of 2 holds [50000] of 100000" in found.stdout
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("petsc4py") is None or shutil.which("mpirun") is None,
+    reason="petsc4py or MPI is not installed",
+)
+def test_petsc():
+    """Residual and matrix of both processes are those that SciPy computes."""
+    program = [sys.executable, str(FOLDER / "petsc.py"), "--side", "12"]
+    found = subprocess.run(
+        ["mpirun", "--oversubscribe", "-n", "2", *program],
+        env={
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "PYTHONPATH": str(FOLDER.parents[1]),
+            "OMPI_ALLOW_RUN_AS_ROOT": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert "process 0 of 2: rows 0 to 72" in found.stdout
+    assert "process 1 of 2: rows 72 to 144" in found.stdout
+    for name, most in ("residual", 1e-12), ("difference", 1e-14):
+        differences = re.findall(rf"{name} ([\d.e+-]+)", found.stdout)
+        assert len(differences) == 2
+        assert max(map(float, differences)) < most
 
 
 def test_bratu(run):

@@ -39,23 +39,38 @@ class TriangleStructure(NamedTuple):
 
 
 def csr_structure(
-    pattern: SparsityPattern, triangle: Triangle | None = None
+    pattern: SparsityPattern,
+    triangle: Triangle | None = None,
+    rows: tuple[int, int] | None = None,
 ) -> CompressedStructure:
     """Row pointers, columns and order of the values of a matrix in CSR format.
 
     With `triangle="lower"` or `"upper"` it is that of one triangle of a symmetric matrix,
     with the diagonal: the values `data[permutation]` are fewer than those of the matrix.
+    With `rows=(first, last)` it is that of the rows from `first` up to `last`, which is
+    excluded, and all columns, as processes need it that each hold some rows.
     Cost: O(nnz), or a sort unless the entries are in row-major order.
 
     **Raises:** `ValueError` for another `triangle`, or if there is none to take because the
-    pattern is not symmetric; it names an entry without its mirror.
+    pattern is not symmetric, naming an entry without its mirror; or if `rows` is not a
+    range of rows.
     """
+    first, last = (0, pattern.m) if rows is None else rows
+    if not 0 <= first <= last <= pattern.m:
+        raise ValueError(
+            f"rows must be a pair (first, last) within 0..{pattern.m}. Got {rows!r}."
+        )
     chosen = _entries_of(pattern, triangle)
-    rows, cols = pattern.rows[chosen], pattern.cols[chosen]
-    found = compress_lines(rows, cols, pattern.m, in_order=pattern.is_sorted)
-    return (
-        found if triangle is None else found._replace(permutation=chosen[found.permutation])
+    if rows is not None:
+        row = pattern.rows[chosen]
+        chosen = chosen[(row >= first) & (row < last)]
+    found = compress_lines(
+        pattern.rows[chosen] - np.int32(first),
+        pattern.cols[chosen],
+        last - first,
+        in_order=pattern.is_sorted,
     )
+    return found._replace(permutation=chosen[found.permutation])
 
 
 def csc_structure(

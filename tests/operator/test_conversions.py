@@ -1,5 +1,6 @@
 """Operators in the formats of other libraries, and the static maps behind them."""
 
+import itertools
 import math
 from typing import Any
 
@@ -254,6 +255,21 @@ def test_maps(name: str) -> None:
     transposed[np.nonzero(matrix.T)] = data[order]
     np.testing.assert_array_equal(transposed, matrix.T)
     assert order.dtype == np.int32
+
+
+@EVERY
+def test_rows_of_processes(name: str) -> None:
+    """The rows of all processes are those of the matrix."""
+    a = operator(PATTERNS[name])
+    m, data = a.shape[0], np.asarray(a.data)
+    bounds = [0, m // 3, m // 3, m]
+    parts = []
+    for first, last in itertools.pairwise(bounds):
+        indptr, indices, permutation = asdex.csr_structure(a.sparsity, rows=(first, last))
+        values = data[permutation], indices, indptr
+        part = scipy.sparse.csr_array(values, (last - first, a.shape[1]))
+        parts.append(part.toarray())
+    np.testing.assert_array_equal(np.concatenate(parts), dense(a))
 
 
 @pytest.mark.parametrize(

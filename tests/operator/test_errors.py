@@ -338,6 +338,12 @@ ERRORS: list[tuple[str, Call, type[Exception], list[str]]] = [
         ValueError,
         ["Unknown triangle 'left'", "'lower' or 'upper'"],
     ),
+    (
+        "rows beyond the last",
+        lambda: asdex.csr_structure(SQUARE.sparsity, rows=(2, 9)),
+        ValueError,
+        ["pair (first, last) within 0..", "(2, 9)"],
+    ),
     # Solving.
     (
         "solve of a wide one",
