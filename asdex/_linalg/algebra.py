@@ -207,6 +207,9 @@ def spread(values: Num[Array, "*batch size"], places: Map) -> Num[Array, "*batch
     """Elements along the last axis, zero where the position is -1."""
     if np.array_equal(places, np.arange(values.shape[-1])):
         return values
+    step = int(places[1] - places[0]) if places.size > 1 else 0
+    if step > 0 and places[0] >= 0 and (np.diff(places) == step).all():
+        return take(values, slice(int(places[0]), int(places[-1]) + 1, step))
     if values.shape[-1] == 0:
         return jnp.zeros((*values.shape[:-1], places.size), values.dtype)
     found = take(values, np.maximum(places, 0))

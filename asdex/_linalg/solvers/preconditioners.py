@@ -19,6 +19,7 @@ from jaxtyping import Array, Inexact, Int32
 from ..._base.types import PyTree, check_choice
 from ..._structure.layouts import find_entries
 from ..._structure.pattern import SparsityPattern
+from ..algebra import spread
 from ..multiply import take
 from .backend import Solution, Vector
 from .blocks import plan_block_diagonal
@@ -176,11 +177,8 @@ class Jacobi:
     source: Int32[np.ndarray, " n"]
 
     def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
-        if not data.size:
-            return jnp.ones(self.source.size, data.dtype)
-        diagonal = take(data, np.maximum(self.source, 0))
-        is_zero = (diagonal == 0) | (self.source < 0)
-        return jnp.where(is_zero, jnp.ones_like(diagonal), diagonal)
+        diagonal = spread(data, self.source)
+        return jnp.where(diagonal == 0, jnp.ones_like(diagonal), diagonal)
 
     def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
         del transposed
