@@ -38,11 +38,11 @@ class Factorization(eqx.Module):
     and `jax.lax.while_loop`. Solutions have exact derivatives of any order by the values of
     the matrix and by the right-hand side, which are solves with the same factors.
 
-    Solvers in pure JAX keep factors as arrays. Those on the host (`"superlu"`, `"banded"`,
-    `"triangular"`) factor the matrix at the first solve and keep the factors of the last
-    256 matrices that were used, up to one GiB. The values travel with the factorization: if
-    its factors are gone, the next solve makes them again, with the same result. `"klu"` and
-    `"cusolver"` keep none. What iterative solvers keep is the preconditioner.
+    Solvers in pure JAX keep factors as arrays. Those on the host (`"superlu"`, `"klu"`,
+    `"banded"`, `"triangular"`) factor the matrix at the first solve and keep the factors of
+    the last 256 matrices that were used, up to one GiB. The values travel with the
+    factorization: if its factors are gone, the next solve makes them again, with the same
+    result. `"cusolver"` keeps none. What iterative solvers keep is the preconditioner.
 
     **Attributes:**
 

@@ -246,7 +246,6 @@ if not HAS_KLU:
     del EACH_SOLVER["klu"]
 
 each_solver = pytest.mark.parametrize("solver", EACH_SOLVER)
-needs_klu = pytest.mark.skipif(not HAS_KLU, reason="klujax is not installed")
 
 
 def solve_flat(

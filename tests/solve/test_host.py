@@ -11,7 +11,7 @@ import scipy.sparse.linalg
 from scipy.linalg import lapack
 
 from asdex import SparsityPattern
-from asdex._linalg.solvers import SolverName, superlu
+from asdex._linalg.solvers import SolverName, judged
 from asdex._linalg.solvers.host import Host, _solve_batch
 from asdex._linalg.solvers.matching import Facts
 from asdex._linalg.solvers.permuted import permute
@@ -172,7 +172,7 @@ def test_pivots_on_the_diagonal(name: str, transposed: bool, factorizations: Cou
     matrix, pattern, rhs = MATRICES[name], GRID.pattern, GRID.rhs(2)
     factors = sparse_solver(pattern).factor(matrix[pattern.rows, pattern.cols])
     assert factors is not None
-    assert (factors.on_diagonal is None) == (name == "nearly empty diagonal")
+    assert (factors.quick is None) == (name == "nearly empty diagonal")
     x = factors.solve(rhs, transposed)
     assert x is not None
     assert factorizations.calls == 1
@@ -186,7 +186,7 @@ def test_unstable_factors_are_made_again(
     factorizations: Counter, monkeypatch: pytest.MonkeyPatch
 ):
     """The residual judges, not the values of the matrix."""
-    monkeypatch.setattr(superlu, "_MAX_ERROR", 0.0)
+    monkeypatch.setattr(judged, "_MAX_ERROR", 0.0)
     factors = sparse_solver(GRID.pattern).factor(GRID.data)
     assert factors is not None
     for _ in range(2):

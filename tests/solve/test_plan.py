@@ -126,7 +126,7 @@ def test_wrong_arguments(without_annotation_checks: None):
 
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "klujax", None)
+    monkeypatch.setitem(sys.modules, "klujax_cpp", None)
     # A pattern for which nothing has been planned yet.
     pattern = SparsityPattern.from_dense(np.eye(23))
     with pytest.raises(ImportError, match=r"pip install klujax"):

@@ -2,9 +2,9 @@
 
 `solve` makes any way of solving differentiable; `choose` picks one. Each way is a
 back end (`backend`) that computes what depends on the pattern when it is made:
-`diagonal`, `blocks` and `elimination` in pure JAX, `banded`, `triangular` and
-`superlu` by libraries on the host (`host`), whose factors are kept in a `store`,
-`cusolver` and `klu` by others. `iterative` solvers take products with the matrix, and
+`diagonal`, `blocks` and `elimination` in pure JAX, `banded`, `triangular`, `superlu` and
+`klu` by libraries on the host (`host`), whose factors are kept in a `store`, `cusolver` on
+GPUs. `iterative` solvers take products with the matrix, and
 `preconditioners`. What a user passes to name one is a `solver`.
 """
 

@@ -1,77 +1,75 @@
-"""General sparse matrices, by KLU through the optional package klujax."""
+"""General sparse matrices, by KLU on the host."""
 
-from dataclasses import dataclass
-from types import ModuleType
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Inexact
 
-from ..._base.types import PyTree
-from .backend import Backend, Determinant, Solution, Vector
+from .backend import Backend
+from .host import Host
+from .judged import Checked, Judged
+from .klu_library import Analysis, Numeric, analyze
 from .matching import Facts
-from .superlu import plan_superlu
-
-_MISSING = (
-    "solver='klu' needs the package klujax. Install it with `pip install klujax`, or "
-    "use solver='superlu', which needs nothing else."
-)
-
-_SETTINGS = ("jax_enable_x64", "jax_platform_name")
+from .permuted import Permuted, permute
+from .store import Values, Vectors
+from .superlu import SuperLU
 
 
 def plan_klu(facts: Facts) -> Backend:
-    """LU decomposition by KLU, in block triangular form, on the CPU.
+    """LU decomposition by KLU, in block triangular form with threshold pivoting.
 
-    KLU computes in double precision, whatever the dtype, and analyses the pattern again in
-    each call. klujax ends the program with JAX's own error when a matrix is singular, so
-    there is no flag to return, and one singular matrix fails its batch. Raises
-    `ImportError` if klujax is missing.
+    KLU computes in double precision, whatever the dtype. Its solutions are judged and
+    refined like those of SuperLU, which takes its place where its pivots are too small, and
+    for determinants. A matrix is factored without regard to the one before, whose pivots
+    would do in half of the time: a result must not depend on which matrices came first.
+
+    Cost of planning: one analysis of the pattern. Raises `ImportError` if klujax is
+    missing.
     """
-    return Klu(_import_klujax(), facts)
+    given = np.arange(facts.pattern.n, dtype=np.int32)
+    permuted = permute(facts.pattern, given, given)
+    analysis = analyze(permuted.indptr, permuted.indices)
+    return Host(Klu(permuted, analysis, SuperLU(facts, None)))
 
 
 @dataclass(frozen=True, eq=False)
 class Klu:
-    """Solves by `klujax.solve`, once for all right-hand sides of a matrix.
+    """Factors by KLU, with those of SuperLU in reserve."""
 
-    It keeps no factors: those of klujax are addresses in memory, which a program may use
-    after they were freed, and never frees under `jit`.
-    """
+    permuted: Permuted
+    analysis: Analysis
+    reserve: SuperLU
 
-    klujax: ModuleType
-    facts: Facts
-
-    def factor(self, data: Inexact[Array, " nnz"]) -> PyTree[Array]:
-        return data
-
-    def solve(self, factors: PyTree[Array], b: Vector, transposed: bool) -> Solution:
-        rows, cols = self.facts.pattern.rows, self.facts.pattern.cols
-        if transposed:
-            rows, cols = cols, rows
-        is_complex = jnp.issubdtype(b.dtype, jnp.complexfloating)
-        double = np.dtype(np.complex128 if is_complex else np.float64)
-        with jax.enable_x64(True):
-            values, rhs = (lax.convert_element_type(v, double) for v in (factors, b))
-            x = self.klujax.solve(jnp.asarray(rows), jnp.asarray(cols), values, rhs)
-            x = lax.convert_element_type(x, b.dtype)
-        return x, jnp.zeros((), bool)
-
-    def slogdet(self, factors: PyTree[Array]) -> Determinant:
-        host = plan_superlu(self.facts)
-        return host.slogdet(host.factor(factors))
+    def factor(self, values: Values) -> Judged | None:
+        matrix = self.permuted.matrix(values)
+        numeric = self.analysis.factor(np.asarray(matrix.data, _double(values)))
+        if numeric is None:
+            return None
+        factored = _Factored(self.permuted, self.analysis, numeric)
+        checked = Checked(factored, matrix, abs(matrix))
+        return Judged(checked, partial(self.reserve.with_pivoting, values))
 
 
-def _import_klujax() -> ModuleType:
-    """klujax, without the settings of JAX that it changes when it is imported."""
-    settings = {name: jax.config.values[name] for name in _SETTINGS}
-    try:
-        import klujax
-    except ImportError as error:
-        raise ImportError(_MISSING) from error
-    finally:
-        for name, value in settings.items():
-            jax.config.update(name, value)
-    return klujax
+@dataclass(frozen=True, eq=False)
+class _Factored:
+    """KLU's factors, which contain the memory that it works in."""
+
+    permuted: Permuted
+    analysis: Analysis
+    numeric: Numeric
+    lock: Lock = field(default_factory=Lock)
+
+    @property
+    def nbytes(self) -> int:
+        return self.numeric.nbytes
+
+    def solve(self, rhs: Vectors, transposed: bool) -> Vectors:
+        x = np.array(rhs, _double(rhs), order="C")
+        with self.lock:
+            self.analysis.solve(self.numeric, x, transposed)
+        return x.astype(rhs.dtype, copy=False)
+
+
+def _double(values: np.ndarray) -> type:
+    return np.complex128 if np.iscomplexobj(values) else np.float64

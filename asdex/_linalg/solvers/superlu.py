@@ -16,7 +16,7 @@ again with partial pivoting in the other order.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,9 +26,10 @@ from ..._structure.layouts import find_entries
 from ..._structure.pattern import SparsityPattern
 from .backend import Backend
 from .host import Host
+from .judged import Checked, Judged
 from .matching import Facts
 from .permuted import Factored, Permuted, decompose, permute
-from .store import NO_VOLUME, HostDeterminant, Values, Vectors
+from .store import Values
 
 _PANEL = 2
 """Vectors that SuperLU updates together. Measured on grids of 900 to 40 000 unknowns in two
@@ -50,13 +51,6 @@ any exchange, and need one step of refinement; 1e-3 adds up to 20%, 1e-2 up to 1
 _MAX_SMALL = 0.01
 """Share of the diagonal that may be smaller than that. Each exchange fills the factors: a
 random grid of 10 000 unknowns takes twice as long if 1% is zero, 40 times if 10% are."""
-
-_MAX_ERROR = 100.0
-"""Backward error, in units of rounding, up to which a solution counts as stable. That of
-partial pivoting was below 30 wherever it was measured."""
-
-_MAX_STEPS = 3
-"""Steps of refinement after which the factors are given up."""
 
 
 def plan_superlu(facts: Facts) -> Backend:
@@ -198,12 +192,9 @@ class SuperLU:
         cols = _general_order(self.facts)
         return permute(self.facts.pattern, self.facts.row_of_col[cols], cols)
 
-    def factor(self, values: Values) -> "_Factors | None":
-        on_diagonal = self._on_diagonal(values)
-        factors = _Factors(self, values, on_diagonal)
-        if on_diagonal is None and factors.pivoted is None:
-            return None
-        return factors
+    def factor(self, values: Values) -> Judged | None:
+        factors = Judged(self._on_diagonal(values), partial(self.with_pivoting, values))
+        return None if factors.quick is None and factors.stable is None else factors
 
     def with_pivoting(self, values: Values) -> Factored | None:
         """The factors, with any row as the pivot of a column; `None` if there is no pivot
@@ -211,7 +202,7 @@ class SuperLU:
         lu = decompose(self.general.matrix(values), panel_size=_PANEL)
         return None if lu is None else Factored(self.general, lu)
 
-    def _on_diagonal(self, values: Values) -> "_Checked | None":
+    def _on_diagonal(self, values: Values) -> Checked | None:
         if self.for_diagonal is None:
             return None
         permuted = self.for_diagonal.permuted
@@ -219,87 +210,4 @@ class SuperLU:
         if not self.for_diagonal.suits(matrix.data):
             return None
         lu = decompose(matrix, diag_pivot_thresh=_MIN_PIVOT, panel_size=_PANEL)
-        return None if lu is None else _Checked(Factored(permuted, lu), matrix, abs(matrix))
-
-
-@dataclass(eq=False)
-class _Factors:
-    """Factors with pivots on the diagonal, and others where a solution needs them."""
-
-    solver: SuperLU
-    values: Values
-    on_diagonal: "_Checked | None"
-
-    @cached_property
-    def pivoted(self) -> Factored | None:
-        """Made at most once, by the first solution that needs them."""
-        return self.solver.with_pivoting(self.values)
-
-    @property
-    def nbytes(self) -> int:
-        both = self.on_diagonal and self.on_diagonal.factored, self.__dict__.get("pivoted")
-        return sum(factors.nbytes for factors in both if factors is not None)
-
-    def solve(self, rhs: Vectors, transposed: bool) -> Vectors | None:
-        x = None if self.on_diagonal is None else self.on_diagonal.solve(rhs, transposed)
-        if x is not None:
-            return x
-        return None if self.pivoted is None else self.pivoted.solve(rhs, transposed)
-
-    @property
-    def stable(self) -> Factored | None:
-        """Those that need no refinement."""
-        if self.on_diagonal is not None and self.on_diagonal.is_stable:
-            return self.on_diagonal.factored
-        return self.pivoted
-
-    def slogdet(self) -> HostDeterminant:
-        return NO_VOLUME if self.stable is None else self.stable.slogdet()
-
-    def mirrored_inverse(self) -> Values | None:
-        return None if self.stable is None else self.stable.mirrored_inverse()
-
-
-class _Checked(NamedTuple):
-    """Factors that may be unstable, with the matrix in their order and its absolute values
-    to tell."""
-
-    factored: Factored
-    matrix: Any
-    sizes: Any
-
-    def solve(self, rhs: Vectors, transposed: bool) -> Vectors | None:
-        """Solutions whose residual is within rounding errors, if need be after a few steps
-        of iterative refinement; `None` if that does not help."""
-        x = self.factored.solve(rhs, transposed)
-        for _ in range(_MAX_STEPS):
-            residual, is_stable = self._residual(x, rhs, transposed)
-            if is_stable:
-                return x
-            x = x + self.factored.solve(residual, transposed)
-        return x if self._residual(x, rhs, transposed)[1] else None
-
-    @property
-    def is_stable(self) -> bool:
-        """Whether a solution is exact up to rounding errors without refinement."""
-        rhs = np.ones((1, self.matrix.shape[0]), self.matrix.dtype)
-        return self._residual(self.factored.solve(rhs, False), rhs, False)[1]
-
-    def _residual(self, x: Vectors, rhs: Vectors, transposed: bool) -> tuple[Vectors, bool]:
-        """The residual, and whether each element is within `_MAX_ERROR` units of rounding
-        of the terms that it is the sum of.
-
-        Row by row (Oettli and Prager, "Compatibility of approximate solution of linear
-        equations", Numer. Math. 6 (1964)): relative to the largest numbers of the whole
-        matrix, those of a part with small ones could be anything.
-        """
-        rows, cols, matrix, sizes = *self.factored.permuted[:2], self.matrix, self.sizes
-        if transposed:
-            rows, cols, matrix, sizes = cols, rows, matrix.T, sizes.T
-        moved, right = np.take(x, cols, axis=1).T, np.take(rhs, rows, axis=1).T
-        difference = right - matrix @ moved
-        terms = sizes @ np.abs(moved) + np.abs(right)
-        residual = np.empty_like(rhs)
-        residual[:, rows] = difference.T
-        limit = _MAX_ERROR * np.finfo(rhs.dtype).eps * terms
-        return residual, bool((np.abs(difference) <= limit).all())
+        return None if lu is None else Checked(Factored(permuted, lu), matrix, abs(matrix))
