@@ -57,7 +57,8 @@ def materialize(
     The pattern is detected on the map as it is traced now; values that it closes over are
     not known if they belong to a program that is being traced.
 
-    **Raises:** `DenseOperator` if it is not sparse.
+    **Raises:** `DenseOperator` if it is not sparse, or if JAX cannot differentiate the map,
+    so that nothing is known of it. The first time for equal programs a warning says so.
     """
     bound = bind_samples(mv, (structure,), {})
     call = flatten(bound, as_inputs(bound, 0), has_aux=False, scalar=False)
@@ -65,7 +66,8 @@ def materialize(
     key = _key(traced, algorithm, sparsity)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), structure)
     if (evaluation := _PLANS.get(key)) is not None:
-        _check_sparse(evaluation.pattern)
+        if _is_dense(evaluation.pattern):
+            raise DenseOperator
         try:
             values = jax.tree.leaves(zeros)
             results = evaluation.on_device(traced.program, traced.consts, values, [])
@@ -86,24 +88,40 @@ def materialize(
                 holomorphic=is_complex,
             )
     except PatternTooLargeError as error:
+        warn(_DENSE.format(reason=error), DenseColoringWarning)
+        raise DenseOperator from error
+    except ValueError as error:
+        if _is_differentiable(mv, structure):
+            raise
+        warn(_DENSE.format(reason=f"({error})"), DenseColoringWarning)
         raise DenseOperator from error
     _PLANS.put(key, derivative.evaluation)
-    _check_sparse(derivative.sparsity)
+    pattern = derivative.sparsity
+    if _is_dense(pattern):
+        if max(pattern.shape) > _FEW:
+            warn(_DENSE.format(reason=repr(pattern)), DenseColoringWarning)
+        raise DenseOperator
     return derivative(zeros)
 
 
-def _check_sparse(pattern: SparsityPattern) -> None:
-    if pattern.density >= _MOST and max(pattern.shape) > 1:
-        if max(pattern.shape) > _FEW:
-            warn(_DENSE.format(pattern=pattern), DenseColoringWarning)
-        raise DenseOperator
+def _is_dense(pattern: SparsityPattern) -> bool:
+    return pattern.density >= _MOST and max(pattern.shape) > 1
+
+
+def _is_differentiable(mv: Mv, structure: PyTree[jax.ShapeDtypeStruct]) -> bool:
+    """Whether JAX can: not through functions on the host, such as `jax.pure_callback`."""
+    try:
+        jax.eval_shape(lambda v: jax.jvp(mv, (v,), (v,)), structure)
+    except ValueError:
+        return False
+    return True
 
 
 _DENSE = (
-    "The operator that asdex.lineax.Sparse is to solve with may have all entries, "
-    "{pattern!r}, and is solved with by lineax.AutoLinearSolver. If it is sparse, pass its "
-    "pattern: Sparse(sparsity=asdex.jacobian_sparsity(...)). Indices that reach lineax as "
-    "arguments of a program, as in x[indices], are not known there."
+    "The operator that asdex.lineax.Sparse is to solve with may have all entries, {reason}, "
+    "and is solved with by lineax.AutoLinearSolver. If it is sparse, pass its pattern: "
+    "Sparse(sparsity=asdex.jacobian_sparsity(...)). Indices that reach lineax as arguments "
+    "of a program, as in x[indices], are not known there."
 )
 
 

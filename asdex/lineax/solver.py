@@ -28,8 +28,9 @@ class Sparse(lx.AbstractLinearSolver):
     solver that has not converged `lineax.RESULTS.max_steps_reached`.
 
     Oblong matrices of full rank are solved with in the sense of least squares, by the
-    normal equations; see `SparseJacobian.lstsq`. An operator that turns out to be dense is
-    solved with by `lineax.AutoLinearSolver`, with a warning unless it is small.
+    normal equations; see `SparseJacobian.lstsq`. An operator that turns out to be dense, or
+    that calls functions on the host, is solved with by `lineax.AutoLinearSolver`, with a
+    warning unless it is small.
 
     Structure that lineax shows is used as it is: `SparseLinearOperator`, diagonals, sums,
     products, multiples, tags. For all else the pattern is detected on the product with a

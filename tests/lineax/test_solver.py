@@ -230,6 +230,20 @@ def test_a_dense_operator_is_a_warning() -> None:
         found = lx.linear_solve(operator, VECTOR, Sparse()).value
     assert len(caught) == 1
     check(found, lx.linear_solve(operator, VECTOR, AUTO).value)
+    again = jax.jit(lambda v: lx.linear_solve(operator, v, Sparse()).value)
+    check(again(VECTOR), found)  # Without another warning, which would be an error.
+
+
+def test_functions_on_the_host_are_a_warning() -> None:
+    like = jax.eval_shape(lambda: VECTOR)
+
+    def twice(v: Any) -> Any:
+        return jax.pure_callback(lambda v: 2 * v, like, v, vmap_method="sequential")
+
+    operator = lx.FunctionLinearOperator(twice, like)
+    with pytest.warns(asdex.DenseColoringWarning, match="do not support JVP"):
+        found = lx.linear_solve(operator, VECTOR, Sparse()).value
+    check(found, VECTOR / 2)
 
 
 def test_a_pattern_that_is_given() -> None:
