@@ -118,10 +118,10 @@ def _is_differentiable(mv: Mv, structure: PyTree[jax.ShapeDtypeStruct]) -> bool:
 
 
 _DENSE = (
-    "The operator that asdex.lineax.Sparse is to solve with may have all entries, {reason}, "
-    "and is solved with by lineax.AutoLinearSolver. If it is sparse, pass its pattern: "
-    "Sparse(sparsity=asdex.jacobian_sparsity(...)). Indices that reach lineax as arguments "
-    "of a program, as in x[indices], are not known there."
+    "The operator that asdex.lineax.Sparse is to solve with may have all entries, "
+    "{reason}, and is solved with by lineax.AutoLinearSolver. If it is sparse, pass its "
+    "pattern: Sparse(sparsity=asdex.jacobian_sparsity(...)). Indices that reach lineax as "
+    "arguments of a program, as in x[indices], are not known there."
 )
 
 
