@@ -28,6 +28,9 @@ _WIDEST = 16
 _MAX_FILL = 1.5
 """Slots per entry above which rows are sorted into classes of equal width."""
 
+_FOLDED = 2**12
+"""Indices that XLA may use while it compiles."""
+
 _MAX_CHOICE = 2
 """Windows of a slot: a stencil that is periodic in one dimension has two. With one or two
 they take as long as a gather, with eight two to four times as long."""
@@ -142,6 +145,9 @@ def take(values: Num[Array, "*batch size"], places: Any) -> Num[Array, "..."]:
     slice."""
     if isinstance(places, slice):
         return values[..., places]
+    if isinstance(places, np.ndarray) and places.size > _FOLDED:
+        # Else XLA gathers from constants, such as a first guess of zeros, while compiling.
+        places = lax.optimization_barrier(jnp.asarray(places))
     # To test constant indices for negative ones would be left to XLA's constant folding.
     return values.at[..., places].get(mode="promise_in_bounds", wrap_negative_indices=False)
 

@@ -256,3 +256,13 @@ def test_batches_are_broadcast() -> None:
         assert total.batch_shape == product.batch_shape == batch
         check_close(dense(total), dense(a) + 2 * t(dense(b)), a.dtype, "sum")
         check_close(product.mv(x), dense(a) @ dense(b) @ x, a.dtype, "product")
+
+
+def test_products_are_not_computed_while_compiling() -> None:
+    """XLA would fold gathers at constant places from the first guess of an iteration."""
+    n = 5000
+    rows = np.repeat(np.arange(n), 2)
+    cols = np.random.default_rng(0).permutation(2 * n) // 2
+    a = asdex.SparseJacobian(np.ones(2 * n), asdex.SparsityPattern(rows, cols, (n, n)))
+    program = jax.jit(lambda a: a.mv(jnp.zeros(n))).lower(a).compile()
+    assert "gather" in str(program.as_text())
