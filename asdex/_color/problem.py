@@ -201,7 +201,8 @@ class Acyclic(Problem):
         pattern, colors, bound = self.pattern, found.colors, self.lower_bound
         if not pattern.nnz:
             colors, bound = np.full(pattern.n, -1, np.int32), 0
-        count, plan = int(colors.max(initial=-1)) + 1, plan_substitution(pattern, colors)
+        count = int(colors.max(initial=-1)) + 1
+        plan = plan_substitution(pattern, colors, self.adjacency)
         return ColoredPattern(
             pattern, colors, count, True, mode, None, found_by, bound, plan
         )

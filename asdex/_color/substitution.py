@@ -2,40 +2,41 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32
+from jaxtyping import Array, Int32, Int64
 
 from .._base.errors import InvalidColoringError
 from .._structure.pattern import SparsityPattern
 from .._structure.recovery import Substitution
-from .graph import adjacency, edge_numbers
+from .graph import Adjacency, adjacency, edge_numbers
 from .loops import compiled, for_range, full, read, while_loop, write
 
 
 def plan_substitution(
-    sparsity: SparsityPattern, colors: Int32[np.ndarray, " n"]
+    sparsity: SparsityPattern,
+    colors: Int32[np.ndarray, " n"],
+    graph: Adjacency | None = None,
 ) -> Substitution:
     """Remove the edges of the two-colored trees, from the leaves on.
 
     A vertex `v` is in one tree for each color `c` around it. It is a node there, and
     the element `(c, v)` of the compressed matrix is the sum of the entries at the edges of
     that node. At a leaf this is one entry. Once it is known the edge can be removed, until
-    the next node is a leaf.
+    the next node is a leaf. `graph` is that of the pattern, if it is at hand.
 
     **Raises:** `InvalidColoringError` if two colors induce a cycle.
     """
-    graph = adjacency(sparsity)
+    graph = adjacency(sparsity) if graph is None else graph
     lo, hi, num_edges = graph.lo, graph.hi, graph.lo.size
     k = np.int64(1) + colors.max(initial=0)
     keys = np.concatenate([lo * k + colors[hi], hi * k + colors[lo]])
-    nodes, ends = np.unique(keys, return_inverse=True)
-    ends = ends.astype(np.int32)
-    degrees = np.bincount(ends, minlength=nodes.size + 1).astype(np.int32)
-    queue = np.zeros(nodes.size + 1, np.int32)
+    num_nodes, ends = _numbered(keys, int(k) * colors.size)
+    degrees = np.bincount(ends, minlength=num_nodes + 1).astype(np.int32)
+    queue = np.zeros(num_nodes + 1, np.int32)
     leaves = np.flatnonzero(degrees == 1)
     queue[: leaves.size] = leaves
     at_lo, at_hi = ends[:num_edges], ends[num_edges:]
     node, level = _cut_trees(
-        at_lo, at_hi, degrees, queue, leaves.size, num_edges, nodes.size
+        at_lo, at_hi, degrees, queue, leaves.size, num_edges, num_nodes
     )
     node, level = node[:num_edges], level[:num_edges]
     for edge in np.flatnonzero(node < 0)[:1]:
@@ -63,8 +64,22 @@ def plan_substitution(
         known_at[edges],
         entry[edges],
         np.append(rank, -1)[edge_of],
-        nodes.size,
+        num_nodes,
     )
+
+
+def _numbered(
+    keys: Int64[np.ndarray, " keys"], bound: int
+) -> tuple[int, Int32[np.ndarray, " keys"]]:
+    """How many keys there are, which are less than `bound`, and the number of each among
+    them in ascending order."""
+    if bound > 4 * keys.size:
+        distinct, numbers = np.unique(keys, return_inverse=True)
+        return distinct.size, numbers.astype(np.int32)
+    occurs = np.zeros(bound, bool)
+    occurs[keys] = True
+    numbers = np.cumsum(occurs, dtype=np.int32) - np.int32(1)
+    return int(np.count_nonzero(occurs)), numbers[keys]
 
 
 @compiled
