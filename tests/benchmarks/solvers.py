@@ -134,6 +134,39 @@ def bundle_adjustment(cameras: int = 40, points: int = 800) -> asdex.SparseJacob
     return asdex.SparseJacobian(jnp.asarray(rng.normal(size=pattern.nnz)), pattern)
 
 
+def grid(side: int) -> asdex.SparseJacobian:
+    """The five-point stencil, with a coefficient that varies a hundredfold."""
+    weight = 10 ** (1 - 2 * jnp.abs(jnp.sin(jnp.arange(side**2) / 99))).reshape(side, side)
+
+    def residual(u: Any) -> Any:
+        padded, w = jnp.pad(u.reshape(side, side), 1), jnp.pad(weight, 1, mode="edge")
+        near = [jnp.roll(padded, s, axis) for s in (1, -1) for axis in (0, 1)]
+        across = [w + jnp.roll(w, s, axis) for s in (1, -1) for axis in (0, 1)]
+        flows = [c * (padded - n) for c, n in zip(across, near, strict=True)]
+        return sum(flows, jnp.zeros_like(padded))[1:-1, 1:-1].ravel()
+
+    u = jnp.zeros(side**2)
+    return asdex.jacobian(residual, u, output_format="operator")(u)
+
+
+def elliptic(side: int, solvers: dict[str, Any]) -> None:
+    """Solves with one matrix: the first, which plans, compiles and factors, and others."""
+    a = grid(side)
+    b = jnp.ones(a.shape[0])
+    for name, solver in solvers.items():
+        solve = jax.jit(lambda a, b, s=solver: a.solve(b, solver=s, throw=False))
+        begin = time.perf_counter()
+        x = jax.block_until_ready(solve(a, b))
+        first = time.perf_counter() - begin
+        (seconds,) = together(lambda run=solve: forgetful(run, a, b), budget=1.0)
+        residual = jnp.linalg.norm(a @ x - b) / jnp.linalg.norm(b)
+        print(
+            f"grid of {side} x {side}, {name:16} {seconds:7.2f} s, the first "
+            f"{first:6.2f} s, residual {residual:.0e}",
+            flush=True,
+        )
+
+
 def main() -> None:
     jax.config.update("jax_enable_x64", True)
     for groups, with_dense in ((333, False), (1000, False), (10_000, False)):
@@ -160,3 +193,9 @@ def main() -> None:
     (seconds,) = together(lambda: forgetful(step, a, b))
     name = f"bundle adjustment, {a.shape[1]} unknowns"
     print(f"{name}: {1e3 * seconds:.1f} ms a step, the first with its plan {first:.1f} s")
+    jacobi, ilu, amg = (
+        asdex.Iterative("cg", preconditioner=name) for name in ("jacobi", "ilu", "amg")
+    )
+    named = {"cg and jacobi": jacobi, "cg and ilu": ilu, "cg and amg": amg}
+    elliptic(316, {"direct": "superlu"} | named)
+    elliptic(1000, {name: named[name] for name in ("cg and jacobi", "cg and amg")})

@@ -50,6 +50,7 @@ SOLVES: list[tuple[Any, Any, Any]] = [
     ("cg", None, np.complex64),
     ("cg", "jacobi", np.float32),
     ("cg", "block_jacobi", np.complex128),
+    ("cg", "ilu", np.complex128),
     ("cg", "amg", np.float64),
     ("cg", divide, np.float64),
     ("gmres", None, np.float32),

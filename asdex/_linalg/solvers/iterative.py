@@ -205,11 +205,16 @@ class Krylov:
     def _precondition(
         self, factors: PyTree[Array], residual: Vector, transposed: bool
     ) -> Vector:
-        apply = partial(self.solver.preconditioner.apply, self.pattern, factors)
-        if transposed and self.solver.method == "cg":
-            # It is Hermitian, as the matrix is, and need not be one that JAX can transpose.
-            return jnp.conj(apply(jnp.conj(residual), transposed=False))
-        return apply(residual, transposed=transposed)
+        preconditioner = self.solver.preconditioner
+        apply = partial(preconditioner.apply, self.pattern, factors)
+        if self.solver.method != "cg":
+            return apply(residual, transposed=transposed)
+        # It must be Hermitian, as the matrix is; JAX need not be able to transpose it.
+        residual = jnp.conj(residual) if transposed else residual
+        z = apply(residual, transposed=False)
+        if not preconditioner.is_symmetric:
+            z = (z + jnp.conj(apply(jnp.conj(residual), transposed=True))) / 2
+        return jnp.conj(z) if transposed else z
 
     def _approximate(
         self,

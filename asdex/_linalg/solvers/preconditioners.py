@@ -21,13 +21,14 @@ from ..._structure.layouts import find_entries
 from ..._structure.pattern import SparsityPattern
 from ..algebra import spread
 from ..multiply import take
-from .backend import Solution, Vector
+from .backend import Singular, Solution, Vector
 from .blocks import plan_block_diagonal
 from .clusters import clusters
 from .host import Host
 from .matching import Facts
 from .permuted import Factored, Permuted, permute
 from .store import HostDeterminant, Values, Vectors
+from .superlu import SuperLU
 
 PreconditionerName: TypeAlias = Literal["jacobi", "block_jacobi", "ilu", "amg"]
 PRECONDITIONERS: tuple[str, ...] = get_args(PreconditionerName)
@@ -72,6 +73,11 @@ class Named(eqx.Module):
         """No axes: it has no arrays."""
         return ()
 
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether it is symmetric, or Hermitian, where the matrix is."""
+        return self.name != "ilu"
+
     def factor(
         self, pattern: SparsityPattern, data: Inexact[Array, " nnz"]
     ) -> PyTree[Array]:
@@ -91,6 +97,11 @@ class Given(eqx.Module):
     """A preconditioner that was passed: an `Inverse`, or a function."""
 
     inverse: Any
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Taken for granted."""
+        return True
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -214,31 +225,40 @@ class Part:
 # -- On the host -------------------------------------------------------------------------
 
 
-def _in_order(pattern: SparsityPattern) -> Permuted:
-    """The matrix in CSC, its rows and columns as they are."""
-    as_they_are = np.arange(pattern.n, dtype=np.int32)
-    return permute(pattern, as_they_are, as_they_are)
+def _plan_incomplete(pattern: SparsityPattern) -> Approximation:
+    facts = Facts.of(pattern)
+    return Singular() if facts is None else Host(IncompleteLU(SuperLU.of(facts)))
 
 
 @dataclass(frozen=True, eq=False)
 class IncompleteLU:
     """SuperLU's incomplete factors (X. S. Li and M. Shao, "A supernodal approach to
     incomplete LU factorization with partial pivoting", ACM Trans. Math. Softw. 37
-    (2011))."""
+    (2011)), in the orders of the complete ones.
 
-    permuted: Permuted
+    For a grid of 100 000 unknowns with coefficients that differ a hundredfold, `"bicgstab"`
+    takes 3 steps with pivots on the diagonal, and more than 100 with partial pivoting.
+    """
+
+    complete: SuperLU
 
     def factor(self, values: Values) -> Factored | None:
         from scipy.sparse.linalg import spilu
 
-        matrix = self.permuted.matrix(values)
+        permuted = self.complete.diagonal_order(values)
+        options: dict[str, Any] = {}
+        if permuted is None:
+            permuted = self.complete.general
+        else:
+            options = {"diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
+        options |= {"drop_tol": _DROP, "fill_factor": _FILL}
         try:
-            lu = spilu(matrix, drop_tol=_DROP, fill_factor=_FILL)
+            lu = spilu(permuted.matrix(values), permc_spec="NATURAL", **options)
         except RuntimeError as error:
             if "singular" not in str(error):
                 raise
             return None
-        return Factored(self.permuted, lu)
+        return Factored(permuted, lu)
 
 
 def _plan_multigrid(pattern: SparsityPattern) -> Host:
@@ -246,12 +266,13 @@ def _plan_multigrid(pattern: SparsityPattern) -> Host:
         import pyamg  # noqa: F401
     except ImportError as error:
         raise ImportError(_NO_AMG) from error
-    return Host(Multigrid(_in_order(pattern)))
+    as_they_are = np.arange(pattern.n, dtype=np.int32)
+    return Host(Multigrid(permute(pattern, as_they_are, as_they_are)))
 
 
 @dataclass(frozen=True, eq=False)
 class Multigrid:
-    """Smoothed aggregation by pyamg."""
+    """Smoothed aggregation by pyamg. Rows and columns are as they are."""
 
     permuted: Permuted
 
@@ -285,6 +306,6 @@ def _cycle(matrix: Any, transposed: bool) -> Any:
 _PLANNERS: dict[str, Callable[[SparsityPattern], Approximation]] = {
     "jacobi": _plan_jacobi,
     "block_jacobi": _plan_block_jacobi,
-    "ilu": lambda pattern: Host(IncompleteLU(_in_order(pattern))),
+    "ilu": _plan_incomplete,
     "amg": _plan_multigrid,
 }

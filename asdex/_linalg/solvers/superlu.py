@@ -59,19 +59,7 @@ def plan_superlu(facts: Facts) -> Backend:
 
     Cost of planning: that of an order by minimum degree. Nothing is factored.
     """
-    return Host(_plan(facts))
-
-
-def _plan(facts: Facts) -> "SuperLU":
-    pattern, row_of_col = facts.pattern, facts.row_of_col
-    if (
-        not _is_mostly_mirrored(pattern)
-        or _has_full_column(pattern)
-        or (row_of_col != np.arange(pattern.n)).any()
-    ):
-        return SuperLU(facts, None)
-    cols = _order_for_diagonal(facts)
-    return SuperLU(facts, _DiagonalOrder.of(permute(pattern, cols, cols)))
+    return Host(SuperLU.of(facts))
 
 
 def _has_full_column(pattern: SparsityPattern) -> bool:
@@ -143,7 +131,7 @@ def trial_factors(facts: Facts) -> tuple[int, int]:
 
     Cost: a decomposition.
     """
-    solver = _plan(facts)
+    solver = SuperLU.of(facts)
     order = solver.for_diagonal
     permuted = solver.general if order is None else order.permuted
     matrix = permuted.matrix(_dominant_values(facts, facts.pattern))
@@ -186,6 +174,27 @@ class SuperLU:
     facts: Facts
     for_diagonal: _DiagonalOrder | None
 
+    @classmethod
+    def of(cls, facts: Facts) -> "SuperLU":
+        """With an order for pivots on the diagonal, if the pattern suggests these."""
+        pattern, row_of_col = facts.pattern, facts.row_of_col
+        if (
+            not _is_mostly_mirrored(pattern)
+            or _has_full_column(pattern)
+            or (row_of_col != np.arange(pattern.n)).any()
+        ):
+            return cls(facts, None)
+        cols = _order_for_diagonal(facts)
+        return cls(facts, _DiagonalOrder.of(permute(pattern, cols, cols)))
+
+    def diagonal_order(self, values: Values) -> Permuted | None:
+        """The order for pivots on the diagonal, if the values allow these."""
+        if self.for_diagonal is None:
+            return None
+        permuted = self.for_diagonal.permuted
+        is_suited = self.for_diagonal.suits(permuted.matrix(values).data)
+        return permuted if is_suited else None
+
     @cached_property
     def general(self) -> Permuted:
         """The order for partial pivoting, found when a matrix first needs it."""
@@ -203,11 +212,8 @@ class SuperLU:
         return None if lu is None else Factored(self.general, lu)
 
     def _on_diagonal(self, values: Values) -> Checked | None:
-        if self.for_diagonal is None:
+        if (permuted := self.diagonal_order(values)) is None:
             return None
-        permuted = self.for_diagonal.permuted
         matrix = permuted.matrix(values)
-        if not self.for_diagonal.suits(matrix.data):
-            return None
         lu = decompose(matrix, diag_pivot_thresh=_MIN_PIVOT, panel_size=_PANEL)
         return None if lu is None else Checked(Factored(permuted, lu), matrix, abs(matrix))
