@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .permuted import Factored, Permuted
-from .store import NO_VOLUME, HostDeterminant, Vectors
+from .store import NO_VOLUME, HostDeterminant, Values, Vectors
 
 _MAX_ERROR = 100.0
 """Backward error, in units of rounding, up to which a solution counts as stable. That of
@@ -54,12 +54,24 @@ class Judged:
         return None if self.stable is None else self.stable.solve(rhs, transposed)
 
     def slogdet(self) -> HostDeterminant:
-        """The determinant, by the quick factors if they show one and are as good as the
-        stable ones."""
+        """The determinant."""
+        factored = self._shown
+        return NO_VOLUME if factored is None else factored.slogdet()
+
+    def mirrored_inverse(self) -> Values | None:
+        """For each entry `(i, j)` of the pattern the element `(j, i)` of the inverse;
+        `None` if the matrix is singular."""
+        factored = self._shown
+        return None if factored is None else factored.mirrored_inverse()
+
+    @property
+    def _shown(self) -> Factored | None:
+        """The quick factors, if they show their elements and are as good as the stable
+        ones, or else these."""
         quick = self.quick
         if quick and isinstance(quick.factored, Factored) and quick.is_stable:
-            return quick.factored.slogdet()
-        return NO_VOLUME if self.stable is None else self.stable.slogdet()
+            return quick.factored
+        return self.stable
 
 
 class Checked(NamedTuple):
