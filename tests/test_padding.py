@@ -32,6 +32,19 @@ def test_stencils_get_one_entry_at_each_offset() -> None:
     assert pattern.input_avals == (jax.ShapeDtypeStruct((8,), jnp.ones(8).dtype),)
 
 
+def test_patterns_of_stencils_stay_symmetric() -> None:
+    def energy(u: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.diff(u) ** 4 + u[1:] ** 2)
+
+    x = jnp.linspace(0.0, 1.0, 9) ** 2
+    pattern = asdex.pad_rows(asdex.hessian_sparsity(energy, x))
+    hessian = asdex.hessian(
+        energy, x, sparsity=pattern, mode="accumulate", output_format="operator"
+    )
+    assert hessian(x).symmetric
+    np.testing.assert_allclose(hessian(x).todense(), jax.hessian(energy)(x), atol=1e-13)
+
+
 def repeated(x: jax.Array) -> jax.Array:
     """Some rows read one element twice, others nothing of some terms."""
     places = np.array([0, 1, 1, 5, 2, 0])

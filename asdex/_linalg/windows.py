@@ -34,15 +34,15 @@ class Slot(NamedTuple):
 def find_slot(
     positions: Integer[np.ndarray, " rows"], dim: int, max_choice: int
 ) -> Slot | None:
-    """The windows of lines of length `dim` in which these positions lie, one line after the
-    other; `None` if they are more than `max_choice`. Nothing is read at -1."""
+    """The windows in which these positions lie, of lines of length `dim`, one after the
+    other; `None` if they are more than `max_choice`."""
     if (window := _only_window(positions, dim)) is not None:
         return Slot((window,), np.zeros(positions.size, np.uint8))
     line, along = np.divmod(positions, dim)
     begin = along - np.arange(positions.size)
     choice = np.zeros(positions.size, np.uint8)
     windows: list[Window] = []
-    rest = np.flatnonzero(positions >= 0)
+    rest = np.arange(positions.size)
     while rest.size:
         if len(windows) == max_choice:
             return None
@@ -63,7 +63,7 @@ def _only_window(positions: Integer[np.ndarray, " rows"], dim: int) -> Window | 
 
 
 def read_slot(lines: Lines, slot: Slot) -> Num[Array, " rows"]:
-    """The elements; those at -1 are of another position, or zero."""
+    """The elements at the positions of the slot."""
     rows = slot.choice.size
     first, *others = [_window(lines[w.line], w.start, rows) for w in slot.windows]
     if not others:

@@ -18,12 +18,13 @@ def pad_rows(pattern: SparsityPattern) -> SparsityPattern:
 
     Their values, which are zero, are the price for values that can be split over devices by
     rows: they are a matrix of `m` rows, one after the other. Pass the pattern to `jacobian`
-    or `hessian` as `sparsity`, with `mode="accumulate"`.
+    as `sparsity`, with `mode="accumulate"`.
 
     If the rows are shifted copies of each other, but for the boundary, as those of stencils
     are, each gets an entry at each offset, around the end of the matrix where necessary,
-    and in the same order. Products with vectors then need no index. Other rows are filled
-    up with entries near the diagonal.
+    and in the same order. Products with vectors then need no index, and the pattern of a
+    Hessian stays symmetric, so that `hessian` takes it. Other rows are filled up with
+    entries near the diagonal.
 
     Cost: a sort of the entries.
     """
