@@ -195,6 +195,18 @@ def test_unstable_factors_are_made_again(
     assert factorizations.calls == 2
 
 
+def test_vectors_that_are_not_finite_are_not_judged(factorizations: Counter):
+    factors = sparse_solver(GRID.pattern).factor(GRID.data)
+    assert factors is not None
+    rhs = GRID.rhs(2)
+    rhs[0, 3] = np.nan
+    x = factors.solve(rhs, False)
+    assert x is not None
+    assert np.isnan(x[0]).any()
+    check_close(x[1], np.linalg.solve(GRID.dense(), rhs[1]))
+    assert factorizations.calls == 1
+
+
 def test_orders_are_found_without_a_factorization(factorizations: Counter):
     """The normal equations of many residuals: a full decomposition in the order of their
     columns takes hundreds of times as long as one with pivots on the diagonal."""
