@@ -7,6 +7,7 @@ indices, masks and constants where a rule asks for it, by constant folding (`fol
 and `suspect` finds where a pattern has lost one. `parts` follows real and imaginary parts,
 `selection` what is read at unknown indices, and `repeats` keeps programs from being
 interpreted twice for equal operands. `peeled` takes the first step of a loop apart.
+`supports` follows zeros through programs that are linear as a whole only.
 `accumulate` follows coefficients by the same rules; `steps` is how loops compute theirs.
 """
 

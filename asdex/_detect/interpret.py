@@ -17,7 +17,8 @@ from .parts import with_parts
 from .registry import Outcome, Rule, rule_for
 from .selection import with_selection
 from .source import describe
-from .value import Scope, Step, Value, shape_of
+from .supports import supports
+from .value import ConservativeRuleNeeded, Scope, Step, Value, shape_of
 
 
 def interpret(
@@ -105,6 +106,8 @@ def apply_rule(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Sequen
         arrays = emit(eqn, operands) if scope.emits else [None] * len(eqn.outvars)
         triples = zip(eqn.outvars, known, arrays, strict=True)
         return [Value(var.aval, None, k, array) for var, k, array in triples]
+    if is_active and scope.of_supports:
+        return supports(eqn, operands, scope, entry, call)
     uncovered = entry.not_covered(operands) if entry else []
     if entry is None:
         outcome = conservative(eqn, operands, scope, "")
@@ -172,6 +175,8 @@ def conservative(
 
     `uncovered`: what the rule of the primitive does not cover, empty if there is no rule.
     """
+    if scope.is_tentative:
+        raise ConservativeRuleNeeded
     scope.notes.conservative[eqn] = uncovered
     scope.lacks_coefficients(eqn)
     wholes = [operand.dependence.whole() for operand in operands if operand.dependence]

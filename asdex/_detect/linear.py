@@ -19,18 +19,8 @@ from .folding.bounds import is_inexact
 from .interpret import interpret
 from .known import bounds, constant
 from .source import describe
+from .supports import ADDED, fills
 from .value import Notes, Scope, Step, Trail, Value
-
-_ADDED: dict[Any, slice] = {
-    **dict.fromkeys((lax.add_p, lax.sub_p, p.add_jaxvals_p, lax.complex_p), slice(0, 2)),
-    **dict.fromkeys((lax.concatenate_p, lax.stack_p, lax.pad_p), slice(None)),
-    lax.reduce_p: slice(None),
-    lax.dynamic_update_slice_p: slice(0, 2),
-    **dict.fromkeys((lax.scatter_p, lax.scatter_add_p), slice(0, 3, 2)),
-    lax.select_n_p: slice(1, None),
-}
-"""Operands that become part of the result: where one is linear, the others must be zero
-unless they are linear, too."""
 
 _STEPWISE_CONSTANT = {
     *(lax.floor_p, lax.ceil_p, lax.round_p, lax.sign_p, p.stop_gradient_p),
@@ -124,8 +114,7 @@ def _problem(step: Step) -> str | None:
         return "the derivative is zero, but not the result,"
     if primitive in _OF_REAL_NUMBERS and _is_complex(step.operands[0]):
         return "complex numbers are taken apart"
-    fill = step.eqn.params.get("fill_value") if primitive is lax.gather_p else None
-    if fill and not np.isnan(fill):  # NaN marks an index that is an error.
+    if fills(step.eqn):
         return "something else than zero is filled in"
     if any(
         operand.dependence is None and not _is_zero(operand) for operand in _added(step)
@@ -147,7 +136,7 @@ def _added(step: Step) -> Sequence[Value]:
         first = params["cond_nconsts"] + params["body_nconsts"]
         count = len(step.outputs)
     else:
-        added = _ADDED.get(step.eqn.primitive)
+        added = ADDED.get(step.eqn.primitive)
         return () if added is None else step.operands[added]
     carried = zip(step.operands[first : first + count], step.outputs[:count], strict=True)
     return [start for start, end in carried if end.dependence is not None]

@@ -40,7 +40,8 @@ def called(
         return call(operands)
     operands = list(map(_forgetful, operands))
     kept, notes = scope.notes.calls, scope.notes
-    key = (id(program), scope.n, scope.follow_masks, scope.local, *map(_content, operands))
+    flags = scope.follow_masks, scope.local, scope.of_supports
+    key = (id(program), scope.n, *flags, *map(_content, operands))
     key += _repeated(operands)
     if key in kept:
         kept.move_to_end(key)

@@ -60,6 +60,10 @@ class Selected:
     rest: Dependence
 
 
+class ConservativeRuleNeeded(Exception):
+    """No other rule covers an equation of a program that was tried."""
+
+
 @dataclass(slots=True, eq=False)
 class Scope:
     """What all equations of one detection share: the number of inputs `n` that the
@@ -85,6 +89,12 @@ class Scope:
         """A scope without inputs, to derive others from."""
         return cls(0, Notes())
 
+    is_tentative: bool = False
+    """Whether the conservative rule is not used: `ConservativeRuleNeeded` is raised."""
+
+    of_supports: bool = False
+    """Whether dependence says only where elements are zero; see `supports`."""
+
     def called_by(self, eqn: JaxprEqn) -> "Scope":
         """The scope of a program that `eqn` calls."""
         return replace(self, callers=(*self.callers, eqn))
@@ -104,7 +114,7 @@ class Scope:
         """The scope of a program that JAX does not differentiate."""
         shared = self.notes.conservative, self.notes.without_coefficients
         notes = Notes(conservative=shared[0], without_coefficients=shared[1])
-        return replace(self, notes=notes)
+        return replace(self, notes=notes, of_supports=False)
 
     def factor(self, operand: Value) -> Coefficients:
         """An operand by which coefficients are multiplied: constant if its value is known

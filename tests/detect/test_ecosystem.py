@@ -13,6 +13,7 @@ import lineax as lx
 import numpy as np
 import optimistix as optx
 import pytest
+from jax import lax
 from jax.experimental.ode import odeint
 
 import asdex
@@ -347,10 +348,55 @@ class TestDiffrax:
         check_sound(f, expected=DIAGONAL)
 
 
-def test_odeint() -> None:
-    """Its own derivative rule runs adaptive loops backwards, and indexes constants."""
+class TestOdeint:
+    """Its derivative rule runs loops backwards, whose steps all cotangents choose."""
 
-    def f(x):
-        return odeint(lambda y, t: -y * y[::-1], x, np.array([0.0, 0.5]))[-1]
+    TIMES = np.array([0.0, 0.2, 0.5])
 
-    check_sound(f)
+    @pytest.mark.parametrize(
+        ("rate", "expected"),
+        [
+            (lambda y, t: -jnp.sin(t) * y**2, DIAGONAL),
+            (lambda y, t: -y * y[::-1], "x..x .xx. .xx. x..x"),
+            (lambda y, t: -y + jnp.pad(y[:-1], (1, 0)), "x... xx.. xxx. xxxx"),
+        ],
+    )
+    def test_state(self, rate: Any, expected: str) -> None:
+        check_sound(lambda x: odeint(rate, x, self.TIMES)[-1], 4, 0.1, expected=expected)
+
+    def test_parameter(self) -> None:
+        def f(x):
+            return odeint(lambda y, t, rate: -rate * y, jnp.ones(4), self.TIMES, x)[-1]
+
+        check_jacobian(f, 4, DIAGONAL)
+        x = np.linspace(0.5, 1.0, 4)
+        found = asdex.jacobian(f, x, output_format="dense")(x)
+        np.testing.assert_allclose(found, np.diag(-0.5 * np.exp(-0.5 * x)), atol=1e-7)
+
+    def test_many(self) -> None:
+        """At a cost in proportion to the state, as far as nothing couples it."""
+        x = jax.ShapeDtypeStruct((100_000,), jnp.float64)
+        pattern = asdex.jacobian_sparsity(
+            lambda x: odeint(lambda y, t: -(y**3), x, self.TIMES)[-1], x
+        )
+        assert pattern.nnz == x.size
+
+    @pytest.mark.parametrize("shape", [lambda ct: 2 * ct, jnp.sin, jnp.cos])
+    def test_backward_passes_by_hand(self, shape: Any) -> None:
+        """Of a sum, all that is not linear can be anything, even if it is zero at zero."""
+
+        @jax.custom_vjp
+        def f(x):
+            return x
+
+        def backward(_, ct):
+            size = lax.while_loop(lambda s: s < jnp.sum(ct**2), lambda s: s + 1.0, 0.0)
+            scaled = jnp.cos(size) * ct + jnp.where(size > 2, ct, ct[::-1])
+            return (scaled + jnp.concatenate([0 * ct[:2], shape(ct[:2])]),)
+
+        f.defvjp(lambda x: (x, None), backward)
+        if shape in (jnp.sin, jnp.cos):
+            with pytest.warns(asdex.ConservativePatternWarning):
+                assert asdex.jacobian_sparsity(f, np.ones(4)).nnz == 16
+        else:
+            check_sound(f, expected="x.xx .xxx .xx. x..x")

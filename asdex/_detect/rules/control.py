@@ -12,16 +12,18 @@ from jax import lax
 from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Var
 from jax.extend.core import primitives as p
+from scipy.sparse import csr_array
 
 from ..._base.compat import CALLS, called_program
 from .. import coefficients as co
 from ..compose import as_own_inputs, joined, split, values_in
-from ..dependence import as_matrix, from_matrix, nothing, union
+from ..dependence import Dependence, as_matrix, from_matrix, nothing, union
 from ..interpret import call, conservative
 from ..known import UNKNOWN, Known, results
 from ..registry import Outcome, register
 from ..repeats import called
-from ..value import Scope, Value, bare, shape_of
+from ..supports import is_anything
+from ..value import ConservativeRuleNeeded, Scope, Value, bare, shape_of
 
 
 @register(*CALLS, always=True, coefficients=True)
@@ -130,7 +132,13 @@ def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcom
     program, outputs = _transposed(eqn, residuals, tangents)
     cotangents = [Value(var.aval, nothing(shape_of(var), 0)) for var in outputs]
     own, inner = as_own_inputs([*residuals, *cotangents], scope.apart())
-    backward = [value.dependence for value in call(program, own, inner)]
+    try:
+        results = call(program, own, replace(inner, is_tentative=True))
+        backward = [value.dependence for value in results]
+    except ConservativeRuleNeeded:
+        scope.lacks_coefficients(eqn)
+        backward = _by_supports(program, [*residuals, *cotangents], scope)
+        backward = backward or [value.dependence for value in call(program, own, inner)]
 
     pulled = [
         dep or nothing(tangent.shape, inner.n)
@@ -148,6 +156,20 @@ def custom_vjp(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Outcom
     )
     found = iter(split(flat, [shape_of(var) for var in outputs]))
     return [Value(var.aval, next(found) if var in outputs else None) for var in eqn.outvars]
+
+
+def _by_supports(
+    program: ClosedJaxpr, operands: Sequence[Value], scope: Scope
+) -> Sequence[Dependence | None] | None:
+    """What the results of a program depend on if it is linear as a whole, though not step
+    by step; `None` if nothing is known of some. See `supports`."""
+    anything = Value(jax.typeof(0.0), nothing((), 0))
+    own, inner = as_own_inputs([*operands, anything], scope.apart())
+    results = call(program, own[:-1], replace(inner, of_supports=True))
+    found = [value.dependence for value in results if value.dependence is not None]
+    if len(found) < len(results) or any(is_anything(dep).any() for dep in found):
+        return None
+    return [from_matrix(csr_array(dep.matrix()[:, :-1]), dep.shape) for dep in found]
 
 
 def _transposed(
