@@ -76,6 +76,7 @@ from ._operator import (
     block,
     diag,
     hstack,
+    kron,
     solve,
     vstack,
 )
@@ -159,6 +160,7 @@ __all__ = [  # noqa: RUF022
     "hstack",
     "vstack",
     "diag",
+    "kron",
     "SolverName",
     "Iterative",
     "csr_structure",

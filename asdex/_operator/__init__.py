@@ -8,6 +8,7 @@ from . import export as export
 from .blocks import block as block
 from .blocks import diag as diag
 from .blocks import hstack as hstack
+from .blocks import kron as kron
 from .blocks import vstack as vstack
 from .factorization import Factorization as Factorization
 from .formats import BlockSparse as BlockSparse

@@ -1,4 +1,4 @@
-"""Matrices made of others: blocks, stacks and diagonals."""
+"""Matrices made of others: blocks, stacks, diagonals and Kronecker products."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -45,12 +45,7 @@ def block(rows: Sequence[Sequence[SparseJacobian | None]]) -> SparseJacobian:
     order = np.lexsort((entry_cols, entry_rows)).astype(np.int32)
     shape = int(top[-1]), int(left[-1])
     pattern = SparsityPattern(entry_rows[order], entry_cols[order], shape)
-    parts = promoted(*(a.data for *_, a in placed))
-    batches = sorted({part.shape[:-1] for part in parts} - {()})
-    if len(batches) > 1:
-        raise ValueError(f"The batches of blocks must have one shape. Got {batches}.")
-    batch = batches[0] if batches else ()
-    parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in parts]
+    parts = _in_one_batch([a for *_, a in placed])
     return SparseJacobian(take(jnp.concatenate(parts, -1), order), pattern)
 
 
@@ -75,6 +70,34 @@ def diag(values: Num[ArrayLike, "*batch n"]) -> SparseJacobian:
     n = data.shape[-1]
     places = np.arange(n)
     return SparseJacobian(data, SparsityPattern(places, places, (n, n)))
+
+
+def kron(a: SparseJacobian, b: SparseJacobian) -> SparseJacobian:
+    """The Kronecker product, in which each entry of `a` becomes a multiple of `b`.
+
+    Operators between pytrees count as those between flat vectors, as in `block`, also for
+    batches and errors. Its entries are in row-major order. Cost: a product for each.
+    """
+    _check_operators([a, b])
+    (m, n), (height, width) = a.shape, b.shape
+    of_a, of_b = a.sparsity, b.sparsity
+    rows = np.add.outer(of_a.rows * np.int64(height), of_b.rows).reshape(-1)
+    cols = np.add.outer(of_a.cols * np.int64(width), of_b.cols).reshape(-1)
+    order = np.lexsort((cols, rows))
+    pattern = SparsityPattern(rows[order], cols[order], (m * height, n * width))
+    left, right = _in_one_batch([a, b])
+    products = left[..., :, None] * right[..., None, :]
+    return SparseJacobian(take(products.reshape(*left.shape[:-1], -1), order), pattern)
+
+
+def _in_one_batch(matrices: Sequence[SparseJacobian]) -> list[Num[Array, "..."]]:
+    """The values of the matrices, of one dtype, as batches of one shape."""
+    parts = promoted(*(a.data for a in matrices))
+    batches = sorted({part.shape[:-1] for part in parts} - {()})
+    if len(batches) > 1:
+        raise ValueError(f"The batches of blocks must have one shape. Got {batches}.")
+    batch = batches[0] if batches else ()
+    return [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in parts]
 
 
 def _listed(matrices: Sequence[SparseJacobian]) -> list[SparseJacobian]:

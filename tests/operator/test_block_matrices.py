@@ -1,4 +1,4 @@
-"""`block`, `hstack`, `vstack` and `diag` agree with those of NumPy."""
+"""`block`, `hstack`, `vstack`, `diag` and `kron` agree with those of NumPy."""
 
 from typing import Any, cast
 
@@ -33,6 +33,17 @@ def test_blocks() -> None:
         dense(asdex.vstack([h, a])), np.vstack([dense(h), dense(a)])
     )
     np.testing.assert_array_equal(dense(d), np.diag(d.data))
+
+
+def test_kronecker_products() -> None:
+    a, b = random(3, 4, 0), random(2, 5, 1)
+    product = asdex.kron(a, b)
+    np.testing.assert_allclose(dense(product), np.kron(dense(a), dense(b)))
+    assert product.sparsity.is_sorted
+    batch = asdex.kron(asdex.diag(jnp.ones(2)), random(2, 2, 2, (3,)))
+    assert batch.data.shape[0] == 3
+    with pytest.raises(ValueError, match=r"one shape. Got \[\(2,\), \(3,\)\]"):
+        asdex.kron(asdex.diag(jnp.ones((2, 4))), batch)
 
 
 def test_transformations() -> None:
