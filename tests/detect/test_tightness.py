@@ -92,6 +92,18 @@ class TestIndices:
 
         check_jacobian(f, 4, "...x .x.. ..x. x...")
 
+    def test_orders_by_constants(self) -> None:
+        """By keys that are sorted along, and by a fixed random key."""
+        keys = jnp.array([3.0, 1.0, 2.0, 0.0])
+        check_jacobian(
+            lambda x: lax.sort((keys, x), num_keys=1)[1], 4, "...x .x.. ..x. x..."
+        )
+        order = jax.random.permutation(jax.random.key(0), 4)
+        rows = ["".join("x" if k == one else "." for k in range(4)) for one in order]
+        check_jacobian(
+            lambda x: jax.random.permutation(jax.random.key(0), x), 4, " ".join(rows)
+        )
+
     def test_in_nested_jit(self) -> None:
         @jax.jit
         def neighbor(x, k):
