@@ -139,19 +139,22 @@ class Groups(NamedTuple):
 
 
 def grouped(
-    rows: Integer[np.ndarray, " entries"],
-    cols: Integer[np.ndarray, " entries"],
+    rows: Integer[np.ndarray, " edges"],
+    cols: Integer[np.ndarray, "edges each"],
     shape: tuple[int, int],
 ) -> tuple[csr_array, Groups]:
-    """The canonical boolean matrix with the given entries, and for each of its entries the
-    numbers of the given ones that are in its place.
+    """The canonical boolean matrix with the given entries, several in a row, and for each
+    of its entries the numbers of the given ones that are in its place.
 
     Cost: that of `counting_order` by rows, and a sort of the entries within each row.
     """
+    each = cols.shape[1]
     order = counting_order(rows, shape[0])
-    ends = np.cumsum(np.bincount(rows, minlength=shape[0]))
+    ends = each * np.cumsum(np.bincount(rows, minlength=shape[0]))
     bounds = np.concatenate([[0], ends])
-    listed = csr_array((order, cols[order], bounds), shape=shape)
+    numbers = order[:, None] * np.int32(each) + np.arange(each, dtype=np.int32)
+    by_row = (numbers.reshape(-1), cols[order].reshape(-1), bounds)
+    listed = csr_array(by_row, shape=shape)
     listed.sort_indices()
     order, cols = listed.data, listed.indices
     is_first = np.ones(cols.size, bool)

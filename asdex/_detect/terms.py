@@ -210,21 +210,24 @@ class Edges:
 def matrix_of(
     parts: Sequence[Edges], shape: tuple[int, int]
 ) -> tuple[csr_array, Coefficients]:
-    """The matrix of the targets and rows of all edges, and its values if there are any."""
-    targets = _joined([part.targets for part in parts])
-    rows = _joined([part.rows for part in parts])
+    """The matrix of the targets and rows of all edges, and its values if there are any.
+
+    Where all parts have the same targets, what belongs to one target stays together: it is
+    sorted, and added up, in less than half the time.
+    """
+    targets, *others = [part.targets for part in parts]
+    alike = all(np.array_equal(targets, other) for other in others)
+    if alike:
+        rows = np.stack([part.rows for part in parts], axis=1)
+    else:
+        targets = np.concatenate([targets, *others])
+        rows = np.concatenate([part.rows for part in parts])[:, None]
     if parts[0].values is None:
-        return boolean(targets, rows, shape), None
+        return boolean(np.repeat(targets, rows.shape[1]), rows.reshape(-1), shape), None
     matrix, groups = grouped(targets, rows, shape)
-    return matrix, co.sum_groups(_joined([part.values for part in parts]), groups)
-
-
-def _joined(parts: Sequence[Coefficients]) -> Coefficients:
-    """All elements: those of one edge together if all terms have the same edges, since
-    what is added in one place after the other takes half the time then."""
-    if len({part.size for part in parts}) == 1:
-        return co.stack(parts).T.reshape(-1)
-    return co.concatenate(parts)
+    values = [part.values for part in parts]
+    joined = co.stack(values).T.reshape(-1) if alike else co.concatenate(values)
+    return matrix, co.sum_groups(joined, groups)
 
 
 def lift(matrix: csr_array, values: Coefficients, base: Base | None, shape: Shape) -> Term:
@@ -261,7 +264,7 @@ def _product_values(
     within = np.arange(terms) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     of_right = right.matrix.indptr[left.indices][of_left] + within
     cols = right.matrix.indices[of_right]
-    _, groups = grouped(rows[of_left], cols, result.shape)
+    _, groups = grouped(rows[of_left], cols[:, None], result.shape)
     of_base = co.take(right.values, of_right).astype(values.dtype)
     products = co.multiply(co.take(values, of_left), of_base)
     return co.sum_groups(products, groups)
