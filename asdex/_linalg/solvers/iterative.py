@@ -60,8 +60,8 @@ class Iterative(eqx.Module):
     it is treated like that of a singular matrix: NaN, or a `NotConvergedError`, as `throw`
     says. A preconditioner therefore changes how long a solve takes, and whether it
     succeeds, but never what counts as a solution. Derivatives are solves of the same kind,
-    with the transposed matrix and the transposed preconditioner, and as precise. That a
-    matrix is singular is not noticed where the system has solutions: one of them is returned.
+    with the transposed matrix and the transposed preconditioner, and as precise. It is not
+    noticed that a matrix is singular if the system has solutions: one of them is returned.
 
     **Arguments:**
 
