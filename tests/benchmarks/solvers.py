@@ -198,4 +198,4 @@ def main() -> None:
     )
     named = {"cg and jacobi": jacobi, "cg and ilu": ilu, "cg and amg": amg}
     elliptic(316, {"direct": "superlu"} | named)
-    elliptic(1000, {name: named[name] for name in ("cg and jacobi", "cg and amg")})
+    elliptic(1000, {name: named[name] for name in ("cg and ilu", "cg and amg")})
