@@ -50,7 +50,11 @@ def _found(known: Known) -> Vanishing:
     for computation in inputs_first(known.origin, lambda c: c.vanishing, _is_followed):
         parts = list(map(_of, computation.inputs))
         is_known = any(part is not _NOWHERE for part in parts)
-        computation.vanishing = _made(computation.eqn, parts) if is_known else _NOWHERE
+        if is_known:  # NumPy returns scalars of no dimension as numbers.
+            masks = _made(computation.eqn, parts)
+            computation.vanishing = Vanishing(*map(np.asarray, masks))
+        else:
+            computation.vanishing = _NOWHERE
     return known.origin.vanishing
 
 

@@ -70,6 +70,13 @@ class TestMasksOfInfinity:
 
         check_sound(f, expected="x... .... ..x. ...x x... .x.. ..x. ...x")
 
+    def test_of_scalars(self) -> None:
+        def f(x: Array) -> Array:
+            masked = jnp.exp(x[0] + -jnp.inf) * jnp.exp(-jnp.inf - x[1])
+            return x + masked * x[::-1]
+
+        check_sound(f, expected=DIAGONAL)
+
     @pytest.mark.parametrize("sign", [1, -1])
     def test_questions_for_numbers(self, sign: int) -> None:
         """What may be NaN is not zero for a comparison, and `inf` is no `-inf`."""
