@@ -120,6 +120,21 @@ def test_batches_of_operators_and_several_vectors() -> None:
         one.solve(b[:, 0], solver=solver)
 
 
+def test_no_derivative_by_what_a_preconditioner_refers_to() -> None:
+    a, b = operator(matrix("cg")), rhs()
+
+    def total(data: Any, size: Any) -> Any:
+        solver = Iterative("cg", preconditioner=lambda r: r / size, rtol=1e-12)
+        return SparseJacobian(data, a.sparsity).solve(b, solver=solver).sum()
+
+    np.testing.assert_array_equal(jax.grad(total, 1)(a.data, 12.0), 0.0)
+    by_data, by_size = jax.jit(jax.jacfwd(total, (0, 1)))(a.data, 12.0)
+    x, y = np.linalg.solve(matrix("cg"), b), np.linalg.solve(matrix("cg").T, np.ones(N))
+    rows, cols = a.sparsity.rows, a.sparsity.cols
+    np.testing.assert_allclose(by_data, -y[rows] * x[cols], rtol=1e-8)
+    np.testing.assert_array_equal(by_size, 0.0)
+
+
 def test_an_older_factorization_in_a_loop() -> None:
     """One step would do with the matrix itself, and few do with one near it."""
     a, b = operator(matrix("gmres")), jnp.asarray(rhs())

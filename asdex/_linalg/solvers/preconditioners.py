@@ -112,13 +112,17 @@ class Given(eqx.Module):
         self, pattern: SparsityPattern, data: Inexact[Array, " nnz"]
     ) -> PyTree[Array]:
         """What was passed, since it may hold arrays."""
-        del data
         size = getattr(getattr(self.inverse, "sparsity", pattern), "n", pattern.n)
         if size != pattern.n:
             raise ValueError(
                 f"The preconditioner has {size} unknowns, but the matrix {pattern.n}."
             )
-        return self.inverse
+        if isinstance(self.inverse, Inverse):
+            return self.inverse
+        # What the function refers to, as arrays: no derivative is taken by these.
+        example = jnp.zeros(pattern.n, data.dtype)
+        function, constants = jax.closure_convert(self.inverse, example)
+        return Partial(partial(_call, function), *constants)
 
     def apply(
         self, pattern: SparsityPattern, factors: PyTree[Array], r: Vector, transposed: bool
@@ -137,6 +141,12 @@ class Given(eqx.Module):
                 f"of equal shape. Got {jnp.shape(z)}."
             )
         return jnp.asarray(z, r.dtype)
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The function with its constants, which come first."""
+    *constants, r = arguments
+    return function(r, *constants)
 
 
 Preconditioner: TypeAlias = Named | Given

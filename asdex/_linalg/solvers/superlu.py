@@ -11,8 +11,9 @@ if many pivots are elsewhere: a grid of 10 000 unknowns with random values takes
 as long with partial pivoting in that order. So the diagonal is left only where it all but
 vanishes, which loses digits, and iterative refinement wins them back (Li and Demmel,
 "SuperLU_DIST: A scalable distributed-memory sparse direct solver", ACM TOMS 29 (2003)).
-Each solution is judged by its backward error; if that stays large, the matrix is factored
-again with partial pivoting in the other order.
+Solutions by such factors are judged by their backward error; if that stays large, the
+matrix is factored again with partial pivoting in the other order, and no more is asked: its
+solutions are exact for a matrix that differs by rounding errors of its largest elements.
 """
 
 from dataclasses import dataclass
