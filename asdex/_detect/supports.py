@@ -20,7 +20,7 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.extend.core import primitives as p
 from jaxtyping import Bool
 
-from .._base.compat import CALLS, scan_lengths
+from .._base.compat import CALLS, POLYNOMIAL, scan_lengths
 from .dependence import Dependence, identity, nothing, union
 from .registry import Entry
 from .value import Notes, Scope, Value, shape_of
@@ -58,6 +58,8 @@ def supports(
         return _values(eqn, entry, operands, scope)
     if primitive is lax.mul_p and all(operand.dependence for operand in operands):
         return [_settled(Value(eqn.outvars[0].aval, _product(eqn, operands)))]
+    if primitive in POLYNOMIAL:  # Zero if its coefficients are, wherever it is evaluated.
+        return [_settled(Value(eqn.outvars[0].aval, _sum(eqn, operands[1:], scope)))]
     operands = list(operands)
     if primitive in ADDED:
         added = [_with_dependence(value, scope) for value in operands[ADDED[primitive]]]
@@ -114,6 +116,13 @@ def _product(eqn: JaxprEqn, operands: Sequence[Value]) -> Dependence:
     )
     is_any = is_anything(first)
     return union([second.where(is_any), first.where(~is_any)])
+
+
+def _sum(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
+    """Zero where all terms are."""
+    terms = [_with_dependence(operand, scope).dependence for operand in operands]
+    shape = shape_of(eqn.outvars[0])
+    return union([(term or nothing((), scope.n)).broadcast(shape) for term in terms])
 
 
 def is_anything(dependence: Dependence) -> Bool[np.ndarray, "*shape"]:
