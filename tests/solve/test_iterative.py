@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,6 +134,26 @@ def test_no_derivative_by_what_a_preconditioner_refers_to() -> None:
     rows, cols = a.sparsity.rows, a.sparsity.cols
     np.testing.assert_allclose(by_data, -y[rows] * x[cols], rtol=1e-8)
     np.testing.assert_array_equal(by_size, 0.0)
+
+
+def test_modules_precondition() -> None:
+    class Scaling(eqx.Module):
+        sizes: jax.Array
+
+        def __call__(self, r: Any) -> Any:
+            return r / self.sizes
+
+    a, b = operator(matrix("gmres")), rhs()
+    scaling = Scaling(jnp.full(N, 12.0))
+    batch = jax.tree.map(lambda data: jnp.stack([data, 2 * data]), a)
+    for op, factor in ((a, 1), (batch, np.array([[1.0], [2.0]]))):
+        x = op.solve(
+            b * jnp.ones_like(op.data[..., :1]),
+            solver="gmres",
+            rtol=1e-10,
+            preconditioner=scaling,
+        )
+        check_close(x * factor @ matrix("gmres").T, b * np.ones_like(x), tolerance=1e-8)
 
 
 def test_an_older_factorization_in_a_loop() -> None:

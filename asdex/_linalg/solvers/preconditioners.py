@@ -119,9 +119,10 @@ class Given(eqx.Module):
             )
         if isinstance(self.inverse, Inverse):
             return self.inverse
-        # What the function refers to, as arrays: no derivative is taken by these.
+        # What the function refers to, as arrays: no derivative is taken by these. JAX would
+        # hash the function, which a module of arrays does not allow.
         example = jnp.zeros(pattern.n, data.dtype)
-        function, constants = jax.closure_convert(self.inverse, example)
+        function, constants = jax.closure_convert(lambda r: self.inverse(r), example)
         return Partial(partial(_call, function), *constants)
 
     def apply(
@@ -132,7 +133,7 @@ class Given(eqx.Module):
         if isinstance(factors, Inverse):
             z = (factors.T if transposed else factors).solve_flat(r)
         elif transposed:
-            (z,) = jax.linear_transpose(factors, r)(r)
+            (z,) = jax.linear_transpose(lambda r: jnp.asarray(factors(r), r.dtype), r)(r)
         else:
             z = factors(r)
         if jnp.shape(z) != r.shape:
