@@ -16,7 +16,7 @@ import numpy as np
 import optimistix as optx
 
 import asdex
-from asdex._linalg.solvers.store import STORE
+from asdex._linalg.solvers.host.store import STORE
 from asdex.lineax import Sparse
 
 from .timing import together

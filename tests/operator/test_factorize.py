@@ -12,7 +12,7 @@ import pytest
 import asdex
 from asdex import Factorization, SparseJacobian, SparsityPattern
 from asdex._linalg.solvers import SolverName
-from asdex._linalg.solvers.store import STORE, Store
+from asdex._linalg.solvers.host.store import STORE, Store
 
 from .matrices import PATTERNS, dense, numbers, operator
 

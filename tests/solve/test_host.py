@@ -11,12 +11,13 @@ import scipy.sparse.linalg
 from scipy.linalg import lapack
 
 from asdex import SparsityPattern
-from asdex._linalg.solvers import SolverName, judged
-from asdex._linalg.solvers.host import Host, _solve_batch
+from asdex._linalg.solvers import SolverName
+from asdex._linalg.solvers.direct.superlu import SuperLU, plan_superlu
+from asdex._linalg.solvers.host import judged
+from asdex._linalg.solvers.host.calls import Host, _solve_batch
+from asdex._linalg.solvers.host.permuted import permute
+from asdex._linalg.solvers.host.store import STORE
 from asdex._linalg.solvers.matching import Facts
-from asdex._linalg.solvers.permuted import permute
-from asdex._linalg.solvers.store import STORE
-from asdex._linalg.solvers.superlu import SuperLU, plan_superlu
 
 from .cases import CASES, check_close, from_mask, grid_mask, scatter, solve_flat, solver_for
 

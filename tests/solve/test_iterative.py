@@ -11,7 +11,7 @@ import pytest
 
 import asdex
 from asdex import Iterative, NotConvergedError, SparseJacobian, SparsityPattern
-from asdex._linalg.solvers.clusters import clusters
+from asdex._linalg.solvers.iterative.clusters import clusters
 
 from .cases import check_close, grid_mask
 

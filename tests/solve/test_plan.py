@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import structural_rank
 
 from asdex import SparsityPattern
 from asdex._linalg.solvers import SOLVERS, SolverName, matching
-from asdex._linalg.solvers.choose import choose, plan
+from asdex._linalg.solvers.direct.choose import choose, plan
 from asdex._linalg.solvers.matching import (
     Facts,
     block_triangle,

@@ -10,7 +10,7 @@ from scipy.sparse import csc_array
 from scipy.sparse.linalg import splu
 
 from asdex import SparseJacobian, SparsityPattern
-from asdex._linalg.solvers.selected import selected_inverse
+from asdex._linalg.solvers.host.selected import selected_inverse
 
 from .cases import CASES, check_close, grid_mask
 

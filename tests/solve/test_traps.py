@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from asdex import SparseJacobian, SparsityPattern
-from asdex._linalg.solvers.choose import choose
-from asdex._linalg.solvers.host import Host
+from asdex._linalg.solvers.direct.choose import choose
+from asdex._linalg.solvers.direct.superlu import SuperLU, plan_superlu
+from asdex._linalg.solvers.host.calls import Host
 from asdex._linalg.solvers.matching import Facts, match_rows
-from asdex._linalg.solvers.superlu import SuperLU, plan_superlu
 
 from .cases import grid_mask
 

@@ -1,15 +1,13 @@
 """Linear solves with the values of a static sparsity pattern.
 
-`solve` makes any way of solving differentiable; `choose` picks one. Each way is a
-back end (`backend`) that computes what depends on the pattern when it is made:
-`diagonal`, `blocks` and `elimination` in pure JAX, `banded`, `triangular`, `superlu` and
-`klu` by libraries on the host (`host`), whose factors are kept in a `store`, `cusolver` on
-GPUs. `iterative` solvers take products with the matrix, and
-`preconditioners`. What a user passes to name one is a `solver`.
+`solve` makes any way of solving differentiable and batched. A way is a back end
+(`backend`) that computes what depends on the pattern when it is made: `direct` solvers
+factor the matrix, `iterative` ones take products with it. What a user passes to name one
+is a `solver`.
 """
 
-from .choose import SOLVERS as SOLVERS
-from .iterative import Iterative as Iterative
+from .direct.choose import SOLVERS as SOLVERS
+from .iterative.methods import Iterative as Iterative
 from .solve import as_precise as as_precise
 from .solve import check_solved as check_solved
 from .solve import factor as factor

@@ -16,7 +16,7 @@ from ..._base.types import PyTree
 from ..._structure.pattern import SparsityPattern
 from ..multiply import multiply, multiply_transposed
 from .backend import Determinant, Solution, Vector
-from .host import Host, mirrored_inverse
+from .host.calls import Host, mirrored_inverse
 from .solver import AnySolver, Direct, Solver, as_solver
 
 _AT_ONCE = 64

@@ -8,8 +8,8 @@ from ..._base.errors import SingularMatrixError
 from ..._base.types import check_choice
 from ..._structure.pattern import SparsityPattern
 from .backend import Backend
-from .choose import SOLVERS, DirectName, plan
-from .iterative import METHODS, Iterative, Method
+from .direct.choose import SOLVERS, DirectName, plan
+from .iterative.methods import METHODS, Iterative, Method
 
 SolverName: TypeAlias = DirectName | Method
 """How to solve; `"auto"` chooses a direct solver by the pattern."""

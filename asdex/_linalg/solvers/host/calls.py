@@ -17,8 +17,8 @@ from jax import lax
 from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Bool, Inexact, Integer
 
-from ..._base.types import PyTree
-from .backend import Determinant, Solution, Vector
+from ...._base.types import PyTree
+from ..backend import Determinant, Solution, Vector
 from .store import (
     NO_VOLUME,
     STORE,

@@ -23,14 +23,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from ..._structure.layouts import find_entries
-from ..._structure.pattern import SparsityPattern
-from .backend import Backend
-from .host import Host
-from .judged import Checked, Judged
-from .matching import Facts
-from .permuted import Factored, Permuted, decompose, permute
-from .store import Values
+from ...._structure.layouts import find_entries
+from ...._structure.pattern import SparsityPattern
+from ..backend import Backend
+from ..host.calls import Host
+from ..host.judged import Checked, Judged
+from ..host.permuted import Factored, Permuted, decompose, permute
+from ..host.store import Values
+from ..matching import Facts
 
 _PANEL = 2
 """Vectors that SuperLU updates together. Measured on grids of 900 to 40 000 unknowns in two

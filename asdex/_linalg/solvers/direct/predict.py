@@ -5,8 +5,8 @@ only their ratios matter. A call to the host takes 15 us, which all but `dense` 
 common.
 """
 
-from ..._structure.pattern import SparsityPattern
-from .matching import Band, Facts
+from ...._structure.pattern import SparsityPattern
+from ..matching import Band, Facts
 from .superlu import trial_factors
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Inexact, Int32, Int64
 
-from .backend import Backend, refuse
-from .host import Host, sign_and_logarithm
-from .matching import Band, Facts
-from .store import HostDeterminant, Values, Vectors
+from ..backend import Backend, refuse
+from ..host.calls import Host, sign_and_logarithm
+from ..host.store import HostDeterminant, Values, Vectors
+from ..matching import Band, Facts
 
 _MAX_STORAGE = 2**28
 """Elements of band storage above which a band is refused: 2 GiB in float64."""

@@ -6,14 +6,14 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from ..._structure.pattern import SparsityPattern
-from .backend import Backend, Singular
+from ...._structure.pattern import SparsityPattern
+from ..backend import Backend, Singular
+from ..matching import Facts
 from .banded import plan_banded
 from .blocks import plan_block_diagonal, plan_dense
 from .cusolver import on_device, plan_cusolver
 from .diagonal import plan_diagonal, plan_tridiagonal
 from .klu import plan_klu
-from .matching import Facts
 from .predict import least_time_superlu, time_banded, time_dense, time_superlu
 from .superlu import plan_superlu
 from .triangular import plan_triangular

@@ -7,9 +7,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Inexact, Int32
 
-from ..._base.types import PyTree
-from ..multiply import take
-from .backend import (
+from ...._base.types import PyTree
+from ...multiply import take
+from ..backend import (
     Backend,
     ByPlatform,
     Determinant,
@@ -20,8 +20,8 @@ from .backend import (
     pad_values,
     refuse,
 )
+from ..matching import Facts
 from .banded import plan_banded
-from .matching import Facts
 
 _PIVOTING_PLATFORMS = ("cpu", "cuda", "rocm")
 """Where JAX calls `gtsv` of LAPACK or cuSPARSE; elsewhere it does not pivot."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32
 
-from .backend import Backend, refuse
-from .host import Host
-from .matching import Facts
-from .permuted import Factored, Permuted, decompose, permute
-from .store import Values
+from ..backend import Backend, refuse
+from ..host.calls import Host
+from ..host.permuted import Factored, Permuted, decompose, permute
+from ..host.store import Values
+from ..matching import Facts
 
 
 def plan_triangular(facts: Facts) -> Backend:

@@ -16,19 +16,19 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Inexact, Int32
 
-from ..._base.types import PyTree, check_choice
-from ..._structure.layouts import find_entries
-from ..._structure.pattern import SparsityPattern
-from ..algebra import spread
-from ..multiply import take
-from .backend import Singular, Solution, Vector
-from .blocks import plan_block_diagonal
+from ...._base.types import PyTree, check_choice
+from ...._structure.layouts import find_entries
+from ...._structure.pattern import SparsityPattern
+from ...algebra import spread
+from ...multiply import take
+from ..backend import Singular, Solution, Vector
+from ..direct.blocks import plan_block_diagonal
+from ..direct.superlu import SuperLU
+from ..host.calls import Host
+from ..host.permuted import Factored, Permuted, permute
+from ..host.store import HostDeterminant, Values, Vectors
+from ..matching import Facts
 from .clusters import clusters
-from .host import Host
-from .matching import Facts
-from .permuted import Factored, Permuted, permute
-from .store import HostDeterminant, Values, Vectors
-from .superlu import SuperLU
 
 PreconditionerName: TypeAlias = Literal["jacobi", "block_jacobi", "ilu", "amg"]
 PRECONDITIONERS: tuple[str, ...] = get_args(PreconditionerName)

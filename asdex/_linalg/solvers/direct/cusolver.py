@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact
 
-from ..._base.types import PyTree
-from ..._structure.layouts import CompressedStructure, csc_structure, csr_structure
-from ..._structure.pattern import SparsityPattern
-from ..multiply import take
-from .backend import (
+from ...._base.types import PyTree
+from ...._structure.layouts import CompressedStructure, csc_structure, csr_structure
+from ...._structure.pattern import SparsityPattern
+from ...multiply import take
+from ..backend import (
     Backend,
     ByPlatform,
     Determinant,
@@ -19,7 +19,7 @@ from .backend import (
     is_finite,
     nan_where,
 )
-from .matching import Facts
+from ..matching import Facts
 from .superlu import plan_superlu
 
 

@@ -6,13 +6,13 @@ from threading import Lock
 
 import numpy as np
 
-from .backend import Backend
-from .host import Host
-from .judged import Checked, Judged
-from .klu_library import Analysis, Numeric, analyze
-from .matching import Facts
-from .permuted import Permuted, permute
-from .store import Values, Vectors
+from ..backend import Backend
+from ..host.calls import Host
+from ..host.judged import Checked, Judged
+from ..host.klu_library import Analysis, Numeric, analyze
+from ..host.permuted import Permuted, permute
+from ..host.store import Values, Vectors
+from ..matching import Facts
 from .superlu import SuperLU
 
 

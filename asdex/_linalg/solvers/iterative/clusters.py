@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int64
 
-from ..._structure.pattern import SparsityPattern
+from ...._structure.pattern import SparsityPattern
 
 _PASSES = 12
 """Times that sets are joined in pairs. Each leaves some without a partner."""

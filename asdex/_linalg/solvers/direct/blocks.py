@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact, Int32, Int64, Integer
 
-from ..._base.types import PyTree
-from ..._structure.pattern import SparsityPattern
-from ..multiply import take
-from .backend import Backend, Determinant, Solution, Vector, is_finite, pad_values
+from ...._base.types import PyTree
+from ...._structure.pattern import SparsityPattern
+from ...multiply import take
+from ..backend import Backend, Determinant, Solution, Vector, is_finite, pad_values
+from ..host.calls import parity
+from ..matching import Facts
 from .elimination import LU, factor_lu, is_singular, permutation_signs, solve_lu
-from .host import parity
-from .matching import Facts
 
 _MAX_STORAGE = 2**28
 """Elements of the blocks above which they are refused: 2 GiB in float64."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
-from .backend import Vector
+from ..backend import Vector
 
 Number = Inexact[Array, ""]
 

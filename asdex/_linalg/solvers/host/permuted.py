@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from ..._structure.layouts import compress_lines
-from ..._structure.pattern import SparsityPattern
-from .host import parity, sign_and_logarithm
+from ...._structure.layouts import compress_lines
+from ...._structure.pattern import SparsityPattern
+from .calls import parity, sign_and_logarithm
 from .selected import selected_inverse
 from .store import HostDeterminant, Values, Vectors
 

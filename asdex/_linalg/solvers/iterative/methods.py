@@ -16,11 +16,11 @@ from jax import lax
 from jax.scipy.sparse import linalg
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
-from ..._base.errors import NotConvergedError
-from ..._base.types import PyTree, check_choice
-from ..._structure.pattern import SparsityPattern
-from ..multiply import multiply, multiply_transposed
-from .backend import Determinant, Solution, Vector, is_finite, nan_where
+from ...._base.errors import NotConvergedError
+from ...._base.types import PyTree, check_choice
+from ...._structure.pattern import SparsityPattern
+from ...multiply import multiply, multiply_transposed
+from ..backend import Determinant, Solution, Vector, is_finite, nan_where
 from .bicgstab import bicgstab
 from .preconditioners import (
     Inverse,

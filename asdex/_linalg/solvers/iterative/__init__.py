@@ -1,0 +1,1 @@
+"""Solvers that take products with the matrix, and preconditioners."""
