@@ -6,9 +6,9 @@ indices, masks and constants where a rule asks for it, by constant folding (`fol
 `vanishing` what is zero unless it is NaN; `trail` is the provenance of entries,
 and `suspect` finds where a pattern has lost one. `parts` follows real and imaginary parts,
 `selection` what is read at unknown indices, and `repeats` keeps programs from being
-interpreted twice for equal operands. `peeled` takes the first step of a loop apart.
-`supports` follows zeros through programs that are linear as a whole only.
-`accumulate` follows coefficients by the same rules; `steps` is how loops compute theirs.
+interpreted twice for equal operands. `supports` follows zeros through programs that are
+linear as a whole only. `loops` holds what rules of loops have in common. `accumulate`
+follows coefficients by the same rules.
 """
 
 from . import rules as rules

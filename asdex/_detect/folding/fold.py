@@ -11,7 +11,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Primitive
 from jax.extend.core import primitives as p
 
 from ..._base.compat import CALLS, called_program, scan_lengths, with_constants
-from ..batched import has_predicate_per_element, with_scalar_predicate
+from ..loops.batched import has_predicate_per_element, with_scalar_predicate
 from ..moves import move_for
 from .bounds import (
     Atom,

@@ -16,7 +16,12 @@ from jax.interpreters.partial_eval import dce_jaxpr
 
 from ..._base.compat import scan_lengths
 from .. import coefficients as co
-from ..body import (
+from ..coefficients import Coefficients
+from ..compose import compose, compose_weighted, joined
+from ..dependence import Dependence, combine, nothing, stack
+from ..interpret import call
+from ..known import STEPWISE, UNKNOWN, Known, Status, StepwiseValueNeeded, results, slices
+from ..loops.body import (
     Body,
     active_carry,
     body_of,
@@ -24,15 +29,10 @@ from ..body import (
     lowered,
     product_work,
 )
-from ..coefficients import Coefficients
-from ..compose import compose, compose_weighted, joined
-from ..dependence import Dependence, combine, nothing, stack
-from ..interpret import call
-from ..known import STEPWISE, UNKNOWN, Known, Status, StepwiseValueNeeded, results, slices
-from ..peeled import starts_from_zeros, with_first_step_apart
-from ..recurrence import Recurrence, element, flipped, unstack
+from ..loops.peeled import starts_from_zeros, with_first_step_apart
+from ..loops.recurrence import Recurrence, element, flipped, unstack
+from ..loops.steps import Carried, all_steps, can_be_batched, carry_along
 from ..registry import Outcome, register
-from ..steps import Carried, all_steps, can_be_batched, carry_along
 from ..value import Scope, Value
 
 MAX_FOLLOWED_STEPS = 100_000

@@ -16,8 +16,8 @@ from ..dependence import Dependence, identity, nothing
 from ..folding.bounds import only_zeros
 from ..interpret import call, conservative
 from ..known import Known, Status
+from ..loops.recurrence import closure
 from ..matrices import boolean
-from ..recurrence import closure
 from ..registry import Outcome, register
 from ..value import Scope, Value, output_shape
 from .reductions import running_union

@@ -9,15 +9,15 @@ from jax.extend.core import JaxprEqn
 from jax.extend.core import primitives as p
 from scipy.sparse import csr_array
 
-from ..batched import has_predicate_per_element, with_scalar_predicate
-from ..body import active_carry, body_of, carry_values, product_work
 from ..compose import compose, joined
 from ..dependence import from_matrix, union
 from ..interpret import call, conservative
 from ..known import UNKNOWN, StepwiseValueNeeded
-from ..recurrence import closure
+from ..loops.batched import has_predicate_per_element, with_scalar_predicate
+from ..loops.body import active_carry, body_of, carry_values, product_work
+from ..loops.recurrence import closure
+from ..loops.steps import Carried
 from ..registry import Outcome, register
-from ..steps import Carried
 from ..value import Scope, Value, bare
 from .scan import MAX_FOLLOWED_STEPS, MAX_WRITTEN_OUT
 

@@ -18,16 +18,16 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jax.interpreters.partial_eval import dce_jaxpr
 from scipy.sparse import csr_array
 
-from .._base.compat import without_constants
-from . import coefficients as co
+from ..._base.compat import without_constants
+from .. import coefficients as co
+from ..coefficients import Coefficients
+from ..compose import as_own_inputs, split, values_in
+from ..dependence import Dependence, from_matrix
+from ..interpret import call
+from ..terms import Shape
+from ..value import Scope, Value, bare
 from .body import Body
-from .coefficients import Coefficients
-from .compose import as_own_inputs, split, values_in
-from .dependence import Dependence, from_matrix
-from .interpret import call
 from .recurrence import MAX_DEPTH
-from .terms import Shape
-from .value import Scope, Value, bare
 
 
 class Steps(NamedTuple):

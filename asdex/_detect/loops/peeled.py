@@ -10,11 +10,11 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun
 from jax.extend.core import primitives as p
 
-from .._base.compat import scan_lengths
+from ..._base.compat import scan_lengths
+from ..folding.bounds import is_inexact
+from ..known import bounds
+from ..value import Value
 from .body import Body
-from .folding.bounds import is_inexact
-from .known import bounds
-from .value import Value
 
 _MAX_DEPTH = 2
 """Loops within loops up to which that is done: each level multiplies the work."""

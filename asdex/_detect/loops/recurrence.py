@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Int
 from scipy.sparse import csr_array, eye_array, vstack
 
-from . import coefficients as co
-from .coefficients import Coefficients
-from .compose import compose, compose_weighted, joined
-from .dependence import Dependence, combine, from_matrix, nothing, stack
-from .matrices import product
+from .. import coefficients as co
+from ..coefficients import Coefficients
+from ..compose import compose, compose_weighted, joined
+from ..dependence import Dependence, combine, from_matrix, nothing, stack
+from ..matrices import product
 
 MAX_DEPTH = 4
 """A carry that is forgotten after so many steps is computed for all steps at once."""

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 
-from .compose import as_own_inputs, joined, split
-from .dependence import Dependence, nothing
-from .interpret import call
-from .known import STEPWISE, UNKNOWN, Status
-from .value import Scope, Value
+from ..compose import as_own_inputs, joined, split
+from ..dependence import Dependence, nothing
+from ..interpret import call
+from ..known import STEPWISE, UNKNOWN, Status
+from ..value import Scope, Value
 
 _PRODUCT = 32
 """What a product of two entries of sparse matrices takes, which are gathered, sorted and
