@@ -97,6 +97,11 @@ class Derived(Generic[T]):
         return f"Derived({type(self.value).__name__})"
 
 
+def index_dtype(size: int) -> type[np.signedinteger]:
+    """The type of positions among so many elements: of 32 bits if these count them."""
+    return np.int32 if size <= INT32.max else np.int64
+
+
 def counting_order(
     keys: Integer[np.ndarray, " size"], bound: int
 ) -> Int32[np.ndarray, " size"]:
@@ -108,8 +113,18 @@ def counting_order(
     numbers = np.arange(keys.size, dtype=np.int32)
     if keys.size and (keys[1:] >= keys[:-1]).all():
         return numbers
-    one_row = csr_array((numbers, keys, [0, keys.size]), shape=(1, bound))
+    # SciPy makes all indices as wide as the widest of them.
+    keys, ends = keys.astype(np.int32, copy=False), np.array([0, keys.size], np.int32)
+    one_row = csr_array((numbers, keys, ends), shape=(1, bound))
     return one_row.tocsc().data
+
+
+def pointers(lengths: Integer[np.ndarray, " rows"]) -> Integer[np.ndarray, " pointers"]:
+    """Where each of consecutive rows starts, and where the last one ends."""
+    dtype = index_dtype(int(lengths.sum(dtype=np.int64)))
+    found = np.zeros(lengths.size + 1, dtype)
+    np.cumsum(lengths, out=found[1:])
+    return found
 
 
 def gather(

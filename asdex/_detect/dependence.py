@@ -121,12 +121,13 @@ class Dependence:
     def spread(
         self,
         targets: Integer[np.ndarray, " edges"],
-        sources: Integer[np.ndarray, " edges"],
+        sources: Integer[np.ndarray, " edges"] | None,
         shape: Shape,
         weights: Coefficients = None,
     ) -> "Dependence":
         """The array of shape `shape` whose element `t` is the sum of the elements `s` over
         the edges `(t, s)` of flat positions, each times the weight of its edge, if given.
+        Without `sources`, there is an edge from each element, in their order.
 
         This is the product with a local, sparse matrix. Cost: a sort of the edges by
         target for each term, and a sparse matrix product for each matrix.
@@ -200,7 +201,7 @@ class Dependence:
             return self.gather_union([lane.reshape(shape) for lane in lanes.T], shape)
         targets = np.arange(prod(shape), dtype=np.int32).reshape(shape)
         targets = np.broadcast_to(targets, self.shape).reshape(-1)
-        return self.spread(targets, np.arange(self.size, dtype=np.int32), shape)
+        return self.spread(targets, None, shape)
 
     def split_uniform(self, axes: tuple[int, ...]) -> tuple["Dependence", "Dependence"]:
         """The terms whose rows do not change along `axes`, and the others. To combine

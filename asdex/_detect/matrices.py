@@ -10,10 +10,10 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32, Integer
+from jaxtyping import Int32, Integer, Shaped
 from scipy.sparse import csr_array, vstack
 
-from .._base.index import counting_order
+from .._base.index import counting_order, index_dtype, pointers
 
 DEFAULT_MAX_NNZ = 2**31
 
@@ -50,8 +50,9 @@ def boolean(
     shape: tuple[int, int],
 ) -> csr_array:
     """The canonical boolean matrix with the given entries, repeated ones merged."""
-    values = np.ones(rows.size, bool)
-    matrix = csr_array((values, (rows, cols)), shape=shape)
+    values, dtype = np.ones(rows.size, bool), index_dtype(max(shape))
+    places = rows.astype(dtype, copy=False), cols.astype(dtype, copy=False)
+    matrix = csr_array((values, places), shape=shape)
     matrix.sum_duplicates()
     check_entries(matrix.nnz)
     return matrix
@@ -70,8 +71,7 @@ def total(matrices: Sequence[csr_array]) -> csr_array:
 def product(left: csr_array, right: csr_array) -> csr_array:
     """The canonical boolean product, refused before it outgrows the limit."""
     limit = _max_nnz.get()
-    per_row = np.diff(right.indptr).astype(np.int64)[left.indices]
-    bound = np.concatenate([[0], np.cumsum(per_row)])[left.indptr]  # Up to each row.
+    bound = pointers(np.diff(right.indptr)[left.indices])[left.indptr]  # Up to each row.
     if bound[-1] <= limit:
         result = csr_array(left @ right)
         result.sort_indices()
@@ -95,13 +95,11 @@ def from_lists(inputs: Int32[np.ndarray, "size k"], n: int) -> csr_array:
     ones."""
     listed = inputs >= 0
     if listed.all():
-        indptr = np.arange(0, inputs.size + 1, inputs.shape[1])
-        indices = inputs.reshape(-1)
+        lengths, indices = np.full(len(inputs), inputs.shape[1]), inputs.reshape(-1)
     else:
-        indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(listed, axis=1))])
-        indices = inputs[listed]
+        lengths, indices = np.count_nonzero(listed, axis=1), inputs[listed]
     values = np.ones(indices.size, bool)
-    matrix = csr_array((values, indices, indptr), shape=(len(inputs), n))
+    matrix = csr_array((values, indices, pointers(lengths)), shape=(len(inputs), n))
     matrix.sum_duplicates()
     check_entries(matrix.nnz)
     return matrix
@@ -111,9 +109,9 @@ def select_rows(base: csr_array, rows: Int32[np.ndarray, " size"]) -> csr_array:
     """The matrix of the given rows of `base`; -1 gives an empty row."""
     is_row = rows >= 0
     picked = rows[is_row]
-    lengths = np.zeros(rows.size, np.int64)
+    lengths = np.zeros(rows.size, base.indptr.dtype)
     lengths[is_row] = row_lengths(base, picked)
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    indptr = pointers(lengths)
     check_entries(int(indptr[-1]))
     indices = base[picked].indices  # Needs no memory but that of the result.
     return csr_array(
@@ -138,33 +136,58 @@ class Groups(NamedTuple):
     starts: Integer[np.ndarray, " groups"]
 
 
-def grouped(
+def boolean_by_rows(
     rows: Integer[np.ndarray, " edges"],
-    cols: Integer[np.ndarray, "edges each"],
+    columns: Sequence[Integer[np.ndarray, "..."]],
     shape: tuple[int, int],
-) -> tuple[csr_array, Groups]:
-    """The canonical boolean matrix with the given entries, several in a row, and for each
-    of its entries the numbers of the given ones that are in its place.
+) -> csr_array:
+    """The canonical boolean matrix with an entry in each of the `columns` of each row, in
+    any order, repeated ones merged. Columns may have any shape, whose elements they list.
 
     Cost: that of `counting_order` by rows, and a sort of the entries within each row.
     """
-    each = cols.shape[1]
-    order = counting_order(rows, shape[0])
-    ends = each * np.cumsum(np.bincount(rows, minlength=shape[0]))
-    bounds = np.concatenate([[0], ends])
+    ones = np.ones(rows.size * len(columns), bool)
+    matrix = _by_rows(ones, rows, columns, counting_order(rows, shape[0]), shape)
+    matrix.sum_duplicates()
+    check_entries(matrix.nnz)
+    return matrix
+
+
+def grouped(
+    rows: Integer[np.ndarray, " edges"],
+    columns: Sequence[Integer[np.ndarray, "..."]],
+    shape: tuple[int, int],
+) -> tuple[csr_array, Groups]:
+    """The same matrix, and for each of its entries the numbers of the given ones that are
+    in its place; those of one row are numbered one after the other."""
+    order, each = counting_order(rows, shape[0]), len(columns)
     numbers = order[:, None] * np.int32(each) + np.arange(each, dtype=np.int32)
-    by_row = (numbers.reshape(-1), cols[order].reshape(-1), bounds)
-    listed = csr_array(by_row, shape=shape)
+    listed = _by_rows(numbers.reshape(-1), rows, columns, order, shape)
     listed.sort_indices()
-    order, cols = listed.data, listed.indices
+    order, cols, bounds = listed.data, listed.indices, listed.indptr
     is_first = np.ones(cols.size, bool)
     is_first[1:] = cols[1:] != cols[:-1]
     is_first[bounds[:-1][bounds[:-1] < cols.size]] = True
-    starts = np.flatnonzero(is_first)
+    starts = np.flatnonzero(is_first).astype(bounds.dtype)
     check_entries(starts.size)
-    indptr = np.searchsorted(starts, bounds)
+    indptr = np.searchsorted(starts, bounds).astype(bounds.dtype)
     values = np.ones(starts.size, bool)
     return csr_array((values, cols[starts], indptr), shape=shape), Groups(order, starts)
+
+
+def _by_rows(
+    values: Shaped[np.ndarray, " size"],
+    rows: Integer[np.ndarray, " edges"],
+    columns: Sequence[Integer[np.ndarray, "..."]],
+    order: Int32[np.ndarray, " edges"],
+    shape: tuple[int, int],
+) -> csr_array:
+    """The matrix with these values, row by row, not sorted within a row."""
+    bounds = pointers(len(columns) * np.bincount(rows, minlength=shape[0]))
+    listed = np.empty((rows.size, len(columns)), np.int32)
+    for k, column in enumerate(columns):
+        listed[:, k] = column.reshape(-1)[order]
+    return csr_array((values, listed.reshape(-1), bounds), shape=shape)
 
 
 def places(

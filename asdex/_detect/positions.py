@@ -7,13 +7,14 @@ not fit are dropped.
 
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from jax.extend.core import JaxprEqn
 from jax.lax import GatherScatterMode
 from jaxtyping import Bool, Int, Integer
 
+from .._base.index import index_dtype
 from .terms import Shape
 
 
@@ -90,19 +91,23 @@ def _window_positions(
     batch_axes = [axis for axis in range(len(result)) if axis not in window_axes]
     kept = [axis for axis in range(len(operand)) if axis not in {*removed, *batching}]
     strides = [prod(operand[axis + 1 :]) for axis in range(len(operand))]
+    dtype = index_dtype(max(prod(operand), prod(window), *strides))
 
-    first, inside = _window_starts(operand, starts, window, indexed, strides, clamp)
+    first, inside = _window_starts(operand, starts, window, indexed, strides, clamp, dtype)
     for axis, batch_axis in zip(batching, starts_batching, strict=True):
-        first = first + strides[axis] * _along(starts.shape[:-1], batch_axis, operand[axis])
+        along = _along(starts.shape[:-1], batch_axis, operand[axis], dtype)
+        first = first + strides[axis] * along
 
-    positions = np.zeros((), np.int64)
+    positions = np.zeros((), dtype)
     for axis, result_axis in zip(kept, window_axes, strict=True):
-        positions = positions + strides[axis] * _along(result, result_axis, window[axis])
+        along = _along(result, result_axis, window[axis], dtype)
+        positions = positions + strides[axis] * along
     per_window = [1] * len(result)
     for axis, dim in zip(batch_axes, starts.shape[:-1], strict=True):
         per_window[axis] = dim
     positions = positions + first.reshape(per_window)
-    positions = np.where(inside.reshape(per_window), positions, -1)
+    if not inside.all():
+        positions = np.where(inside.reshape(per_window), positions, -1)
     return np.broadcast_to(positions, result)
 
 
@@ -147,20 +152,21 @@ def _window_starts(
     indexed: Sequence[int],
     strides: Sequence[int],
     clamp: bool,
+    dtype: Any,
 ) -> tuple[Int[np.ndarray, "*batch"], Bool[np.ndarray, "*batch"]]:
     """Flat position of the first element of each window, and whether it fits."""
-    first = np.zeros(starts.shape[:-1], np.int64)
+    first = np.zeros(starts.shape[:-1], dtype)
     inside = np.ones(starts.shape[:-1], bool)
     for k, axis in enumerate(indexed):
         limit = operand[axis] - window[axis]
-        start = _as_int64(starts[..., k])
-        fits = (start >= 0) & (start <= limit)
+        start = as_signed(starts[..., k])
         if clamp:
             start = np.clip(start, 0, limit)
         else:
+            fits = (start >= 0) & (start <= limit)
             inside &= fits
             start = np.where(fits, start, 0)
-        first += strides[axis] * start
+        first += strides[axis] * start.astype(dtype, copy=False)
     return first, inside
 
 
@@ -179,14 +185,15 @@ def _ints(axes: Sequence[SupportsIndex]) -> tuple[int, ...]:
     return tuple(map(int, axes))
 
 
-def _as_int64(index: Integer[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+def as_signed(index: np.ndarray | np.generic) -> Any:
+    """Indices as signed integers of 32 or 64 bits, the largest as the largest of these."""
     if index.dtype == np.uint64:
-        index = np.minimum(index, np.iinfo(np.int64).max)
-    return index.astype(np.int64)
+        return np.minimum(index, np.iinfo(np.int64).max).astype(np.int64)
+    return index.astype(np.result_type(index.dtype, np.int32), copy=False)
 
 
-def _along(shape: Shape, axis: int, dim: int) -> Int[np.ndarray, "..."]:
+def _along(shape: Shape, axis: int, dim: int, dtype: Any) -> Int[np.ndarray, "..."]:
     """0, 1, ... along one axis, of length one along the others."""
     expanded = [1] * len(shape)
     expanded[axis] = dim
-    return np.arange(dim).reshape(expanded)
+    return np.arange(dim, dtype=dtype).reshape(expanded)

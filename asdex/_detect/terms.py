@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from . import coefficients as co
 from .coefficients import Coefficients
-from .matrices import boolean, grouped, product, row_lengths
+from .matrices import boolean_by_rows, grouped, product, row_lengths
 
 Shape: TypeAlias = tuple[int, ...]
 Rows: TypeAlias = Int32[np.ndarray, "..."]
@@ -173,7 +173,8 @@ class Edges:
     """Rows of a base that are added to elements, edge by edge."""
 
     targets: Integer[np.ndarray, " edges"]
-    rows: Integer[np.ndarray, " edges"]
+    rows: Integer[np.ndarray, "..."]
+    """Of any shape: rows that repeat along an axis take no memory."""
     values: Coefficients
 
     @classmethod
@@ -181,24 +182,24 @@ class Edges:
         cls,
         term: Term,
         targets: Integer[np.ndarray, " edges"],
-        sources: Integer[np.ndarray, " edges"],
+        sources: Integer[np.ndarray, " edges"] | None,
         weights: Coefficients,
     ) -> "Edges":
-        rows, values = term.rows.reshape(-1)[sources], term.coefficients
+        rows, values = term.rows, term.coefficients
+        rows = rows if sources is None else rows.reshape(-1)[sources]
         if values is not None:
-            values = co.take(values, sources)
+            values = values.reshape(-1) if sources is None else co.take(values, sources)
             values = values if weights is None else co.multiply(values, weights)
-        kept = rows >= 0
-        if kept.all():
+        if (kept := rows >= 0).all():
             return cls(targets, rows, values)
         values = None if values is None else co.take(values, np.flatnonzero(kept))
-        return cls(targets[kept], rows[kept], values)
+        return cls(targets[kept.reshape(-1)], rows[kept], values)
 
     def only_rows(self, size: int) -> Rows | None:
         """The row of each of `size` elements, `None` if some element has several."""
-        rows = np.full(size, NOTHING)
-        rows[self.targets] = self.rows
-        return rows if np.array_equal(rows[self.targets], self.rows) else None
+        rows, given = np.full(size, NOTHING), self.rows.reshape(-1)
+        rows[self.targets] = given
+        return rows if np.array_equal(rows[self.targets], given) else None
 
     def sums(self, size: int) -> Coefficients:
         """The sum of the values that are added to each of `size` elements."""
@@ -217,14 +218,13 @@ def matrix_of(
     """
     targets, *others = [part.targets for part in parts]
     alike = all(np.array_equal(targets, other) for other in others)
-    if alike:
-        rows = np.stack([part.rows for part in parts], axis=1)
-    else:
+    columns = [part.rows for part in parts]
+    if not alike:
         targets = np.concatenate([targets, *others])
-        rows = np.concatenate([part.rows for part in parts])[:, None]
+        columns = [np.concatenate([column.reshape(-1) for column in columns])]
     if parts[0].values is None:
-        return boolean(np.repeat(targets, rows.shape[1]), rows.reshape(-1), shape), None
-    matrix, groups = grouped(targets, rows, shape)
+        return boolean_by_rows(targets, columns, shape), None
+    matrix, groups = grouped(targets, columns, shape)
     values = [part.values for part in parts]
     joined = co.stack(values).T.reshape(-1) if alike else co.concatenate(values)
     return matrix, co.sum_groups(joined, groups)
@@ -264,7 +264,7 @@ def _product_values(
     within = np.arange(terms) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     of_right = right.matrix.indptr[left.indices][of_left] + within
     cols = right.matrix.indices[of_right]
-    _, groups = grouped(rows[of_left], cols[:, None], result.shape)
+    _, groups = grouped(rows[of_left], [cols], result.shape)
     of_base = co.take(right.values, of_right).astype(values.dtype)
     products = co.multiply(co.take(values, of_left), of_base)
     return co.sum_groups(products, groups)

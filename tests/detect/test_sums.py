@@ -38,7 +38,7 @@ def test_sums(places: np.ndarray, dtype: type) -> None:
         assert found.dtype == dtype
     rows, cols = places // 3, places % 3
     shape = (count, 3)
-    matrix, groups = grouped(rows, cols[:, None], shape)
+    matrix, groups = grouped(rows, [cols], shape)
     assert isinstance(groups, Groups)
     assert matrix.has_canonical_format
     dense = np.zeros(shape)
@@ -51,7 +51,7 @@ def test_sums(places: np.ndarray, dtype: type) -> None:
 
 def test_several_entries_in_a_row() -> None:
     rows, cols = np.array([2, 0, 2]), np.array([[1, 3], [0, 0], [0, 1]])
-    matrix, groups = grouped(rows, cols, (3, 4))
+    matrix, groups = grouped(rows, list(cols.T), (3, 4))
     expected = [[2.0, 0, 0, 0], [0, 0, 0, 0], [1, 2, 0, 1]]
     np.testing.assert_array_equal(matrix.toarray(), np.array(expected) != 0)
     sums = sum_groups(np.ones(6), groups)

@@ -37,9 +37,9 @@ def alternatives(indices: Bounds) -> Iterator[Integer[np.ndarray, "*shape"]] | N
     """Arrays of indices that together take all values within the bounds, element by
     element; `None` if these are too many. Components, along the last axis, vary
     independently of each other."""
-    lo, hi = np.asarray(indices.lo, np.int64), np.asarray(indices.hi, np.int64)
     if indices.is_exact:
-        return iter([lo])
+        return iter([np.asarray(indices.lo)])
+    lo, hi = np.asarray(indices.lo, np.int64), np.asarray(indices.hi, np.int64)
     axes = tuple(range(lo.ndim - 1))
     width = (hi.astype(np.float64) - lo).max(axis=axes, initial=0)
     if np.prod(width + 1) > MAX_ALTERNATIVES:

@@ -19,6 +19,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from scipy.sparse import csr_array
 
 from ..._base.compat import without_constants
+from ..._base.index import pointers
 from .. import coefficients as co
 from ..coefficients import Coefficients
 from ..compose import as_own_inputs, split, values_in
@@ -281,8 +282,7 @@ def carry_along(
 def _repeated(matrix: csr_array, values: Coefficients, shape: Shape) -> Dependence:
     """An array that in each step has the pattern of `matrix`."""
     steps = len(values)
-    ends = matrix.indptr[1:] + matrix.nnz * np.arange(steps)[:, None]
-    indptr = np.concatenate([[0], ends.reshape(-1)])
+    indptr = pointers(np.tile(np.diff(matrix.indptr), steps))
     everywhere = np.ones(steps * matrix.nnz, bool)
     tiled = (everywhere, np.tile(matrix.indices, steps), indptr)
     size = steps * matrix.shape[0]

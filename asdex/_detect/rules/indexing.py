@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
-from jaxtyping import Int64
+from jaxtyping import Int
 
+from ..._base.index import index_dtype
 from .. import coefficients as co
 from ..dependence import Dependence, combine, nothing, union
 from ..folding import MAX_ALTERNATIVES, Bounds, alternatives
-from ..positions import gather_positions, scatter_positions
+from ..positions import as_signed, gather_positions, scatter_positions
 from ..registry import register
 from ..terms import Shape
 from ..value import Scope, Value, output_shape
@@ -29,7 +30,7 @@ _MAX_POSITIONS = 10_000_000
 class _Starts(NamedTuple):
     """Where windows can start, component by component along the last axis."""
 
-    choices: list[Int64[np.ndarray, "*batch index"]]
+    choices: list[Int[np.ndarray, "*batch index"]]
     """All combinations of the components of narrow range; zero in the others."""
     wide: dict[int, slice]
     """For each other component the range of all of its indices."""
@@ -40,12 +41,16 @@ def _starts(
 ) -> _Starts:
     """The starts within the bounds of an array of indices, of which the largest that fit
     are `limits`, and which leads to so many positions."""
-    least, most = np.full(len(limits), -1), np.asarray(limits, np.int64) + 1
+    most = np.asarray(limits, np.int64) + 1
+    most = most.astype(index_dtype(int(most.max(initial=0)) + 2))
+    least = np.full_like(most, -1)
     if found is None:
         lo, hi = np.broadcast_to(least, shape), np.broadcast_to(most, shape)
     else:  # All indices that do not fit on one side have the same effect.
-        lo = np.clip(_as_int64(found.lo), least, most)
-        hi = lo if found.is_exact else np.clip(_as_int64(found.hi), least, most)
+        lo = _clipped(found.lo, least, most)
+        hi = lo if found.is_exact else _clipped(found.hi, least, most)
+    if hi is lo:
+        return _Starts([lo], {})
     width = (hi - lo).max(axis=tuple(range(len(shape) - 1)), initial=0)
     most_choices = max(4, min(MAX_ALTERNATIVES, _MAX_POSITIONS // max(1, positions)))
     choices, wide = 1, {}
@@ -64,10 +69,11 @@ def _starts(
     return _Starts(list(narrow), wide)
 
 
-def _as_int64(index: np.ndarray) -> Int64[np.ndarray, "..."]:
-    if index.dtype == np.uint64:
-        index = np.minimum(index, np.iinfo(np.int64).max)
-    return np.asarray(index, np.int64)
+def _clipped(index: np.ndarray, least: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """The indices within bounds: they themselves, if all are."""
+    index = as_signed(index)
+    fits = ((index >= least) & (index <= most)).all()
+    return index if fits else np.clip(index, least, most)
 
 
 def _range_merged(dependence: Dependence, axis: int, part: slice) -> Dependence:
@@ -138,8 +144,8 @@ def _window_starts(
     for axis, (start, limit) in enumerate(zip(starts, limits, strict=True)):
         found = scope.indices(start) if limit else None
         if found is not None:
-            lo[axis] = np.clip(_as_int64(found.lo), 0, limit)
-            hi[axis] = np.clip(_as_int64(found.hi), 0, limit)
+            lo[axis] = np.clip(as_signed(found.lo), 0, limit)
+            hi[axis] = np.clip(as_signed(found.hi), 0, limit)
     return _starts(Bounds(lo, hi), lo.shape, limits, prod(shape))
 
 
@@ -210,8 +216,10 @@ def _scatter_axes(
 
 def _spread(new: Dependence, targets: Sequence[np.ndarray], shape: Shape) -> Dependence:
     """Updates at their target positions, of which there may be several for each."""
+    if len(targets) == 1 and (targets[0] >= 0).all():
+        return new.spread(targets[0], None, shape)
     into = np.stack(targets)
-    sources = np.broadcast_to(np.arange(into.shape[1]), into.shape)
+    sources = np.broadcast_to(np.arange(new.size, dtype=np.int32), into.shape)
     written = into >= 0
     return new.spread(into[written], sources[written], shape)
 

@@ -157,7 +157,7 @@ def solve_in_blocks(
     graph = boolean(rows, height + pattern.indices, (height + width, height + width))
     count, block = connected_components(graph, directed=False)
     right = joined([_or_nothing(side, scope.n) for side in sides], scope.n)
-    blocks = right.spread(block[:height], np.arange(height), (int(count),))
+    blocks = right.spread(block[:height], None, (int(count),))
     return split(blocks.take(block[height:]), [aval.shape for aval in unknowns])
 
 
