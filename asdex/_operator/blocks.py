@@ -37,8 +37,8 @@ def block(rows: Sequence[Sequence[SparseJacobian | None]]) -> SparseJacobian:
     placed = [
         (i, j, a) for i, row in enumerate(rows) for j, a in enumerate(row) if a is not None
     ]
-    heights = _sizes("row", len(rows), [(i, a.shape[0]) for i, _, a in placed])
-    widths = _sizes("column", len(rows[0]), [(j, a.shape[1]) for _, j, a in placed])
+    heights = _sizes("row", len(rows), [(i, a.sparsity.m) for i, _, a in placed])
+    widths = _sizes("column", len(rows[0]), [(j, a.sparsity.n) for _, j, a in placed])
     top, left = np.cumsum([0, *heights]), np.cumsum([0, *widths])
     entry_rows = np.concatenate([a.sparsity.rows + top[i] for i, _, a in placed])
     entry_cols = np.concatenate([a.sparsity.cols + left[j] for _, j, a in placed])
@@ -79,8 +79,8 @@ def kron(a: SparseJacobian, b: SparseJacobian) -> SparseJacobian:
     batches and errors. Its entries are in row-major order. Cost: a product for each.
     """
     _check_operators([a, b])
-    (m, n), (height, width) = a.shape, b.shape
     of_a, of_b = a.sparsity, b.sparsity
+    (m, n), (height, width) = of_a.shape, of_b.shape
     rows = np.add.outer(of_a.rows * np.int64(height), of_b.rows).reshape(-1)
     cols = np.add.outer(of_a.cols * np.int64(width), of_b.cols).reshape(-1)
     order = np.lexsort((cols, rows))

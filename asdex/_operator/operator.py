@@ -88,7 +88,7 @@ class SparseJacobian(eqx.Module):
         self._check_fits()
 
     def _check_fits(self) -> None:
-        (m, n), sizes = self.shape, (self.codomain.size, self.domain.size)
+        (m, n), sizes = self.sparsity.shape, (self.codomain.size, self.domain.size)
         if self.data.ndim == 0 or self.data.shape[-1] != self.nnz:
             raise ValueError(
                 f"data must have shape (*batch, {self.nnz}), one value per entry of the "
@@ -110,19 +110,21 @@ class SparseJacobian(eqx.Module):
     # -- What it is ------------------------------------------------------------------
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """`(m, n)`, numbers of elements of the output and of the input."""
-        return self.sparsity.shape
+    def shape(self) -> tuple[int, ...]:
+        """`(*batch, m, n)`, that of the dense matrix, with `m` and `n` the numbers of
+        elements of the output and of the input."""
+        return (*self.batch_shape, *self.sparsity.shape)
 
     @property
     def ndim(self) -> int:
-        """2, the length of `shape`."""
-        return 2
+        """The length of `shape`; 2 for a single matrix."""
+        return len(self.shape)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """Leading axes of `data`; `()` for a single matrix."""
-        return self.data.shape[:-1]
+        # Under transformations of pytrees, `data` may be something else than an array.
+        return getattr(self.data, "shape", ())[:-1]
 
     @property
     def nnz(self) -> int:
@@ -152,7 +154,7 @@ class SparseJacobian(eqx.Module):
     @property
     def flat(self) -> "SparseJacobian":
         """The same matrix between flat vectors."""
-        (m, n), dtype = self.shape, self.dtype
+        (m, n), dtype = self.sparsity.shape, self.dtype
         return replace(self, domain=Space.flat(n, dtype), codomain=Space.flat(m, dtype))
 
     # -- Products with vectors -------------------------------------------------------
@@ -200,7 +202,7 @@ class SparseJacobian(eqx.Module):
             return self._times(other)
         expected = "A @ x takes an operator or an array"
         x = _as_array(other, expected, "For pytrees use A.mv.")
-        n = self.shape[1]
+        n = self.sparsity.n
         if x.ndim == 0 or x.shape[max(-2, -x.ndim)] != n:
             raise ValueError(
                 f"A @ x needs an x of shape ({n},) or (..., {n}, k) for an operator of "
@@ -228,7 +230,7 @@ class SparseJacobian(eqx.Module):
         x = _as_array(
             other, "x @ A takes an operator or an array", "For pytrees use A.rmv."
         )
-        m = self.shape[0]
+        m = self.sparsity.m
         if x.ndim == 0 or x.shape[-1] != m:
             raise ValueError(
                 f"x @ A needs an x of shape ({m},) or (..., k, {m}) for an operator of "
@@ -268,7 +270,7 @@ class SparseJacobian(eqx.Module):
         patterns. Raises `ValueError` if they differ."""
         if not isinstance(other, SparseJacobian):
             return NotImplemented
-        if self.shape != other.shape:
+        if self.sparsity.shape != other.sparsity.shape:
             raise ValueError(
                 "Operators that are added must have equal shapes. Got "
                 f"{self.shape} and {other.shape}."
@@ -335,7 +337,7 @@ class SparseJacobian(eqx.Module):
         Entries of the diagonal that the pattern lacks are added to it. Raises `ValueError`
         unless the matrix is square.
         """
-        m, n = self.shape
+        m, n = self.sparsity.shape
         if m != n:
             raise ValueError(
                 "shift adds a multiple of the identity, which is square. The operator has "
@@ -365,7 +367,7 @@ class SparseJacobian(eqx.Module):
 
     def congruence(self, p: "SparseJacobian") -> "SparseJacobian":
         """`P^T A P`. Raises `ValueError` unless `A` is square and `P` fits."""
-        if self.shape[0] != self.shape[1]:
+        if self.sparsity.m != self.sparsity.n:
             raise ValueError(
                 f"P^T A P needs a square A. The operator has shape {self.shape}."
             )
@@ -388,7 +390,7 @@ class SparseJacobian(eqx.Module):
 
         **Raises:** `ValueError` if an index is out of range or occurs twice.
         """
-        (m, n), dtype = self.shape, self.dtype
+        (m, n), dtype = self.sparsity.shape, self.dtype
         row_index = _as_selection("rows", rows, m)
         col_index = _as_selection("cols", cols, n)
         pattern, data = algebra.submatrix(self.sparsity, self.data, row_index, col_index)
@@ -483,7 +485,7 @@ class SparseJacobian(eqx.Module):
 
         **Raises:** `ValueError` if it has more than 2^24 elements, or for `copy=False`.
         """
-        elements = math.prod((*self.batch_shape, *self.shape))
+        elements = math.prod(self.shape)
         if copy is False or elements > _MOST_ELEMENTS:
             raise ValueError(
                 f"NumPy needs this operator as a dense array of {elements:,} elements, "
@@ -615,7 +617,7 @@ class SparseJacobian(eqx.Module):
         return replace(self, data=data).factorize(solver=solver).solve_flagged(b)
 
     def _check_square(self) -> None:
-        m, n = self.shape
+        m, n = self.sparsity.shape
         if m != n:
             raise ValueError(
                 f"Only a square matrix can be solved with. This one has shape {(m, n)}. "
@@ -638,10 +640,8 @@ class SparseJacobian(eqx.Module):
 
     def __repr__(self) -> str:
         shown = getattr(self.data, "dtype", self.data)
-        batch = getattr(self.data, "shape", ())[:-1]
         return (
             f"SparseJacobian(shape={self.shape}, nnz={self.nnz}, dtype={shown}"
-            + (f", batch={batch}" if batch else "")
             + (", symmetric" if self.symmetric else "")
             + ")"
         )

@@ -100,7 +100,7 @@ def _register(question: Any, tag: Any, proved: Callable[..., bool]) -> None:
 
 
 def _is_square(operator: SparseLinearOperator) -> bool:
-    m, n = operator.matrix.shape
+    m, n = operator.matrix.sparsity.shape
     return m == n
 
 
@@ -133,7 +133,7 @@ def _(operator: SparseLinearOperator) -> Inexact[Array, " n"]:
 
 @lx.tridiagonal.register(SparseLinearOperator)
 def _(operator: SparseLinearOperator) -> tuple[Array, Array, Array]:
-    matrix, n = operator.matrix.flat, operator.matrix.shape[0]
+    matrix, n = operator.matrix.flat, operator.matrix.sparsity.m
     first, last = np.arange(n - 1), np.arange(1, n)
     lower, upper = matrix.submatrix(last, first), matrix.submatrix(first, last)
     return matrix.diagonal(), lower.diagonal(), upper.diagonal()

@@ -66,7 +66,7 @@ class Sparse(lx.AbstractLinearSolver):
             matrix = sparse_matrix(operator, self.algorithm, self.sparsity)
         except DenseOperator:
             return _Dense(_AUTO.init(operator, options))
-        if matrix.shape[0] == matrix.shape[1]:
+        if matrix.sparsity.m == matrix.sparsity.n:
             return _Square(matrix.factorize(solver=self.solver))
         return _Oblong.of(matrix, self.solver)
 

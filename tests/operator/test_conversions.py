@@ -51,7 +51,7 @@ def test_formats_of_jax(name: str, batch: tuple[int, ...], dtype: Any) -> None:
     def make(a: SparseJacobian) -> Any:
         return a.to_bcoo(), a.to_bcsr(), a.todense()
 
-    expected, shape = dense(a), (*batch, *a.shape)
+    expected, shape = dense(a), a.shape
     for compute in (jax.jit(make), make) if name == "shuffled" else (jax.jit(make),):
         bcoo, bcsr, matrix = compute(a)
         np.testing.assert_array_equal(matrix, expected)
@@ -184,13 +184,13 @@ def test_bsr(
     assert isinstance(indices, np.ndarray)
     assert isinstance(indptr, np.ndarray)
     assert data.shape == (*batch, indices.size, *block_shape)
-    if 0 in a.shape:  # SciPy refuses it.
+    if 0 in a.sparsity.shape:  # SciPy refuses it.
         assert indices.size == 0
-        assert indptr.tolist() == [0] * (a.shape[0] // block_shape[0] + 1)
+        assert indptr.tolist() == [0] * (a.sparsity.m // block_shape[0] + 1)
         return
     for k in np.ndindex(batch):
         matrix, values = dense(a)[k], np.asarray(data)[k]
-        found = scipy.sparse.bsr_array((values, indices, indptr), shape=a.shape)
+        found = scipy.sparse.bsr_array((values, indices, indptr), shape=a.sparsity.shape)
         assert found.has_canonical_format
         np.testing.assert_array_equal(found.todense(), matrix)
         reference = scipy.sparse.bsr_array(matrix, blocksize=block_shape)
@@ -214,7 +214,7 @@ def test_banded(name: str) -> None:
     bands = jax.jit(lambda a: [a.banded(widths[0] + k, widths[1] + 2 * k) for k in (0, 1)])
     for k, band in enumerate(bands(a)):
         lower, upper = widths[0] + k, widths[1] + 2 * k
-        assert band.shape == (lower + upper + 1, a.shape[1])
+        assert band.shape == (lower + upper + 1, a.sparsity.n)
         expected = np.zeros(band.shape)
         for i, j in zip(*np.nonzero(matrix), strict=True):
             expected[upper + i - j, j] = matrix[i, j]
@@ -237,7 +237,9 @@ def test_maps(name: str) -> None:
     a = operator(PATTERNS[name])
     pattern, data, matrix = a.sparsity, np.asarray(a.data), dense(a)
     reference = {
-        kind: scipy.sparse.coo_array((data, (pattern.rows, pattern.cols)), shape=a.shape)
+        kind: scipy.sparse.coo_array(
+            (data, (pattern.rows, pattern.cols)), shape=a.sparsity.shape
+        )
         for kind in ("csr", "csc")
     }
     csr, csc = reference["csr"].tocsr(), reference["csc"].tocsc()
@@ -261,13 +263,13 @@ def test_maps(name: str) -> None:
 def test_rows_of_processes(name: str) -> None:
     """The rows of all processes are those of the matrix."""
     a = operator(PATTERNS[name])
-    m, data = a.shape[0], np.asarray(a.data)
+    m, data = a.sparsity.m, np.asarray(a.data)
     bounds = [0, m // 3, m // 3, m]
     parts = []
     for first, last in itertools.pairwise(bounds):
         indptr, indices, permutation = asdex.csr_structure(a.sparsity, rows=(first, last))
         values = data[permutation], indices, indptr
-        part = scipy.sparse.csr_array(values, (last - first, a.shape[1]))
+        part = scipy.sparse.csr_array(values, (last - first, a.sparsity.n))
         parts.append(part.toarray())
     np.testing.assert_array_equal(np.concatenate(parts), dense(a))
 
@@ -325,6 +327,8 @@ def test_values_go_through_maps_inside_jit() -> None:
         return a.values[csc.permutation], a.values[lower.selection]
 
     in_columns, below = values(a)
-    matrix = scipy.sparse.csc_array((in_columns, csc.indices, csc.indptr), shape=a.shape)
+    matrix = scipy.sparse.csc_array(
+        (in_columns, csc.indices, csc.indptr), shape=a.sparsity.shape
+    )
     np.testing.assert_array_equal(matrix.todense(), dense(a))
     np.testing.assert_array_equal(below, dense(a)[lower.rows, lower.cols])

@@ -44,7 +44,7 @@ def close(found: Any, expected: Any, tolerance: float = 1e-12) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
 def test_solves_with_the_same_factors(solver: SolverName, dtype: Any) -> None:
     a = regular(solver, dtype=dtype)
-    n, matrix = a.shape[0], dense(a)
+    n, matrix = a.sparsity.m, dense(a)
     b, columns = numbers((n,), dtype), numbers((n, 3), dtype)
 
     @jax.jit
@@ -65,7 +65,7 @@ def test_solves_with_the_same_factors(solver: SolverName, dtype: Any) -> None:
 @each_solver
 def test_batches(solver: SolverName) -> None:
     a = regular(solver, (2, 3))
-    n, matrices = a.shape[0], dense(a)
+    n, matrices = a.sparsity.m, dense(a)
     one, each, columns = numbers((n,)), numbers((2, 3, n)), numbers((2, 3, n, 2))
     f = a.factorize(solver=solver)
     close(f.solve(one), np.linalg.solve(matrices, one))
@@ -98,7 +98,7 @@ LOOPS: dict[str, Steps] = {
 @pytest.mark.parametrize("solver", ["tridiagonal", "dense", "superlu"])
 def test_in_loops(loop: str, solver: SolverName) -> None:
     a = regular(solver)
-    b, matrix = numbers((a.shape[0],)), dense(a)
+    b, matrix = numbers((a.sparsity.m,)), dense(a)
     compute = jax.jit(lambda a, b: LOOPS[loop](a.factorize(solver=solver), b))
     expected = np.linalg.matrix_power(np.linalg.inv(matrix), 3) @ b
     close(compute(a, b), expected)
@@ -109,7 +109,7 @@ def test_in_loops(loop: str, solver: SolverName) -> None:
 @each_solver
 def test_derivatives_of_any_order(solver: SolverName) -> None:
     a = regular(solver)
-    b = numbers((a.shape[0],))
+    b = numbers((a.sparsity.m,))
     rows, cols = a.sparsity.rows, a.sparsity.cols
 
     def loss(data: Any, b: Any) -> Any:
@@ -133,7 +133,7 @@ def test_derivatives_of_any_order(solver: SolverName) -> None:
 def test_condition_of_the_transpose(solver: SolverName) -> None:
     """In the norm of column sums it is that of the rows."""
     a = regular(solver)
-    scale = jnp.where(np.arange(a.shape[0]) == 0, 1e3, 1.0)
+    scale = jnp.where(np.arange(a.sparsity.m) == 0, 1e3, 1.0)
     a = asdex.diag(scale) @ a
     factors = a.factorize(solver=solver)
     for found, matrix in ((factors, dense(a)), (factors.T, dense(a).T)):
@@ -187,7 +187,7 @@ def test_pytrees() -> None:
 @each_solver
 def test_singular_matrices(solver: SolverName) -> None:
     a = 0 * regular(solver)
-    f, b = a.factorize(solver=solver), np.ones(a.shape[0])
+    f, b = a.factorize(solver=solver), np.ones(a.sparsity.m)
     with pytest.raises(asdex.SingularMatrixError):
         f.solve(b)
     assert np.isnan(f.T.solve(b, throw=False)).all()

@@ -62,7 +62,7 @@ def test_laws(chain: tuple[Drawn, ...]) -> None:
     def sides(
         a: SparseJacobian, b: SparseJacobian, c: SparseJacobian, s: SparseJacobian, x: Any
     ) -> Any:
-        u = np.arange(1.0, 1 + a.shape[0])
+        u = np.arange(1.0, 1 + a.sparsity.m)
         return {
             "associative": (a @ (c @ x), (a @ c) @ x),
             "transposed product": ((a @ c).T.mv(u), c.T @ (a.T @ u)),
@@ -73,7 +73,7 @@ def test_laws(chain: tuple[Drawn, ...]) -> None:
             "parts": ((s.tril() + s.triu(1)) @ (c @ x), s @ (c @ x)),
             "gram": (a.gram().diagonal(), a.gram_diagonal()),
             "congruence": (s.congruence(c).mv(x), c.rmv(s.mv(c.mv(x)))),
-            "sums": (a.row_sums(), a @ np.ones(a.shape[1])),
+            "sums": (a.row_sums(), a @ np.ones(a.sparsity.n)),
         }
 
     x = np.arange(operators[2].shape[1]) - 2.0

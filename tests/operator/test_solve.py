@@ -34,7 +34,7 @@ def close(found: Any, expected: Any, dtype: Any = np.float64) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_patterns(name: str) -> None:
     a = regular(name)
-    n = a.shape[0]
+    n = a.sparsity.m
     b, columns = numbers((n,)), numbers((n, 3))
 
     def solve(a: SparseJacobian, b: Any, columns: Any) -> Any:
@@ -61,7 +61,7 @@ def test_types(dtype: Any) -> None:
 @pytest.mark.parametrize("name", ["shuffled", "tridiagonal", "diagonal"])
 def test_batches(name: str) -> None:
     a = regular(name, (2, 3))
-    n = a.shape[0]
+    n = a.sparsity.m
     one, each, columns = (numbers(shape) for shape in ((n,), (2, 3, n), (2, 3, n, 2)))
 
     @jax.jit
@@ -147,7 +147,7 @@ each_singular = pytest.mark.parametrize("a", SINGULAR.values(), ids=SINGULAR)
 
 @each_singular
 def test_singular_outside_of_jit(a: SparseJacobian) -> None:
-    b = np.ones(a.shape[0])
+    b = np.ones(a.sparsity.m)
     for throw in (None, True):
         with pytest.raises(asdex.SingularMatrixError, match=r"singular.*throw=False"):
             a.solve(b, throw=throw)
@@ -157,7 +157,7 @@ def test_singular_outside_of_jit(a: SparseJacobian) -> None:
 
 @each_singular
 def test_singular_inside_of_jit(a: SparseJacobian) -> None:
-    b = np.ones(a.shape[0])
+    b = np.ones(a.sparsity.m)
     compiled: Callable[..., Any] = jax.jit(
         lambda a, b: (a.solve(b), a.solve(b, throw=False), a.T.solve(b))
     )

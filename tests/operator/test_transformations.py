@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from jax import Array, export, lax
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Float
 
 import asdex
 from asdex import SparseJacobian
@@ -130,8 +131,13 @@ def test_results_of_jit_outlive_it() -> None:
 def test_lowering_without_numbers() -> None:
     a = operator(PATTERNS["wide"], (3,))
     shapes = jax.eval_shape(lambda: a)
-    assert shapes.shape == (4, 9)
+    assert shapes.shape == a.todense().shape == (3, 4, 9)
+    assert shapes.ndim == 3
     assert shapes.batch_shape == (3,)
+    batch: Any = Float[SparseJacobian, "batch m n"]
+    single: Any = Float[SparseJacobian, "m n"]
+    assert isinstance(a, batch)
+    assert not isinstance(a, single)
     compiled = jax.jit(lambda a: a.row_sums()).lower(shapes).compile()
     same(compiled(a), dense(a).sum(-1))
 
