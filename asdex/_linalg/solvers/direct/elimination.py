@@ -125,9 +125,17 @@ def _substitute(
         )
         return x[..., 0].T
     a = jnp.swapaxes(lu.triangles, 0, 1) if transposed else lu.triangles
-    is_forward, row = lower != transposed, jnp.arange(size)[:, None]
+    is_forward = lower != transposed
+    if size <= _UNROLLED:  # On one vector for each row, which XLA fuses.
+        x = list(b)
+        for k in range(size) if is_forward else reversed(range(size)):
+            x[k] = x[k] if lower else x[k] / a[k, k]
+            for i in range(k + 1, size) if is_forward else range(k):
+                x[i] = x[i] - a[i, k] * x[k]
+        return jnp.stack(x)
+    row = jnp.arange(size)[:, None]
 
-    def step(i: Int[Array, ""] | int, x: Inexact[Array, "size count"]) -> Array:
+    def step(i: Int[Array, ""], x: Inexact[Array, "size count"]) -> Array:
         k = i if is_forward else size - 1 - i
         known = x[k] if lower else x[k] / a[k, k]
         is_left = row > k if is_forward else row < k
@@ -135,4 +143,4 @@ def _substitute(
             is_left, x - a[:, k] * known[None], jnp.where(row == k, known[None], x)
         )
 
-    return lax.fori_loop(0, size, step, b, unroll=size <= _UNROLLED)
+    return lax.fori_loop(0, size, step, b)
