@@ -19,6 +19,10 @@ from .loops import (
 )
 from .orders import Permutation, own_colors
 
+_LIKELY = 12
+"""How many times the mean degree the number of colors seldom exceeds, so that sets of them
+take less memory than the neighbor lists. One more program is compiled if it does."""
+
 
 def finish(
     pattern: SparsityPattern,
@@ -125,17 +129,19 @@ def _first_star_colors_compiled(
     visits: Permutation, neighbors: Lists, is_two_sided: bool
 ) -> Int32[np.ndarray, " n"]:
     """`_first_star_colors`, with sets of as many words as turn out to be needed."""
-    n = neighbors.sizes.size
-    # Twice the mean degree is often enough, where the largest would fill the memory.
-    num_words = words_for(min(n, 2 * neighbors.items.size // max(1, n)))
-    while True:
-        sets, count = np.zeros(n * num_words, np.int32), visits.size
-        colors, num_colored = _color_with_words(
-            visits, *neighbors, sets, np.zeros(n, np.int32), num_words, is_two_sided, count
+    n, largest = neighbors.sizes.size, int(neighbors.sizes.max(initial=0))
+    num_words = words_for(min(largest, _LIKELY * neighbors.items.size // max(1, n)))
+    colors, sets = np.full(n, -1, np.int32), np.zeros((n, num_words, 3), np.int32)
+    count, num_colored = visits.size, 0
+    while num_colored < count:
+        options = num_words, int(is_two_sided), num_colored, count
+        colors, found, num_colored = _color_with_words(
+            visits, *neighbors, colors, sets.reshape(-1), *options
         )
-        if num_colored == visits.size:
-            return colors[:n]
-        num_words *= 2
+        sets = found[: sets.size].reshape(sets.shape)
+        sets = np.pad(sets, ((0, 0), (0, num_words), (0, 0)))
+        num_words, num_colored = 2 * num_words, int(num_colored)
+    return colors[:n]
 
 
 @compiled
@@ -143,30 +149,34 @@ def _color_with_words(
     order: Int32[Array, " visits"],
     starts: Int32[Array, " bounds"],
     neighbors: Int32[Array, " nnz"],
-    empty_sets: Int32[Array, " words"],
     colors: Int32[Array, " n"],
+    sets: Int32[Array, " words"],
     num_words: Int32[Array, ""],
     is_two_sided: Int32[Array, ""],
+    first: Int32[Array, ""],
     count: Int32[Array, ""],
-) -> tuple[Int32[Array, " n"], Int32[Array, ""]]:
-    """Color the vertices in `order` until one finds no color in `num_words` words.
+) -> tuple[Int32[Array, " n"], Int32[Array, " words"], Int32[Array, ""]]:
+    """Color the vertices in `order`, from the `first` on, until one finds no color in
+    `num_words` words. Returns the colors, the sets, and how many vertices are colored.
 
-    Word `v * num_words + c // 32` of the sets holds color `c` of vertex `v`.
+    The three sets of a vertex are next to each other: words 0, 1, 2 from
+    `3 * (v * num_words + c // 32)` on hold color `c` of vertex `v` around it, repeated, and
+    of the hubs.
     """
 
     def visit(state):
-        t, colors, around, repeated, hubs, _ = state
+        t, colors, sets, _ = state
         v = read(order, t)
         start, stop = read(starts, v), read(starts, v + 1)
 
         def bit(c):
             return jnp.where(c < 0, 0, jnp.int32(1) << (c & 31))
 
-        def add_to(sets, place, added):
-            return write(sets, place, read(sets, place) | added)
+        def at(w, k):
+            return 3 * (w * num_words + k)
 
-        def is_repeated(c, repeated):
-            return (read(repeated, v * num_words + (c >> 5)) & bit(c)) != 0
+        def is_repeated(c, sets):
+            return (read(sets, at(v, c >> 5) + 1) & bit(c)) != 0
 
         def look_in_word(state):
             k = state[0] + 1
@@ -174,12 +184,11 @@ def _color_with_words(
             def forbid(state):
                 e, word = state
                 w = read(neighbors, e)
-                c, place = read(colors, w), w * num_words + k
-                of_all = is_repeated(c, repeated)
-                seen = jnp.where(of_all, read(around, place), read(hubs, place))
+                c = read(colors, w)
+                seen = read(sets, at(w, k) + jnp.where(is_repeated(c, sets), 0, 2))
                 return e + 1, word | jnp.where(c < 0, 0, seen)
 
-            own = jnp.where(is_two_sided, 0, read(around, v * num_words + k))
+            own = jnp.where(is_two_sided, 0, read(sets, at(v, k)))
             word = while_loop(
                 lambda state: (state[0] < stop) & (state[1] != -1), forbid, (start, own)
             )[1]
@@ -193,15 +202,13 @@ def _color_with_words(
         color = 32 * k + 31 - lax.clz(own)
         colors = write(colors, v, color)
 
-        def join(e, state):
-            around, repeated, hubs = state
-
+        def join(e, sets):
             # All that is read comes out of one loop, as in `orders._take_largest`.
             def look(_, state):
                 w = read(neighbors, e)
-                c, place, last = read(colors, w), w * num_words + k, read(starts, w + 1)
-                is_second = (read(around, place) & own) != 0
-                is_third = (read(repeated, place) & own) != 0
+                c, place, last = read(colors, w), at(w, k), read(starts, w + 1)
+                is_second = (read(sets, place) & own) != 0
+                is_third = (read(sets, place + 1) & own) != 0
                 is_pair = is_second & ~is_third & (c >= 0)
 
                 def is_other(f):
@@ -215,29 +222,28 @@ def _color_with_words(
                 )
                 u = jnp.where(other < last, read(neighbors, other), v)
                 of_hubs = jnp.where(is_second, bit(c), 0)
-                of_w = jnp.where(is_repeated(c, repeated), own, 0)
+                of_w = jnp.where(is_repeated(c, sets), own, 0)
                 of_ends = jnp.where(is_second, own, 0)
-                return place, u * num_words + (c >> 5), c, of_hubs, of_w, of_ends
+                return place, at(u, c >> 5), at(v, c >> 5), of_hubs, of_w, of_ends
 
             state = for_range(0, (own != 0).astype(jnp.int32), look, 6 * (jnp.int32(0),))
-            place, at_u, c, of_hubs, of_w, of_ends = state
+            place, at_u, at_v, of_hubs, of_w, of_ends = state
 
-            # Three additions in a row would copy the array.
-            def add_hub(i, hubs):
-                at_v = v * num_words + (c >> 5)
-                at = jnp.where(i == 0, at_u, jnp.where(i == 1, at_v, place))
-                return add_to(hubs, at, jnp.where(i == 2, of_w, of_hubs))
+            # Several additions in a row would copy the array.
+            def add(i, sets):
+                of_w_itself = jnp.where(i == 0, own, jnp.where(i == 1, of_ends, of_w))
+                into = jnp.where(i < 3, place + i, jnp.where(i == 3, at_u, at_v) + 2)
+                added = jnp.where(i < 3, of_w_itself, of_hubs)
+                return write(sets, into, read(sets, into) | added)
 
-            hubs = for_range(0, 3, add_hub, hubs)
-            repeated = add_to(repeated, place, of_ends)
-            return add_to(around, place, own), repeated, hubs
+            return for_range(0, 5, add, sets)
 
-        sets = for_range(start, stop, join, (around, repeated, hubs))
-        return t + 1, colors, *sets, own
+        return t + 1, colors, for_range(start, stop, join, sets), own
 
-    state = jnp.int32(0), colors - 1, *3 * (empty_sets,), jnp.int32(1)
+    state = first, colors, sets, jnp.int32(1)
     state = while_loop(lambda state: (state[0] < count) & (state[-1] != 0), visit, state)
-    return state[1], state[0] - (state[-1] == 0).astype(jnp.int32)
+    num_colored, colors, sets, own = state
+    return colors, sets, num_colored - (own == 0).astype(jnp.int32)
 
 
 def neutralize(

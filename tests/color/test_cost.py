@@ -102,7 +102,7 @@ def test_a_hub_makes_no_large_sets(monkeypatch: pytest.MonkeyPatch):
     original = star._color_with_words
 
     def recorded(*args):
-        sizes.append(args[3].size)
+        sizes.append(args[4].size)
         return original(*args)
 
     monkeypatch.setattr(star, "_color_with_words", recorded)
@@ -110,4 +110,4 @@ def test_a_hub_makes_no_large_sets(monkeypatch: pytest.MonkeyPatch):
     colors, num_colors, _ = asdex.color_symmetric(pattern)
     asdex.check_coloring_symmetric(pattern, colors)
     assert num_colors == 2
-    assert sizes == [60_000]
+    assert sizes == [3 * 60_000]

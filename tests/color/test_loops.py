@@ -19,7 +19,7 @@ SCALAR, ARRAY = (), (1024,)
 
 KERNELS = {
     "greedy": (greedy._first_free_colors_compiled, [*4 * [ARRAY], *2 * [SCALAR]]),
-    "star": (star._color_with_words, [*5 * [ARRAY], *3 * [SCALAR]]),
+    "star": (star._color_with_words, [*5 * [ARRAY], *4 * [SCALAR]]),
     "acyclic": (acyclic._acyclic_coloring, [*6 * [ARRAY], SCALAR, SCALAR]),
     "trees": (substitution._cut_trees, [*4 * [ARRAY], *3 * [SCALAR]]),
     "bucket queue": (orders._take_largest_compiled, [*7 * [ARRAY], *3 * [SCALAR]]),
