@@ -8,14 +8,7 @@ from jaxtyping import Int32
 from .._structure.matrices import PatternLike, as_pattern
 from .._structure.pattern import SparsityPattern
 from .bounds import fewest_colors, fewest_passes
-from .graph import (
-    Adjacency,
-    Bipartite,
-    adjacency,
-    column_graph,
-    high_degree_vertices,
-    row_graph,
-)
+from .graph import Adjacency, Bipartite, Lists, adjacency, high_degree_vertices
 from .greedy import color_in_order
 from .orders import AbstractOrder, LargestFirst, Permutation
 from .star import color_stars, find_stars, neutralize
@@ -67,8 +60,12 @@ class TwoSided(NamedTuple):
         rows, cols = pattern.rows, pattern.cols + np.int32(m)
         ends = np.concatenate([rows, cols]), np.concatenate([cols, rows])
         graph = adjacency(SparsityPattern(*ends, (n + m, n + m)))
+        starts, items = graph.neighbors
+        by_row = Lists(starts[: m + 1], items[: starts[m]] - np.int32(m))
+        by_column = Lists(starts[m:] - starts[m], items[starts[m] :])
         private = high_degree_vertices(graph.neighbors.sizes)
-        return cls(pattern, graph, column_graph(pattern), row_graph(pattern), private)
+        sides = Bipartite(by_column, by_row), Bipartite(by_row, by_column)
+        return cls(pattern, graph, *sides, private)
 
     def color(self, visits: Permutation) -> SideColors:
         """The best of some colorings that visit rows and columns in the given order."""

@@ -17,7 +17,14 @@ from .graph import Bipartite, adjacency, column_graph, high_degree_vertices, row
 from .greedy import color_in_order
 from .lattice import color_by_lattice
 from .loops import words_for
-from .orders import AbstractOrder, LargestFirst, Permutation, SmallestFirst, SmallestLast
+from .orders import (
+    AbstractOrder,
+    LargestFirst,
+    NaturalOrder,
+    Permutation,
+    SmallestFirst,
+    SmallestLast,
+)
 from .star import color_stars, find_stars, finish
 from .substitution import plan_substitution
 
@@ -112,7 +119,8 @@ class Bidirectional(Problem):
     rows follow those of the columns."""
 
     steps_per_entry = 30
-    orders_if_uneven = SmallestLast(), SmallestFirst()
+    # By index, all rows get one color, and the columns are colored as if they were alone.
+    orders_if_uneven = NaturalOrder(), SmallestFirst()
 
     def __init__(self, pattern: SparsityPattern):
         self.pattern, self.two_sided = pattern, TwoSided.of(pattern)
