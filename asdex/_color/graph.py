@@ -147,12 +147,15 @@ def adjacency(sparsity: SparsityPattern) -> Adjacency:
     return Adjacency(neighbors, edge, rows[upper], cols[upper])
 
 
-def edge_numbers(graph: Adjacency, rows: EntryIndices, cols: EntryIndices) -> EntryIndices:
-    """The edge behind each of some entries of the pattern, -1 for a diagonal entry."""
-    n = np.int64(graph.neighbors.sizes.size)
-    keys = graph.lo * n + graph.hi
-    numbers = np.searchsorted(keys, np.minimum(rows, cols) * n + np.maximum(rows, cols))
-    return np.where(rows == cols, -1, numbers).astype(np.int32)
+def edge_numbers(graph: Adjacency, sparsity: SparsityPattern) -> EntryIndices:
+    """The edge behind each entry of the pattern, -1 for a diagonal entry."""
+    rows, cols = sparsity.rows, sparsity.cols
+    numbers = np.full(rows.size, -1, np.int32)
+    off_diagonal = np.flatnonzero(rows != cols)
+    if not sparsity.is_sorted:
+        off_diagonal = off_diagonal[np.lexsort((cols[off_diagonal], rows[off_diagonal]))]
+    numbers[off_diagonal] = graph.edge
+    return numbers
 
 
 def high_degree_vertices(

@@ -10,6 +10,12 @@ is a multiple of `k` they do. Otherwise the axis gets some seams, far enough apa
 the color jumps by `s_i` more than it would: then `a_i N + s_i (number of seams)` has to be
 a multiple of `k`, and `a . d` with any of the jumps on the way must not be zero. If that
 takes more colors than it should, a table may do better.
+
+Between points of two colors whose difference is `c`, an edge leads along a difference `d`
+with `a . d = c` modulo `k`. If there are two of these, `d` and `e`, the edges form paths in
+the direction of `d - e`, which never close; three would close a hexagon. So a lattice
+coloring is acyclic if no value is taken more than twice by `a . d` of the differences
+between neighbors and their negatives.
 """
 
 from collections.abc import Sequence
@@ -48,13 +54,19 @@ class _Grid(NamedTuple):
 
 
 def color_by_lattice(
-    graph: Bipartite, shapes: Sequence[tuple[int, ...]], fewest: int, below: int
+    graph: Bipartite,
+    shapes: Sequence[tuple[int, ...]],
+    fewest: int,
+    below: int,
+    acyclic: bool = False,
 ) -> Coloring | None:
     """A lattice coloring with at least `fewest` and less than `below` colors, if any.
 
-    The vertices are the elements of arrays of the given shapes, one after the other. A
-    single vector may be a raveled array: if need be, its shape is guessed. The coloring is
-    checked on the graph before it is returned.
+    Vertices on a common net get different colors. If `acyclic`, any two colors induce a
+    forest in addition, and the nets must be the edges of a graph. The vertices are the
+    elements of arrays of the given shapes, one after the other. A single vector may be a
+    raveled array: if need be, its shape is guessed. The colors are checked on the graph,
+    but for cycles, before they are returned.
 
     Cost: O(nnz), a sort, and a search that depends on the differences alone.
     """
@@ -64,13 +76,30 @@ def color_by_lattice(
     differences = _differences(graph, grid)
     if differences is None:
         return None
-    best = _color(graph, grid, differences, fewest, below)
+    color = _color_trees if acyclic else _color
+    best = color(graph, grid, differences, fewest, below)
     below = below if best is None else best[1]
     if [len(shape) for shape in shapes] == [1] and below > fewest:
         grid = _grid([_guess_shape(differences[:, 1], len(grid.points))])
         if (differences := _differences(graph, grid)) is not None:
-            best = _color(graph, grid, differences, fewest, below) or best
+            best = color(graph, grid, differences, fewest, below) or best
     return best
+
+
+def _color_trees(
+    graph: Bipartite,
+    grid: _Grid,
+    differences: Int64[np.ndarray, "differences axes"],
+    fewest: int,
+    below: int,
+) -> Coloring | None:
+    """Search a formula of an acyclic coloring with few colors."""
+    is_open = np.zeros(grid.sides.size, bool)
+    for num_colors in range(max(fewest, len(differences) + 1), below):
+        lattice = _search(differences, is_open, grid.sides, num_colors, acyclic=True)
+        if lattice is not None:
+            return _checked(lattice.apply(grid, num_colors), graph)
+    return None
 
 
 def _color(
@@ -223,6 +252,7 @@ def _search(
     is_periodic: Bool[np.ndarray, " axes"],
     sides: Int64[np.ndarray, " axes"],
     num_colors: int,
+    acyclic: bool = False,
 ) -> _Lattice | None:
     """Try all slopes and jumps, axis by axis, and take the first with fewest seams."""
     tried = np.zeros((1, 3, 0), np.int64)
@@ -232,7 +262,9 @@ def _search(
         if num_colors**2 * seams > _MOST_TRIALS:
             return None
         options = _options(side, reach, bool(is_periodic[axis]), num_colors)
-        ends_here = (differences[:, axis] != 0) & ~differences[:, axis + 1 :].any(axis=1)
+        ends_here = ~differences[:, axis + 1 :].any(axis=1)
+        if not acyclic:  # The others have been checked.
+            ends_here &= differences[:, axis] != 0
         steps = differences[ends_here, : axis + 1]
         if len(tried) * len(options) * max(1, len(steps)) > _MOST_TRIALS:
             return None
@@ -244,6 +276,8 @@ def _search(
             axis=2,
         )
         tried = tried[_separates(tried, steps, is_periodic[: axis + 1], num_colors)]
+        if acyclic:
+            tried = tried[_is_forest(tried[:, 0] @ steps.T, num_colors)]
         if not len(tried):
             return None
     return _Lattice(*tried[tried[:, 2].sum(axis=1).argmin()])
@@ -283,3 +317,11 @@ def _separates(
         change = slopes @ steps.T + jumps @ crossing.T
         good &= (change % num_colors != 0).all(axis=1)
     return good
+
+
+def _is_forest(
+    changes: Int64[np.ndarray, "tried steps"], num_colors: int
+) -> Bool[np.ndarray, " tried"]:
+    """Whether no color is reached by more than two of the steps and their negatives."""
+    reached = np.sort(np.concatenate([changes, -changes], axis=1) % num_colors, axis=1)
+    return (reached[:, 2:] != reached[:, :-2]).all(axis=1)

@@ -56,12 +56,12 @@ class Lattice(AbstractAlgorithm):
 class Portfolio(AbstractAlgorithm):
     """Try several algorithms, and stop at the lower bound.
 
-    In turn: largest first; a lattice coloring or, if there is none, smallest last, but for
-    columns or rows alone; and, while the budget lasts, greedy colorings that visit the
-    classes of the best one in new orders (iterated greedy: Culberson, "Iterated greedy
-    graph coloring and the difficulty landscape", 1992). For columns and rows these never
-    need more colors than before. Where a few vertices have most of the neighbors, smallest
-    first and smallest last take the place of largest first.
+    In turn: largest first; a lattice coloring, which comes first for acyclic ones, or, if
+    there is none, smallest last, but for columns or rows alone; and, while the budget
+    lasts, greedy colorings that visit the classes of the best one in new orders (iterated
+    greedy: Culberson, "Iterated greedy graph coloring and the difficulty landscape", 1992).
+    For columns and rows these never need more colors than before. Where a few vertices have
+    most of the neighbors, other orders take the place of these, such as smallest first.
 
     **Arguments:**
 
@@ -86,10 +86,17 @@ class Portfolio(AbstractAlgorithm):
     def search(self, problem: Problem) -> tuple[Candidate, str]:
         start = time.monotonic()
         first, *others = problem.orders
+        lattice, fewest = None, problem.lower_bound
+        if problem.lattice_first:
+            lattice = problem.color_lattice(2 * fewest)
+            if lattice is not None and lattice.num_colors == fewest:
+                return lattice, "Lattice"
         best = _greedy(problem, first)
-        if best[0].num_colors == problem.lower_bound:
+        if best[0].num_colors == fewest:
             return best
-        if (lattice := problem.color_lattice(best[0].num_colors)) is not None:
+        if not problem.lattice_first:
+            lattice = problem.color_lattice(best[0].num_colors)
+        if lattice is not None and lattice.num_colors < best[0].num_colors:
             best = lattice, "Lattice"
         else:
             found = [best, *(_greedy(problem, order) for order in others)]

@@ -50,6 +50,7 @@ class Problem(ABC):
     - `graph`: vertices on a common net are neighbors, for the purpose of orders.
     - `lower_bound`: no coloring has fewer colors.
     - `steps_per_entry`: those that `color` takes for each entry and word of colors, about.
+    - `lattice_first`: whether a lattice coloring takes less time than a greedy one.
     - `usual_orders`: the orders that are likely to save colors.
     - `orders_if_uneven`: those for vertices of very different degrees.
     """
@@ -58,6 +59,7 @@ class Problem(ABC):
     graph: Bipartite
     lower_bound: int
     steps_per_entry: int
+    lattice_first: bool = False
     usual_orders: tuple[AbstractOrder, ...] = LargestFirst(), SmallestLast()
     orders_if_uneven: tuple[AbstractOrder, ...]
 
@@ -188,6 +190,7 @@ class Star(Problem):
 class Acyclic(Problem):
     """Color a symmetric pattern so that any two colors induce trees only."""
 
+    lattice_first = True
     orders_if_uneven = (SmallestFirst(),)
 
     def __init__(self, pattern: SparsityPattern):
@@ -203,7 +206,9 @@ class Acyclic(Problem):
         return Candidate(*color_trees(self.adjacency, visits))
 
     def color_lattice(self, below: int) -> Candidate | None:
-        return _color_lattice(self.adjacency.closed, self.pattern.leaf_shapes, below)
+        shapes, fewest = self.pattern.leaf_shapes, self.lower_bound
+        found = color_by_lattice(self.graph, shapes, fewest, below, acyclic=True)
+        return None if found is None else Candidate(*found)
 
     def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
         pattern, colors, bound = self.pattern, found.colors, self.lower_bound

@@ -49,12 +49,11 @@ def plan_substitution(
     rank = np.empty(num_edges, np.int32)
     rank[edges] = np.arange(num_edges, dtype=np.int32)
 
-    rows, cols = sparsity.rows, sparsity.cols
-    edge_of = edge_numbers(graph, rows, cols)
+    edge_of = edge_numbers(graph, sparsity)
     # An edge is read at the node of `v`, in the row `v` of the matrix.
     reader = np.where(node == at_lo, lo, hi)
     entries = np.flatnonzero(edge_of >= 0)
-    entries = entries[reader[edge_of[entries]] == rows[entries]]
+    entries = entries[reader[edge_of[entries]] == sparsity.rows[entries]]
     entry = np.empty(num_edges, np.int32)
     entry[edge_of[entries]] = entries
     known_at = at_lo + at_hi - node

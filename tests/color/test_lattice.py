@@ -60,6 +60,41 @@ def test_number_of_colors(name: str):
     asdex.check_coloring_symmetric(pattern, coloring.colors)
 
 
+ACYCLIC = {
+    "1-D": (patterns.grid(50), 2),
+    "1-D, two neighbors": (patterns.grid(50, radius=2), 3),
+    "2-D": (patterns.grid(30, 40), 3),
+    "2-D 9-point": (patterns.grid(17, 19, radius=1), 5),
+    "3-D 7-point": (patterns.grid(9, 10, 11), 4),
+    "3-D 27-point": (patterns.grid(8, 8, 8, radius=1), 14),
+    "2-D, raveled": (raveled(patterns.grid(20, 30)), 3),
+}
+
+
+@pytest.mark.parametrize("name", ACYCLIC)
+def test_acyclic(name: str):
+    """As many colors as there are differences, and one: the fewest on an endless grid."""
+    pattern, expected = ACYCLIC[name]
+    for algorithm in ("auto", Lattice()):
+        coloring = asdex.hessian_coloring_from_sparsity(
+            pattern, algorithm=algorithm, decompression="substitution"
+        )
+        asdex.check_coloring_acyclic(pattern, coloring.colors)
+        assert coloring.num_colors == expected
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("side", [5, 12, 33])
+def test_acyclic_on_periodic_grids(side: int, interleaved: bool):
+    pattern = patterns.brusselator(side, interleaved=interleaved)
+    for algorithm in ("auto", Lattice()):
+        coloring = asdex.hessian_coloring_from_sparsity(
+            pattern, algorithm=algorithm, decompression="substitution"
+        )
+        asdex.check_coloring_acyclic(pattern, coloring.colors)
+        assert coloring.num_colors <= 8
+
+
 @pytest.mark.parametrize("interleaved", [False, True])
 def test_several_species(interleaved: bool):
     coloring = asdex.jacobian_coloring_from_sparsity(
