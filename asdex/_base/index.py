@@ -9,13 +9,19 @@ import zlib
 from collections.abc import Sequence
 from typing import Generic, TypeAlias, TypeVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Int32, Integer, Shaped
 from scipy.sparse import csr_array
 
 T = TypeVar("T")
 
 INT32 = np.iinfo(np.int32)
+
+_FOLDED = 2**12
+"""Elements of a constant that XLA may compute with while it compiles."""
 
 EntryIndices: TypeAlias = Int32[np.ndarray, " nnz"]
 """An index for each entry of a pattern, such as its row."""
@@ -135,7 +141,18 @@ def gather(
 
     By default, JAX asks which of them are negative, and XLA finds out while it compiles.
     """
+    index = jax.tree.map(unfolded, index)
     return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def unfolded(constant: Shaped[np.ndarray, "..."]) -> Shaped[Array, "..."]:
+    """A constant of the program that XLA does not compute with while it compiles.
+
+    Else it gathers from other constants, and keeps copies in the shapes that it converts a
+    large array of indices to: twice the memory, and the time of several runs.
+    """
+    array = jnp.asarray(constant)
+    return lax.optimization_barrier(array) if constant.size > _FOLDED else array
 
 
 def as_indices(

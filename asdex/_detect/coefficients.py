@@ -14,7 +14,7 @@ from jax import lax
 from jax.extend.core import JaxprEqn
 from jaxtyping import Int, Integer
 
-from .._base.index import counting_order, gather
+from .._base.index import counting_order, gather, unfolded
 from .._base.sharding import varying_alike
 from .matrices import Groups
 
@@ -49,7 +49,7 @@ def as_jax(x: Coefficients) -> jax.Array:
             repeated = first
     if repeated.size == 1:
         return lax.full(x.shape, repeated.flat[0], x.dtype)
-    return jnp.broadcast_to(repeated, x.shape)
+    return jnp.broadcast_to(unfolded(repeated), x.shape)
 
 
 def is_all(x: Coefficients, value: int) -> bool:
@@ -275,7 +275,7 @@ def sum_groups(x: Coefficients, groups: Groups) -> Coefficients:
         group = np.empty(order.size, np.int32)
         group[order] = np.repeat(np.arange(starts.size, dtype=np.int32), lengths)
         parts = _widened(x)
-        out = jnp.zeros(starts.size, parts.dtype).at[group]
+        out = jnp.zeros(starts.size, parts.dtype).at[unfolded(group)]
         out = out.add(parts, mode="promise_in_bounds", wrap_negative_indices=False)
         return out.astype(x.dtype)
     return _sum_by_gathers(x, groups, lengths)

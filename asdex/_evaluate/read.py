@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Integer, Num
 
-from .._base.index import gather
+from .._base.index import gather, unfolded
 from .._linalg.windows import Lines, Slot, find_slot, read_slot
 from .._structure.coloring import ColoredPattern
 from .compress import Rows, colors_in_chunks
@@ -141,12 +141,11 @@ def read_in_chunks(sides: Sequence[Rows], plan: ChunkedPlan) -> Num[Array, " nnz
         _read_side(rows, plan.chunk_size, side)
         for rows, side in zip(sides, plan.sides, strict=True)
     ]
-    found = jnp.concatenate(values)
-    return found.at[plan.places].get(mode="promise_in_bounds", unique_indices=True)
+    return gather(jnp.concatenate(values), plan.places)
 
 
 def _read_side(rows: Rows, chunk_size: int, side: ChunkedSide) -> Num[Array, " padded"]:
-    positions = jnp.asarray(side.positions)
+    positions = unfolded(side.positions)
 
     def step(
         values: Num[Array, " padded"],

@@ -14,10 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Int32, Int64, Num
 
-from .._base.index import EntryIndices, counting_order
+from .._base.index import EntryIndices, counting_order, unfolded
 from .._base.sharding import varying_alike
 from .._structure.pattern import SparsityPattern
 from .windows import Slot, find_slot, read_slot
@@ -27,9 +26,6 @@ _WIDEST = 16
 
 _MAX_FILL = 1.5
 """Slots per entry above which rows are sorted into classes of equal width."""
-
-_FOLDED = 2**12
-"""Indices that XLA may use while it compiles."""
 
 _MAX_CHOICE = 2
 """Windows of a slot: a stencil that is periodic in one dimension has two. With one or two
@@ -145,9 +141,8 @@ def take(values: Num[Array, "*batch size"], places: Any) -> Num[Array, "..."]:
     slice."""
     if isinstance(places, slice):
         return values[..., places]
-    if isinstance(places, np.ndarray) and places.size > _FOLDED:
-        # Else XLA gathers from constants, such as a first guess of zeros, while compiling.
-        places = lax.optimization_barrier(jnp.asarray(places))
+    if isinstance(places, np.ndarray):
+        places = unfolded(places)
     # To test constant indices for negative ones would be left to XLA's constant folding.
     return values.at[..., places].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
@@ -211,10 +206,8 @@ def _sum_slots(
             return terms(selection, selection)
     else:
         last = np.maximum(starts + lengths - 1, 0)
-        # The barrier keeps XLA from computing the places of all slots while compiling.
-        first, length = lax.optimization_barrier(
-            (jnp.asarray(starts, np.int32), jnp.asarray(lengths, np.int32))
-        )
+        first = unfolded(starts.astype(np.int32))
+        length = unfolded(lengths.astype(np.uint8)).astype(np.int32)
 
         def term(k: int) -> Num[Array, " groups"]:
             selection = np.minimum(starts + k, last).astype(np.int32)

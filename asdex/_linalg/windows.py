@@ -13,6 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Integer, Num, UInt8
 
+from .._base.index import unfolded
+
 Lines: TypeAlias = Num[Array, "lines dim"] | Sequence[Num[Array, " dim"]]
 """Rows of equal length, such as those of a compressed matrix, or coefficients."""
 
@@ -68,8 +70,7 @@ def read_slot(lines: Lines, slot: Slot) -> Num[Array, " rows"]:
     first, *others = [_window(lines[w.line], w.start, rows) for w in slot.windows]
     if not others:
         return first
-    # Without the barrier XLA would compare while compiling, and keep each result.
-    choice = lax.optimization_barrier(jnp.asarray(slot.choice))
+    choice = unfolded(slot.choice)  # Else XLA would keep the result of each comparison.
     for k, other in enumerate(others, start=1):
         first = jnp.where(choice == k, other, first)
     return first

@@ -19,6 +19,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Int32, Int64, Integer, Num
 
+from .._base.index import gather
 from .._base.sparse import BCOO, BCSR
 from .._base.types import FLAT_FORMATS, HOST_FORMATS, OutputFormat, PyTree
 from .._call.space import Space, cast
@@ -325,11 +326,8 @@ def _dense(block: Block) -> Assembler:
     # To gather into a matrix with many entries is faster than to scatter them into it.
     source = np.full((m, n), block.rows.size, np.int32)
     source[block.rows, block.cols] = np.arange(block.rows.size)
-    return lambda data: (
-        jnp.append(data, jnp.zeros(1, data.dtype))
-        .at[source]
-        .get(mode="promise_in_bounds")
-        .reshape(block.shape)
+    return lambda data: gather(jnp.append(data, jnp.zeros(1, data.dtype)), source).reshape(
+        block.shape
     )
 
 
