@@ -329,6 +329,19 @@ def test_arrays_of_a_pattern_are_copied_once():
     assert empty.rows.size == 0
 
 
+def test_patterns_of_the_same_entries_share_them():
+    avals = (jax.ShapeDtypeStruct((2, 2), jnp.float32),)
+    pattern = SparsityPattern([2, 0, 1], [3, 1, 0], (3, 4), avals)
+    assert pattern.bare.entries is pattern.entries
+    assert pattern.bare == SparsityPattern([2, 0, 1], [3, 1, 0], (3, 4))
+    transposed = pattern.transposed
+    assert transposed.rows is pattern.cols
+    assert transposed.cols is pattern.rows
+    assert transposed == SparsityPattern([3, 1, 0], [2, 0, 1], (4, 3))
+    assert not transposed.is_sorted
+    assert SparsityPattern([0, 1], [1, 0], (2, 2)).transposed.transposed.is_sorted
+
+
 def test_equal_patterns_compare_and_hash_equal():
     assert example() == example()
     assert hash(example()) == hash(example())

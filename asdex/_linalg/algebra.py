@@ -75,7 +75,7 @@ def apply_to_columns(
 @compiled
 def transpose(pattern: SparsityPattern, data: Data) -> Matrix:
     """The transpose, its entries in the same order."""
-    return SparsityPattern(pattern.cols, pattern.rows, (pattern.n, pattern.m)), data
+    return pattern.transposed, data
 
 
 @compiled

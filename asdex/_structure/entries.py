@@ -6,8 +6,9 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int32, Integer
+from scipy.sparse import csr_array
 
-from .._base.index import INT32, IndexArray, as_indices, counting_order
+from .._base.index import INT32, IndexArray, as_indices, counting_order, pointers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +39,20 @@ class Entries:
                 "rows and cols must have equal lengths, one of each per entry. Got "
                 f"{row_index.size} rows and {col_index.size} cols."
             )
-        row_index, col_index, is_sorted = _merge_duplicates(row_index, col_index, n)
+        is_sorted = _are_ascending(row_index, col_index)
+        if not is_sorted and _have_repeats(row_index, col_index, shape):
+            keys = row_index.astype(np.int64) * n + col_index
+            first = np.sort(np.unique(keys, return_index=True)[1])
+            row_index, col_index = row_index[first], col_index[first]
+            is_sorted = _are_ascending(row_index, col_index)
         return cls(IndexArray(row_index), IndexArray(col_index), shape, is_sorted)
+
+    @property
+    def transposed(self) -> "Entries":
+        """The entries `(j, i)`, in the same order. Shares the indices."""
+        m, n = self.shape
+        is_sorted = _are_ascending(self.cols.array, self.rows.array)
+        return Entries(self.cols, self.rows, (n, m), is_sorted)
 
     @cached_property
     def is_symmetric(self) -> bool:
@@ -75,18 +88,28 @@ def as_shape(shape: Sequence[int]) -> tuple[int, int]:
     return m, n
 
 
-def _merge_duplicates(
-    rows: Int32[np.ndarray, " entries"], cols: Int32[np.ndarray, " entries"], n: int
-) -> tuple[Int32[np.ndarray, " nnz"], Int32[np.ndarray, " nnz"], bool]:
-    """The entries without repetitions, and whether they are in row-major order."""
+def _are_ascending(
+    rows: Int32[np.ndarray, " entries"], cols: Int32[np.ndarray, " entries"]
+) -> bool:
+    """Whether entries are in row-major order, each once."""
     ascending = (rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))
-    if ascending.all():
-        return rows, cols, True
-    first = np.unique(rows.astype(np.int64) * n + cols, return_index=True)[1]
-    if first.size < rows.size:
-        keep = np.sort(first)
-        rows, cols = rows[keep], cols[keep]
-    return rows, cols, bool((first[1:] > first[:-1]).all())
+    return bool(ascending.all())
+
+
+def _have_repeats(
+    rows: Int32[np.ndarray, " entries"],
+    cols: Int32[np.ndarray, " entries"],
+    shape: tuple[int, int],
+) -> bool:
+    """Whether an entry occurs more than once.
+
+    Cost: that of `counting_order` by rows, and a sort of the entries within each row.
+    """
+    bounds = pointers(np.bincount(rows, minlength=shape[0]))
+    by_row = (np.ones(rows.size, bool), cols[counting_order(rows, shape[0])], bounds)
+    matrix = csr_array(by_row, shape=shape)
+    matrix.sort_indices()
+    return not matrix.has_canonical_format
 
 
 def group(

@@ -100,6 +100,28 @@ class SparsityPattern(eqx.Module):
             )
 
     @classmethod
+    def of(
+        cls,
+        entries: Entries,
+        inputs: Inputs | None = None,
+        output_shapes: tuple[tuple[int, ...], ...] | None = None,
+        is_local: bool = False,
+    ) -> "SparsityPattern":
+        """The pattern with these entries, which are shared, not compared again, and
+        arguments and outputs of matching sizes."""
+        m, n = entries.shape
+        pattern = object.__new__(cls)
+        fields = {
+            "entries": entries,
+            "inputs": Inputs.assumed(n, 0) if inputs is None else inputs,
+            "output_shapes": ((m,),) if output_shapes is None else output_shapes,
+            "is_local": is_local,
+        }
+        for name, value in fields.items():
+            object.__setattr__(pattern, name, value)
+        return pattern
+
+    @classmethod
     def from_coo(
         cls,
         rows: Integer[np.ndarray, " entries"] | Sequence[int],
@@ -274,12 +296,16 @@ class SparsityPattern(eqx.Module):
 
     @property
     def bare(self) -> "SparsityPattern":
-        """The pattern without the types of its function. Built at every access, if it has
-        any."""
+        """The pattern without the types of its function. Shares the entries."""
         is_bare = self.inputs.is_assumed and self.argnums == 0 and not self.is_local
         if is_bare and self.output_shapes == ((self.m,),):
             return self
-        return SparsityPattern(self.rows, self.cols, self.shape)
+        return SparsityPattern.of(self.entries)
+
+    @property
+    def transposed(self) -> "SparsityPattern":
+        """The pattern of the transpose, its entries in the same order, without types."""
+        return SparsityPattern.of(self.entries.transposed)
 
     @property
     def m(self) -> int:

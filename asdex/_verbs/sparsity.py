@@ -24,6 +24,7 @@ from .._call.trace import Trace, trace
 from .._detect import DEFAULT_MAX_NNZ, Costs, Trail, detect
 from .._evaluate.compress import linearize
 from .._structure.inputs import Inputs, as_aval, is_array, is_aval
+from .._structure.layouts import find_entries
 from .._structure.matrices import PatternLike, as_pattern
 from .._structure.pattern import SparsityPattern
 
@@ -194,15 +195,8 @@ def _as_given(
             f"sparsity must have the shape of the derivative, {shape}: the sizes of output "
             f"and input. Got {pattern.shape}."
         )
-    return SparsityPattern(
-        pattern.rows,
-        pattern.cols,
-        shape,
-        inputs.avals,
-        inputs.argnums,
-        program.codomain.shapes if order == 1 else None,
-        pattern.is_local,
-    )
+    output_shapes = program.codomain.shapes if order == 1 else None
+    return SparsityPattern.of(pattern.entries, inputs, output_shapes, pattern.is_local)
 
 
 def _entries_that_fit() -> int:
@@ -225,10 +219,10 @@ def check_still_holds(
     """
     fun = traced if order == 1 else _gradient(traced)
     detection = detect(fun, call.vector, call.other_types)
-    held = pattern.rows.astype(np.int64) * pattern.n + pattern.cols
-    needed = detection.rows.astype(np.int64) * pattern.n + detection.cols
-    if (lacking := needed[~np.isin(needed, held)]).size:
-        row, col = divmod(int(lacking[0]), pattern.n)
+    found = find_entries(pattern, detection.rows, detection.cols)
+    if (found < 0).any():
+        lacking = np.argmin(found)
+        row, col = detection.rows[lacking], detection.cols[lacking]
         inputs = pattern.inputs
         given = _types(bound.arguments, inputs)
         reason = (
