@@ -143,7 +143,7 @@ class Space:
                 "For many vectors at once use jax.vmap."
             )
         arrays = [
-            gathered(jnp.asarray(leaf)) if is_inexact(kind) else np.zeros(shape, bool)
+            jnp.asarray(leaf) if is_inexact(kind) else np.zeros(shape, bool)
             for leaf, kind, shape in zip(leaves, self.dtypes, shapes, strict=True)
         ]
         with jax.numpy_dtype_promotion("standard"):

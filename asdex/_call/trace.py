@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer, eval_jaxpr
-from jax.extend.core import Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxtyping import Array, Inexact
 
 from .._base.compat import without_constants
+from .._base.sharding import automatic_axes, automatically, has_explicit_axes
 from .._base.types import PyTree
 from .content import Content, content_of
 from .flat import FlatCall, Output
@@ -31,6 +32,8 @@ class Program:
     domain: Space
     output: Output
     scalar: bool
+    is_explicit: bool
+    """Whether it names explicit axes of a mesh."""
 
     @property
     def codomain(self) -> Space:
@@ -41,6 +44,12 @@ class Program:
         self, consts: Sequence[Any], x: Inexact[Array, " n"], others: Sequence[Any]
     ) -> tuple[Inexact[Array, "..."], list[Array]]:
         """The flat output, and the arrays that `split` takes."""
+        run = self._run if self.is_explicit else automatically(self._run)
+        return run(x, others, consts)
+
+    def _run(
+        self, x: Inexact[Array, " n"], others: Sequence[Any], consts: Sequence[Any]
+    ) -> tuple[Inexact[Array, "..."], list[Array]]:
         outputs = eval_jaxpr(self.jaxpr, (), *consts, *self.domain.unpack(x), *others)
         arrays = list(map(_as_array, outputs))
         leaves, _ = self.split(arrays)
@@ -94,7 +103,9 @@ class Trace:
 
 
 def trace(call: FlatCall) -> Trace:
-    """Trace a call once, with arguments of which only the types are known.
+    """Trace a call once, with arguments of which only the types are known, and axes of a
+    mesh that are automatic. A function that names explicit axes, and so cannot be traced
+    like that, is traced again with these.
 
     **Raises:** what the function raises, with a note on errors of tracing.
     """
@@ -105,10 +116,26 @@ def trace(call: FlatCall) -> Trace:
         found.append(output)
         return arrays
 
-    with _advice_on_tracing():
-        closed = jax.make_jaxpr(fun)(call.active, call.others)
-    program = Program(without_constants(closed), call.domain, found[0], call.scalar)
+    def run() -> ClosedJaxpr:
+        return jax.make_jaxpr(fun)(call.active, call.others)
+
+    closed = _with_automatic_axes(run) if has_explicit_axes() else None
+    is_explicit = has_explicit_axes() and closed is None
+    if closed is None:
+        with _advice_on_tracing():
+            closed = run()
+    program = Program(
+        without_constants(closed), call.domain, found[-1], call.scalar, is_explicit
+    )
     return Trace(program, list(closed.consts))
+
+
+def _with_automatic_axes(run: Callable[[], ClosedJaxpr]) -> ClosedJaxpr | None:
+    try:
+        with automatic_axes(jax.sharding.get_abstract_mesh()):
+            return run()
+    except Exception:  # Of whatever type: if it is the function's own, it is raised again.
+        return None
 
 
 def as_constant(const: Any) -> jax.Array:

@@ -4,6 +4,7 @@ from typing import Any
 
 from jaxtyping import Array, Num
 
+from .._base.sharding import automatically
 from .._base.types import OPERATOR, OUTPUT_FORMATS, OutputFormat, check_choice
 from .._operator import SparseJacobian
 from .._operator.formats import plan_conversion
@@ -13,6 +14,7 @@ from .read import DecompressionPlan, read
 from .substitute import substitute
 
 
+@automatically
 def decompress_data(
     compressed: Num[Array, "..."] | tuple[Num[Array, "..."], Num[Array, "..."]],
     coloring: ColoredPattern,
@@ -61,6 +63,7 @@ def _check_shapes(
             )
 
 
+@automatically
 def decompress(
     compressed: Num[Array, "..."] | tuple[Num[Array, "..."], Num[Array, "..."]],
     coloring: ColoredPattern,

@@ -4,11 +4,13 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Array, Inexact
 
+from .._base.sharding import automatically
 from .._base.types import (
     HESSIAN_MODES,
     HOST_FORMATS,
@@ -144,7 +146,7 @@ class Evaluation(NamedTuple):
         _check_options(order, options)
         # A pattern made by hand need not hold the shapes of the output.
         conversion_for = functools.lru_cache(maxsize=2)(
-            functools.partial(_conversion, pattern, options.output_format)
+            partial(_conversion, pattern, options.output_format)
         )
         conversion_for(pattern.output_shapes if order == 1 else pattern.inputs.shapes)
         return cls(
@@ -183,6 +185,19 @@ class Evaluation(NamedTuple):
 
         **Raises:** `NoCoefficients` if the values cannot be accumulated.
         """
+        known = constants or consts
+        run = partial(self._on_device, program, known)
+        run = run if program.is_explicit else automatically(run)
+        return run(values, others, consts)
+
+    def _on_device(
+        self,
+        program: Program,
+        constants: Sequence[Any],
+        values: Sequence[Any],
+        others: Sequence[Any],
+        consts: Sequence[Any],
+    ) -> tuple[Any, list[Array], list[Array]]:
         options = self.options
         domain = program.domain
         codomain = program.codomain if self.order == 1 else domain
@@ -193,7 +208,7 @@ class Evaluation(NamedTuple):
 
         x = domain.pack(values)
         if self.compression is None:
-            known = dict(zip(map(id, consts), constants or consts, strict=True))
+            known = dict(zip(map(id, consts), constants, strict=True))
             result, arrays = accumulate_data(
                 fun, x, self.pattern, self.order, options, known
             )

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Inexact, Int32, Num
 
 from .._base.index import IndexArray
+from .._base.sharding import automatically
 from .._structure.layouts import find_entries
 from .._structure.pattern import SparsityPattern
 from .multiply import group_sums, multiply, multiply_transposed, sum_by_index, take
@@ -28,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F, static: Sequence[str] = ()) -> F:
     """`jax.jit`, inlined into other programs, for functions and for methods of modules."""
-    run = jax.jit(function, static_argnames=static, inline=True)
+    run = jax.jit(automatically(function), static_argnames=static, inline=True)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

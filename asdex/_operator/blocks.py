@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Num
 
+from .._base.sharding import automatically
 from .._linalg.algebra import promoted
 from .._linalg.multiply import take
 from .._structure.pattern import SparsityPattern
 from .operator import SparseJacobian
 
 
+@automatically
 def block(rows: Sequence[Sequence[SparseJacobian | None]]) -> SparseJacobian:
     """The matrix that consists of blocks, such as `block([[H, A.T], [A, None]])`.
 
@@ -72,6 +74,7 @@ def diag(values: Num[ArrayLike, "*batch n"]) -> SparseJacobian:
     return SparseJacobian(data, SparsityPattern(places, places, (n, n)))
 
 
+@automatically
 def kron(a: SparseJacobian, b: SparseJacobian) -> SparseJacobian:
     """The Kronecker product, in which each entry of `a` becomes a multiple of `b`.
 

@@ -20,6 +20,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Int32, Int64, Integer, Num
 
 from .._base.index import gather
+from .._base.sharding import automatically
 from .._base.sparse import BCOO, BCSR
 from .._base.types import FLAT_FORMATS, HOST_FORMATS, OutputFormat, PyTree
 from .._call.space import Space, cast
@@ -187,6 +188,7 @@ def todense(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch m n"]:
     return jnp.vectorize(assemble, signature="(k)->(m,n)")(data)
 
 
+@automatically
 def to_bcoo(pattern: SparsityPattern, data: Data) -> BCOO:
     """The matrix, perhaps with batch axes, its entries in their order."""
     batch, indices = data.shape[:-1], np.stack([pattern.rows, pattern.cols], 1)
@@ -198,6 +200,7 @@ def to_bcoo(pattern: SparsityPattern, data: Data) -> BCOO:
     )
 
 
+@automatically
 def to_bcsr(pattern: SparsityPattern, data: Data) -> BCSR:
     """The matrix, perhaps with batch axes, in row-major order."""
     batch = data.shape[:-1]
@@ -211,6 +214,7 @@ def to_bcsr(pattern: SparsityPattern, data: Data) -> BCSR:
     )
 
 
+@automatically
 def to_bsr(
     pattern: SparsityPattern, data: Data, block_shape: tuple[int, int]
 ) -> BlockSparse:
@@ -233,6 +237,7 @@ def to_bsr(
     return BlockSparse(stacked, indices, indptr)
 
 
+@automatically
 def to_banded(
     pattern: SparsityPattern, data: Data, lower: int, upper: int
 ) -> Num[Array, "*batch diagonals n"]:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num
 
 from .._base.index import IndexArray, as_indices
+from .._base.sharding import automatically
 from .._base.sparse import BCOO, BCSR
 from .._base.types import OutputFormat, PyTree, check_choice
 from .._call.space import Space, is_inexact
@@ -502,6 +503,7 @@ class SparseJacobian(eqx.Module):
         self._check_single("Blocks are those of one matrix")
         return self._convert("bcoo")
 
+    @automatically
     def _convert(self, output_format: OutputFormat) -> PyTree:
         conversion = formats.plan_conversion(
             self.sparsity, self.codomain.shapes, self.domain.shapes, output_format

@@ -74,6 +74,10 @@ def main() -> None:
     derivatives_inside_of_shard_map(mesh)
     for boundary in "wrap", "constant":
         grids_over_rows(mesh, boundary)
+    explicit = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(explicit):
+        grids_over_rows(explicit, "wrap")
+        functions_of_explicit_axes(explicit)
     meshes_over_rows(mesh)
 
 
@@ -228,6 +232,51 @@ def pairs(x: Array) -> Array:
     return x**2 * x[::-1] + x
 
 
+def functions_of_explicit_axes(mesh: Mesh) -> None:
+    """Split as JAX asks for it, by hand, or not at all; batches of them; other formats."""
+    split, x = P("points"), jnp.linspace(0.5, 1.5, 2 * DEVICES)
+    on_mesh = jax.device_put(x, NamedSharding(mesh, split))
+    back = np.arange(x.size)[::-1]
+
+    def shift(x: Array) -> Array:
+        return jnp.roll(x, 1) * x
+
+    def local(x: Array) -> Array:
+        return x[::-1] * x
+
+    def gather(x: Array) -> Array:
+        return x.at[back].get(out_sharding=split) * x
+
+    shards: Any = jax.shard_map(local, in_specs=split, out_specs=split)
+    table: list[tuple[Any, Any, bool]] = [
+        (shift, shift, True),
+        (jax.sharding.auto_axes(shift, out_sharding=split), shift, True),
+        (shards, lambda x: jax.vmap(local)(x.reshape(-1, 2)).reshape(-1), True),
+        (gather, local, False),
+        (lambda x: jax.sharding.reshard(x, split) * x, jnp.square, False),
+        (lambda x: on_mesh * x, lambda y: x * y, False),
+    ]
+    for f, plain, stays in table:
+        expected = jax.jacfwd(plain)(x)
+        for mode in ("accumulate", "rev"):
+            a = asdex.jacobian(f, x, mode=mode, output_format="operator")(on_mesh)
+            assert jax.typeof(a.data).sharding.spec == (split if stays else P(None))
+            for found in (a.todense(), a.to_bcoo().todense()):
+                same(found, expected)
+            product = a.mv(on_mesh)
+            assert jax.typeof(product).sharding.spec == split
+            same(product, expected @ x)
+    make = asdex.jacobian(shift, x, output_format="operator")
+
+    def solve(x: Array) -> Array:
+        return (make(x).shift(2.0)).solve(x, solver="dense")
+
+    batch = jnp.tile(x, (DEVICES, 1))
+    found = jax.jit(jax.vmap(solve))(jax.device_put(batch, on_mesh.sharding))
+    assert jax.typeof(found).sharding.spec == P("points", None)
+    same(found, jax.vmap(solve)(batch))
+
+
 def derivatives_while_a_mesh_is_set(kind: AxisType) -> None:
     mesh = jax.make_mesh((DEVICES,), ("points",), axis_types=(kind,))
     x = jnp.linspace(0.5, 1.5, 2 * DEVICES)
@@ -294,7 +343,7 @@ def grids_over_rows(mesh: Mesh, boundary: str) -> None:
     assert a.data.sharding.is_equivalent_to(NamedSharding(mesh, P("points")), 1)
     difference = (a.to_scipy() - on_one.to_scipy()).tocoo()
     assert abs(difference.data).max(initial=0) < 1e-13
-    by_function = sent(f, sharded)
+    by_function = sent(jax.sharding.auto_axes(f, out_sharding=P("points")), sharded)
     by_values = sent(lambda u: make(u).data, sharded)
     assert by_values.keys() <= by_function.keys() == {"collective-permute"}
     assert by_values["collective-permute"] <= by_function["collective-permute"]
