@@ -45,6 +45,19 @@ def test_patterns_of_stencils_stay_symmetric() -> None:
     np.testing.assert_allclose(hessian(x).todense(), jax.hessian(energy)(x), atol=1e-13)
 
 
+def test_hessians_of_rows_that_are_filled_up() -> None:
+    def energy(u: jax.Array) -> jax.Array:
+        return jnp.sum(u**4) + u[0] * u[3] ** 2 * u[7]
+
+    x = jnp.linspace(0.5, 1.5, 9)
+    pattern = asdex.pad_rows(asdex.hessian_sparsity(energy, x))
+    assert not pattern.is_symmetric
+    with pytest.raises(ValueError, match=r"not symmetric.*symmetric=False.*pad_rows"):
+        asdex.hessian(energy, x, sparsity=pattern, mode="accumulate")
+    hessian = asdex.hessian(energy, x, sparsity=pattern, mode="accumulate", symmetric=False)
+    np.testing.assert_allclose(hessian(x).todense(), jax.hessian(energy)(x), rtol=1e-14)
+
+
 def repeated(x: jax.Array) -> jax.Array:
     """Some rows read one element twice, others nothing of some terms."""
     places = np.array([0, 1, 1, 5, 2, 0])

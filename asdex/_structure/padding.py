@@ -23,8 +23,8 @@ def pad_rows(pattern: SparsityPattern) -> SparsityPattern:
     If the rows are shifted copies of each other, but for the boundary, as those of stencils
     are, each gets an entry at each offset, around the end of the matrix where necessary,
     and in the same order. Products with vectors then need no index, and the pattern of a
-    Hessian stays symmetric, so that `hessian` takes it. Other rows are filled up with
-    entries near the diagonal.
+    Hessian stays symmetric. Other rows are filled up with entries near the diagonal, whose
+    mirrors the pattern may lack: pass `symmetric=False` to `hessian` then.
 
     Cost: a sort of the entries.
     """

@@ -25,9 +25,12 @@ from .._color import (
     hessian_coloring_from_sparsity,
 )
 from .._structure.coloring import ColoredPattern
+from .._structure.layouts import check_symmetric
 from .._structure.pattern import SparsityPattern
 from .explain import warn_if_dense
 from .sparsity import Detected, Subject, detect_sparsity
+
+_UNSYMMETRIC = "Pass symmetric=False, also where pad_rows has filled up rows of a Hessian."
 
 
 def jacobian_sparsity(
@@ -208,6 +211,8 @@ def prepare_hessian(
     if mode is not None:
         check_choice("mode", mode, HESSIAN_MODES)
     detected, is_dense = _detect_and_warn(subject, order=2)
+    if symmetric and subject.sparsity is not None:
+        check_symmetric(detected.pattern, _UNSYMMETRIC)
     if mode is not None:
         detected.require(mode)
     color = partial(

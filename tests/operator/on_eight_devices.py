@@ -131,7 +131,7 @@ def derivatives_over_points(make: Any, sharded: Array, points: Array) -> None:
 
 
 def colors_over_devices(mesh: Mesh) -> None:
-    """Each device computes the products of one color."""
+    """Each device computes the products of its colors, of one if there are as many."""
     over_colors = NamedSharding(mesh, P("points"))
     x = jnp.linspace(0.1, 1, 20)
     coloring = asdex.jacobian_coloring(window, x, mode="fwd")
@@ -157,6 +157,30 @@ def colors_over_devices(mesh: Mesh) -> None:
         lambda x: operator(compress(x)).mv(x), out_shardings=NamedSharding(mesh, P())
     )
     same(whole(x), expected @ x)
+    constrained_colors(over_colors)
+
+
+def constrained_colors(over_colors: NamedSharding) -> None:
+    """Also of colors whose number the devices do not divide, each computes its own."""
+
+    def f(x: Array) -> Array:
+        return jnp.convolve(jnp.sin(x), jnp.arange(1.0, 14.0), "valid") ** 2
+
+    x = jnp.linspace(0.1, 1, 200)
+    coloring = asdex.jacobian_coloring(f, x, mode="fwd")
+    assert coloring.num_colors == 13
+    compress = asdex.compressed_jacobian_from_coloring(f, coloring)
+
+    @jax.jit
+    def split(x: Array) -> Array:
+        compressed = jax.lax.with_sharding_constraint(compress(x), over_colors)
+        return asdex.decompress(compressed, coloring, "operator").todense()
+
+    def operations(run: Any) -> float:
+        return run.lower(x).compile().cost_analysis()["flops"]
+
+    same(split(x), jax.jacfwd(f)(x))
+    assert operations(split) < operations(jax.jit(compress)) / 3
 
 
 def entries_over_devices(mesh: Mesh) -> None:
