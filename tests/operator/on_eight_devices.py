@@ -3,9 +3,12 @@
 It ends with an error if a result differs from the one on a single device.
 """
 
+import contextlib
+import io
 import math
 import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -402,7 +405,21 @@ def meshes_over_rows(mesh: Mesh) -> None:
     assert sent(SparseJacobian.mv, a, sharded) == {"all-gather": n}
 
 
+def page_of_the_guide() -> None:
+    """What the documentation shows, which is also run on one device."""
+    text = (Path(__file__).parents[2] / "docs/pages/guides/devices.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    for code, expected in blocks:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(code, names)
+        assert printed.getvalue() == expected
+
+
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     main()
+    jax.config.update("jax_enable_x64", False)
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    page_of_the_guide()
