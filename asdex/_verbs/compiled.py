@@ -18,6 +18,7 @@ from jax.core import Tracer
 from .._call.trace import Program, Trace, as_constant
 from .._detect import NoCoefficients
 from .._evaluate.evaluate import Evaluation
+from .hoisted import Hoisted
 
 MAX_PROGRAMS = 8
 """How many programs a derivative keeps: those that were used last."""
@@ -48,7 +49,7 @@ class Compiled:
             # one may have changed in place.
             return self.evaluation.on_device(self.program, *args, constants=self.consts)
 
-        self.run = jax.jit(run)
+        self.run = Hoisted(run)
 
     def __call__(self, values: list[Any], others: list[Any]) -> Any:
         """The results of `Evaluation.on_device`."""
