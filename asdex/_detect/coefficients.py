@@ -4,7 +4,7 @@ A constant coefficient costs nothing at run time: products and moves of constant
 computed here, and what is left of them enters the emitted program as a literal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -42,14 +42,36 @@ def as_jax(x: Coefficients) -> jax.Array:
     axis are stored once."""
     if not is_constant(x):
         return x
-    repeated = x
+    stored = _stored(x)
+    if stored.size == 1:
+        return lax.full(x.shape, stored.flat[0], x.dtype)
+    return jnp.broadcast_to(unfolded(stored), x.shape)
+
+
+def _stored(x: np.ndarray) -> np.ndarray:
+    """The part of an array that has to be stored: the first along axes that repeat."""
     for axis in range(x.ndim):
-        first = repeated[(slice(None),) * axis + (slice(0, 1),)]
-        if x.strides[axis] == 0 or (x.shape[axis] > 1 and (repeated == first).all()):
-            repeated = first
-    if repeated.size == 1:
-        return lax.full(x.shape, repeated.flat[0], x.dtype)
-    return jnp.broadcast_to(unfolded(repeated), x.shape)
+        first = x[(slice(None),) * axis + (slice(0, 1),)]
+        if x.strides[axis] == 0 or (x.shape[axis] > 1 and (x == first).all()):
+            x = first
+    return x
+
+
+def _repeating(x: np.ndarray) -> np.ndarray:
+    """The same array, with memory for what has to be stored only."""
+    return np.broadcast_to(_stored(x), x.shape)
+
+
+def _elementwise(function: Callable[..., Any], *xs: Coefficients) -> np.ndarray:
+    """A function of constants, element by element, computed once where all repeat along
+    an axis."""
+    shape = np.broadcast_shapes(*(x.shape for x in xs))
+    xs = tuple(np.broadcast_to(x, shape) for x in xs)
+    once = tuple(
+        slice(0, 1) if all(x.strides[axis] == 0 for x in xs) else slice(None)
+        for axis in range(len(shape))
+    )
+    return np.broadcast_to(np.asarray(function(*(x[once] for x in xs))), shape)
 
 
 def is_all(x: Coefficients, value: int) -> bool:
@@ -58,8 +80,8 @@ def is_all(x: Coefficients, value: int) -> bool:
 
 
 def _is_uniform(x: np.ndarray) -> bool:
-    varies = [stride for stride, dim in zip(x.strides, x.shape, strict=True) if dim > 1]
-    return not any(varies) or bool((x == x.flat[0]).all())
+    x = x[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in x.strides)]
+    return x.size == 1 or bool((x == x.flat[0]).all())
 
 
 def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -95,7 +117,7 @@ def add(x: Coefficients, y: Coefficients) -> Coefficients:
     if is_all(y, 0):
         return x
     if is_constant(x) and is_constant(y):
-        return np.asarray(x + y)
+        return _elementwise(np.add, x, y)
     return lax.add(as_jax(x), as_jax(y))
 
 
@@ -104,7 +126,7 @@ def subtract(x: Coefficients, y: Coefficients) -> Coefficients:
     if is_all(y, 0):
         return x
     if is_constant(x) and is_constant(y):
-        return np.asarray(x - y)
+        return _elementwise(np.subtract, x, y)
     return lax.neg(y) if is_all(x, 0) else lax.sub(as_jax(x), as_jax(y))
 
 
@@ -116,7 +138,7 @@ def multiply(x: Coefficients, y: Coefficients) -> Coefficients:
         shape = np.broadcast_shapes(x.shape, y.shape)
         return y if y.shape == shape else broadcast_to(y, shape)
     if is_constant(x) and is_constant(y):
-        return np.asarray(x * y)
+        return _elementwise(np.multiply, x, y)
     return jnp.multiply(as_jax(x), as_jax(y))
 
 
@@ -157,7 +179,7 @@ def choose(which: np.ndarray, xs: Sequence[Coefficients]) -> Coefficients:
     out = xs[0]
     for number, x in enumerate(xs[1:], start=1):
         if is_constant(out) and is_constant(x):
-            out = np.where(which >= number, x, out)
+            out = _elementwise(np.where, _repeating(which >= number), x, out)
         else:
             out = jnp.where(which >= number, as_jax(x), as_jax(out))
     return out
@@ -167,7 +189,7 @@ def keep_where(keep: np.ndarray, x: Coefficients) -> Coefficients:
     """The array with rows `-1`, or coefficients zero, where `keep` is false."""
     absent = _absent(x)
     if is_constant(x):
-        return np.where(keep, x, absent)
+        return _elementwise(np.where, _repeating(keep), x, absent)
     return jnp.where(as_jax(keep), x, absent)
 
 
