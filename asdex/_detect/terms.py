@@ -197,7 +197,12 @@ class Edges:
 
     def only_rows(self, size: int) -> Rows | None:
         """The row of each of `size` elements, `None` if some element has several."""
-        rows, given = np.full(size, NOTHING), self.rows.reshape(-1)
+        given, some = self.rows.reshape(-1), self.targets.size // 2
+        # One element decides most cases; the first one often lies on a boundary.
+        of_one = given[self.targets == self.targets[some : some + 1]]
+        if (of_one != of_one[:1]).any():
+            return None
+        rows = np.full(size, NOTHING)
         rows[self.targets] = given
         return rows if np.array_equal(rows[self.targets], given) else None
 
@@ -278,13 +283,16 @@ def entries_of(term: Term) -> Entries:
         values = co.take(values, element)
     if term.base is None:
         return Entries(element, rows[element], values)
-    starts = term.base.matrix.indptr[rows[element]]
-    lengths = row_lengths(term.base.matrix, rows[element])
-    repeats = np.repeat(np.arange(element.size), lengths)
-    first = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-    positions = first + np.arange(repeats.size)
+    matrix, of_base = term.base.matrix, term.base.values
+    lengths, cols = row_lengths(matrix, rows[element]), matrix.indices
+    repeats = np.repeat(np.arange(element.size, dtype=np.int32), lengths)
+    if not np.array_equal(rows, np.arange(matrix.shape[0])):
+        starts = matrix.indptr[rows[element]]
+        first = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        positions = first + np.arange(repeats.size)
+        cols = cols[positions]
+        of_base = of_base if values is None else co.take(of_base, positions)
     if values is not None:
         # The elements may have been converted since the matrix was made.
-        of_base = co.take(term.base.values, positions).astype(values.dtype)
-        values = co.multiply(co.take(values, repeats), of_base)
-    return Entries(element[repeats], term.base.matrix.indices[positions], values)
+        values = co.multiply(co.take(values, repeats), of_base.astype(values.dtype))
+    return Entries(element[repeats], cols, values)

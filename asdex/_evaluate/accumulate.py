@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Inexact, Integer, Num
 
-from .._base.index import INT32
+from .._base.index import index_dtype
 from .._detect import (
     Coefficients,
     Dependence,
@@ -192,7 +192,7 @@ def _positions(
     if not np.array_equal(np.repeat(np.arange(m, dtype=np.int32), lengths), pattern.rows):
         return None
     starts = np.cumsum(lengths) - lengths
-    dtype = np.int32 if count * m <= INT32.max else np.int64
+    dtype = index_dtype(count * m)
     positions, numbers = np.empty(pattern.nnz, dtype), np.arange(m, dtype=dtype)
     for k, (row, is_present) in enumerate(zip(rows, present, strict=True)):
         element = slice(None) if is_present.all() else np.flatnonzero(is_present)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, Integer, UInt64
 
 from .._base.errors import InvalidColoringError
-from .._base.index import INT32, EntryIndices
+from .._base.index import EntryIndices, index_dtype
 from .pattern import SparsityPattern
 from .recovery import Substitution, recovers
 from .stars import StarSet
@@ -153,7 +153,7 @@ def _elements(
     """Colors of these rows or columns, and the element of the raveled compressed matrix at
     `along` in their sum, undefined where the color is neutral."""
     num_colors, dim = compressed_shape(sides)
-    dtype = np.int32 if num_colors * dim <= INT32.max else np.int64
+    dtype = index_dtype(num_colors * dim)
     color = side.colors[vertices]
     row = color.astype(dtype) + dtype(side.first_color)
     return color, row * dtype(dim) + along

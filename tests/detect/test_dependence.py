@@ -129,6 +129,9 @@ def test_spread(seed: int, shape: Shape) -> None:
     expected = np.zeros((4, n), bool)
     np.logical_or.at(expected, targets, model.reshape(-1, n)[sources])
     check(dependence.spread(targets, sources, (2, 2)), expected.reshape(2, 2, n))
+    targets, expected = rng.integers(0, 4, dependence.size), np.zeros((4, n), bool)
+    np.logical_or.at(expected, targets, model.reshape(-1, n))
+    check(dependence.spread(targets, None, (2, 2)), expected.reshape(2, 2, n))
 
 
 @examples(st.integers(0, 20))

@@ -221,6 +221,8 @@ def _spread(new: Dependence, targets: Sequence[np.ndarray], shape: Shape) -> Dep
     into = np.stack(targets)
     sources = np.broadcast_to(np.arange(new.size, dtype=np.int32), into.shape)
     written = into >= 0
+    if len(into) == 1 and written.all():
+        return new.spread(into[0], None, shape)
     return new.spread(into[written], sources[written], shape)
 
 
