@@ -154,10 +154,10 @@ def _select_n(eqn: JaxprEqn, which: Bounds, *cases: Bounds) -> Bounds:
     """The case that is taken where that is known, otherwise any that is possible."""
     dtype = dtype_of(eqn.outvars[0])
     shape = np.broadcast_shapes(*(np.shape(operand.lo) for operand in (which, *cases)))
+    if which.is_exact and which.lo.size and (which.lo == which.lo.flat[0]).all():
+        return cases[min(max(int(which.lo.flat[0]), 0), len(cases) - 1)]
     first, last = as_int64(which)
     if which.is_exact:
-        if first.size and (first == first.flat[0]).all():
-            return cases[int(np.clip(first.flat[0], 0, len(cases) - 1))]
         return merged(partial(select, np.broadcast_to(first, shape)), cases, dtype)
     if is_real(dtype):
         cases = tuple(as_floats(case, dtype) for case in cases)
