@@ -5,10 +5,14 @@ import numpy as np
 from jaxtyping import Array, Int32, Int64
 
 from .._base.errors import InvalidColoringError
+from .._base.index import EntryIndices
 from .._structure.pattern import SparsityPattern
 from .._structure.recovery import Substitution
 from .graph import Adjacency, adjacency, edge_numbers
-from .loops import compiled, for_range, full, read, while_loop, write
+from .loops import MOST_STEPS_IN_PYTHON, compiled, for_range, full, read, while_loop, write
+
+_STEPS_PER_END = 4
+"""Steps of a loop in Python at each end of an edge."""
 
 
 def plan_substitution(
@@ -31,14 +35,9 @@ def plan_substitution(
     keys = np.concatenate([lo * k + colors[hi], hi * k + colors[lo]])
     num_nodes, ends = _numbered(keys, int(k) * colors.size)
     degrees = np.bincount(ends, minlength=num_nodes + 1).astype(np.int32)
-    queue = np.zeros(num_nodes + 1, np.int32)
-    leaves = np.flatnonzero(degrees == 1)
-    queue[: leaves.size] = leaves
     at_lo, at_hi = ends[:num_edges], ends[num_edges:]
-    node, level = _cut_trees(
-        at_lo, at_hi, degrees, queue, leaves.size, num_edges, num_nodes
-    )
-    node, level = node[:num_edges], level[:num_edges]
+    is_small = _STEPS_PER_END * ends.size <= MOST_STEPS_IN_PYTHON
+    node, level = (_cut_trees if is_small else _cut_trees_compiled)(at_lo, at_hi, degrees)
     for edge in np.flatnonzero(node < 0)[:1]:
         raise InvalidColoringError(
             f"Entry ({lo[edge]}, {hi[edge]}) cannot be recovered: it lies on a cycle of "
@@ -81,8 +80,47 @@ def _numbered(
     return int(np.count_nonzero(occurs)), numbers[keys]
 
 
-@compiled
 def _cut_trees(
+    lo: EntryIndices, hi: EntryIndices, degrees: Int32[np.ndarray, " nodes"]
+) -> tuple[EntryIndices, EntryIndices]:
+    """The leaf at which each edge is removed, -1 if at none, and its level.
+
+    The edges left at a node are kept as the exclusive or of their numbers: when one is
+    left, that is its number.
+    """
+    left, height, degree = [0] * degrees.size, [0] * degrees.size, degrees.tolist()
+    ends = list(zip(lo.tolist(), hi.tolist(), strict=True))
+    for e, (v, w) in enumerate(ends):
+        left[v] ^= e
+        left[w] ^= e
+    node, level = np.full(lo.size, -1, np.int32), np.zeros(lo.size, np.int32)
+    queue = np.flatnonzero(degrees == 1).tolist()
+    for v in queue:
+        if degree[v] == 0:  # The last node of a tree.
+            continue
+        e = left[v]
+        other = sum(ends[e]) - v
+        node[e], level[e] = v, height[v]
+        left[other] ^= e
+        height[other] = max(height[other], height[v] + 1)
+        degree[other] -= 1
+        if degree[other] == 1:
+            queue.append(other)
+    return node, level
+
+
+def _cut_trees_compiled(
+    lo: EntryIndices, hi: EntryIndices, degrees: Int32[np.ndarray, " nodes"]
+) -> tuple[EntryIndices, EntryIndices]:
+    """The same as compiled code, for larger graphs."""
+    queue, leaves = np.zeros_like(degrees), np.flatnonzero(degrees == 1)
+    queue[: leaves.size] = leaves
+    node, level = _cut(lo, hi, degrees, queue, leaves.size, lo.size, degrees.size - 1)
+    return node[: lo.size], level[: lo.size]
+
+
+@compiled
+def _cut(
     lo: Int32[Array, " edges"],
     hi: Int32[Array, " edges"],
     degrees: Int32[Array, " nodes"],
@@ -91,11 +129,8 @@ def _cut_trees(
     num_edges: Int32[Array, ""],
     num_nodes: Int32[Array, ""],
 ) -> tuple[Int32[Array, " edges_and_one"], Int32[Array, " edges_and_one"]]:
-    """The leaf at which each edge is removed, -1 if at none, and its level.
-
-    The edges left at a node are kept as the exclusive or of their numbers: when one is
-    left, that is its number.
-    """
+    """`_cut_trees`, where the queue begins with all leaves. Behind the edges and the nodes
+    is one of each that is nowhere."""
 
     def add_edge(e, left):
         left = write(left, read(lo, e), read(left, read(lo, e)) ^ e)

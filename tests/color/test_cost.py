@@ -15,16 +15,26 @@ from . import patterns
 COLORINGS = [asdex.jacobian_coloring_from_sparsity, asdex.hessian_coloring_from_sparsity]
 
 
-@pytest.mark.parametrize("color", COLORINGS)
+def by_substitution(pattern: SparsityPattern) -> ColoredPattern:
+    return asdex.hessian_coloring_from_sparsity(pattern, decompression="substitution")
+
+
+SMALL = {
+    "grid": (patterns.grid(50, 50), [*COLORINGS, by_substitution]),
+    "Brusselator": (patterns.brusselator(33, interleaved=True), COLORINGS),
+    "random": (patterns.random_symmetric(0, 3000, 9), COLORINGS),
+    "few random": (patterns.random_symmetric(0, 500, 5), [*COLORINGS, by_substitution]),
+    "power law": (patterns.power_law(0, 2000, 300), COLORINGS),
+}
+
+
 @pytest.mark.parametrize(
-    "pattern",
+    ("pattern", "color"),
     [
-        patterns.grid(60, 60),
-        patterns.brusselator(33, interleaved=True),
-        patterns.random_symmetric(0, 3000, 9),
-        patterns.power_law(0, 2000, 300),
+        pytest.param(pattern, color, id=f"{name}, {color.__name__}")
+        for name, (pattern, colorings) in SMALL.items()
+        for color in colorings
     ],
-    ids=["grid", "Brusselator", "random", "power law"],
 )
 def test_small_patterns_compile_nothing(
     color: Callable[..., ColoredPattern],
@@ -61,10 +71,7 @@ def test_full_patterns_are_not_searched(monkeypatch: pytest.MonkeyPatch):
     for color in COLORINGS:
         coloring = color(pattern)
         assert coloring.num_colors == coloring.lower_bound == 400
-    acyclic_one = asdex.hessian_coloring_from_sparsity(
-        pattern, decompression="substitution"
-    )
-    assert acyclic_one.num_colors == 400
+    assert by_substitution(pattern).num_colors == 400
     assert asdex.color_cols(full_rows(500, 3))[1] == 500
 
 

@@ -21,7 +21,7 @@ KERNELS = {
     "greedy": (greedy._first_free_colors_compiled, [*4 * [ARRAY], *2 * [SCALAR]]),
     "star": (star._color_with_words, [*5 * [ARRAY], *4 * [SCALAR]]),
     "acyclic": (acyclic._acyclic_coloring, [*6 * [ARRAY], SCALAR, SCALAR]),
-    "trees": (substitution._cut_trees, [*4 * [ARRAY], *3 * [SCALAR]]),
+    "trees": (substitution._cut, [*4 * [ARRAY], *3 * [SCALAR]]),
     "bucket queue": (orders._take_largest_compiled, [*7 * [ARRAY], *3 * [SCALAR]]),
 }
 
@@ -63,10 +63,11 @@ def test_loops_in_python_and_compiled_ones_agree(
         of_orders = [asdex.color_cols(pattern, order=order)[0] for order in ORDERS]
         stars = [asdex.color_symmetric(pattern, order=order)[0] for order in ORDERS]
         trees = [asdex.color_acyclic(pattern, order=order)[0] for order in ORDERS]
-        return [*sides, *of_orders, *stars, *trees]
+        plan = substitution.plan_substitution(pattern, trees[0])
+        return [*sides, *of_orders, *stars, *trees, *plan.arrays.values()]
 
     in_python = colors()
-    for module in (acyclic, greedy, orders, star):
+    for module in (acyclic, greedy, orders, star, substitution):
         monkeypatch.setattr(module, "MOST_STEPS_IN_PYTHON", -1)
     for one, other in zip(in_python, colors(), strict=True):
         np.testing.assert_array_equal(one, other)
