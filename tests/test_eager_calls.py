@@ -533,3 +533,23 @@ def test_constants_that_jax_converts_may_change(mode: Any) -> None:
         for value in (1.0, 3.0, 5.0, 3.0):
             weights[-1] = value
             np.testing.assert_allclose(derivative(x)[-1, -1], 4 * value)
+
+
+@pytest.mark.parametrize("output_format", ["bcoo", "bcsr"])
+def test_results_share_their_indices(output_format: Any):
+    jac = asdex.jacobian(lambda x: x[1:] * x[:-1], X, output_format=output_format)
+    first, second = jac(X), jac(2 * X)
+    assert first.indices is second.indices
+    first.indices.delete()  # As if it had been donated.
+    np.testing.assert_array_equal(jac(X).todense(), jax.jit(jac)(X).todense())
+    on_device = jac(jax.device_put(X, jax.devices()[0]))
+    assert on_device.indices.committed
+    assert not jac(X).indices.committed
+
+
+def test_indices_of_a_traced_program_are_not_shared():
+    jac = asdex.jacobian(lambda x: 2 * x[1:], X)  # The values are constants.
+    with jax.checking_leaks():
+        jax.jit(jac)(X)
+        jax.vmap(jac)(jnp.stack([X, X]))
+    np.testing.assert_array_equal(jac(X).todense(), 2 * np.eye(4)[1:])

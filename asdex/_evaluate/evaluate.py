@@ -13,7 +13,6 @@ from jaxtyping import Array, Inexact
 from .._base.sharding import automatically
 from .._base.types import (
     HESSIAN_MODES,
-    HOST_FORMATS,
     JACOBIAN_MODES,
     OPERATOR,
     OUTPUT_FORMATS,
@@ -177,9 +176,9 @@ class Evaluation(NamedTuple):
         others: Sequence[Any],
         constants: Sequence[Any] | None = None,
     ) -> tuple[Any, list[Array], list[Array]]:
-        """All that JAX can compile: the compressed matrix, or an operator, in the format
-        of the options unless that is one of the host; the leaves of the output, if the
-        value is returned; and the arrays of the auxiliary output, if there is one.
+        """All that JAX can compile: the compressed matrix, an operator, or the arrays of
+        the blocks of another format; the leaves of the output, if the value is returned;
+        and the arrays of the auxiliary output, if there is one.
 
         `constants` are the values of `consts`, where those are traced but known.
 
@@ -215,9 +214,9 @@ class Evaluation(NamedTuple):
         else:
             result, arrays = self.compression.values(fun, x, options)
         if options.output_format is not None:
-            result = SparseJacobian(result, self.bare, domain, codomain, self.symmetric)
-            on_host = options.output_format in HOST_FORMATS
-            result = result if on_host else self._convert(result)
+            result = self._arrays(
+                SparseJacobian(result, self.bare, domain, codomain, self.symmetric)
+            )
         leaves, aux = program.split(arrays)
         return (
             result,
@@ -229,25 +228,32 @@ class Evaluation(NamedTuple):
         self, program: Program, result: Any, leaves: list[Array], aux: list[Array]
     ) -> Any:
         """What the caller gets, from the results of `on_device`."""
-        options = self.options
-        if options.output_format in HOST_FORMATS:
-            result = self._convert(result)
+        options, domain = self.options, program.domain
+        codomain = program.codomain if self.order == 1 else domain
+        conversion = self.conversion_for(codomain.shapes)
+        if conversion is not None and conversion.on_host:
+            result = conversion(result.data, domain, codomain, self._dtypes(result))
+        elif conversion is not None:
+            result = conversion.blocks(result, domain, codomain)
         if options.with_value:
             value = program.value(leaves)
             return ((value, program.aux(aux)) if options.has_aux else value), result
         return (result, program.aux(aux)) if options.has_aux else result
 
-    def _convert(self, operator: SparseJacobian) -> Any:
-        """The operator in the format, each block of the dtype of its leaf of the output, or
-        in reverse mode of the input, as in JAX."""
-        domain, codomain = operator.domain, operator.codomain
-        conversion = self.conversion_for(codomain.shapes)
-        if conversion is None:
+    def _arrays(self, operator: SparseJacobian) -> Any:
+        """The arrays of the blocks of the format; the operator itself if that is the
+        format, or one of the host."""
+        conversion = self.conversion_for(operator.codomain.shapes)
+        if conversion is None or conversion.on_host:
             return operator
-        pairs = itertools.product(codomain.dtypes, domain.dtypes)
+        return conversion.arrays(operator.data, self._dtypes(operator))
+
+    def _dtypes(self, operator: SparseJacobian) -> list[Any]:
+        """The dtype of each block: that of its leaf of the output, or in reverse mode of
+        the input, as in JAX."""
+        pairs = itertools.product(operator.codomain.dtypes, operator.domain.dtypes)
         by_rows = self.coloring is not None and self.coloring.sides[0].kind == "row"
-        dtypes = [col if by_rows else row for row, col in pairs]
-        return conversion(operator.data, domain, codomain, dtypes)
+        return [col if by_rows else row for row, col in pairs]
 
 
 def _conversion(

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int32, Int64, Integer, Num
 
 from .._base.index import gather
@@ -37,8 +38,13 @@ SCIPY_FORMATS: dict[str, OutputFormat] = {
     "coo": "scipy_coo",
 }
 
-Assembler = Callable[[Any], Any]
-"""Makes a block from the values of its entries, on the host for the formats of the host."""
+
+class Assembler(NamedTuple):
+    """How a block is made from the values of its entries: the `array` that JAX computes
+    from them, and the `block` around it, on the host for the formats of the host."""
+
+    array: Callable[[Any], Any]
+    block: Callable[[Any], Any]
 
 
 class Block(NamedTuple):
@@ -111,14 +117,31 @@ class Conversion(NamedTuple):
         a transformation.
         """
         values: Any = _to_host(data) if self.on_host else data
-        if not self.nested:
-            return self.assemblers[0](values)
+        return self.blocks(self.arrays(values, dtypes), domain, codomain)
+
+    def arrays(
+        self,
+        values: Num[Array | np.ndarray, " nnz"],
+        dtypes: Sequence[Any] | None = None,
+    ) -> list[Any]:
+        """The arrays of all blocks, which a compiled program may return."""
         values = values if self.order is None else values[self.order]
-        blocks: list[Any] = []
+        arrays: list[Any] = []
         for k, (start, stop) in enumerate(itertools.pairwise(self.bounds)):
             of_block = values if stop - start == values.size else values[start:stop]
-            of_block = of_block if dtypes is None else cast(of_block, dtypes[k])
-            blocks.append(self.assemblers[k](of_block))
+            if self.nested and dtypes is not None:
+                of_block = cast(of_block, dtypes[k])
+            arrays.append(self.assemblers[k].array(of_block))
+        return arrays
+
+    def blocks(self, arrays: list[Any], domain: Space, codomain: Space) -> PyTree:
+        """The blocks around these arrays; outside of transformations they share indices."""
+        blocks = [
+            assembler.block(array)
+            for assembler, array in zip(self.assemblers, arrays, strict=True)
+        ]
+        if not self.nested:
+            return blocks[0]
         width = len(domain.shapes)
         rows = [blocks[k : k + width] for k in range(0, len(blocks), width)]
         nested = [jax.tree.unflatten(domain.treedef, row) for row in rows]
@@ -185,7 +208,7 @@ def _split(
 def todense(pattern: SparsityPattern, data: Data) -> Num[Array, "*batch m n"]:
     """The dense matrix."""
     assemble = _dense(Block.of(pattern))
-    return jnp.vectorize(assemble, signature="(k)->(m,n)")(data)
+    return jnp.vectorize(assemble.array, signature="(k)->(m,n)")(data)
 
 
 @automatically
@@ -276,16 +299,46 @@ def _for_batch(batch: tuple[int, ...], indices: Int32[np.ndarray, "..."]) -> Arr
 # -- Formats -----------------------------------------------------------------------------
 
 
+class _Shared:
+    """An index array for all results: JAX gets it once, and again for other devices or
+    after the caller has donated it."""
+
+    def __init__(self, indices: Int32[np.ndarray, "..."]):
+        self._indices = indices
+        self._kept: tuple[Any, Array] | None = None
+
+    def along(self, data: Any) -> Array:
+        """The indices on the devices of some data, on all if that is split."""
+        if not isinstance(data, jax.Array) or isinstance(data, Tracer):
+            return jnp.asarray(self._indices)
+        sharding = data.sharding
+        if isinstance(sharding, NamedSharding):
+            sharding = NamedSharding(sharding.mesh, PartitionSpec())
+        elif not data.committed:
+            sharding = None
+        kept = self._kept
+        if kept is None or kept[0] != sharding or kept[1].is_deleted():
+            kept = sharding, jax.device_put(self._indices, sharding)
+            if not isinstance(kept[1], Tracer):  # As for constants in a traced program.
+                self._kept = kept
+        return kept[1]
+
+
 def _bcoo(block: Block) -> Assembler:
-    indices = np.concatenate(
-        [_unravel(block.rows, block.row_shape), _unravel(block.cols, block.col_shape)],
-        axis=1,
+    indices = _Shared(
+        np.concatenate(
+            [_unravel(block.rows, block.row_shape), _unravel(block.cols, block.col_shape)],
+            axis=1,
+        )
     )
-    return lambda data: BCOO(
-        (data, jnp.asarray(indices)),
-        shape=block.shape,
-        indices_sorted=block.is_sorted,
-        unique_indices=True,
+    return Assembler(
+        _unchanged,
+        lambda data: BCOO(
+            (data, indices.along(data)),
+            shape=block.shape,
+            indices_sorted=block.is_sorted,
+            unique_indices=True,
+        ),
     )
 
 
@@ -299,20 +352,27 @@ def _unravel(
 
 def _bcsr(block: Block) -> Assembler:
     pointers, indices, order = compress_lines(block.rows, block.cols, block.shape[0])
-
-    def assemble(data: Num[Array, " nnz"]) -> BCSR:
-        ordered = data if block.is_sorted else data[order]
-        return BCSR(
-            (ordered, jnp.asarray(indices), jnp.asarray(pointers)),
+    columns, bounds = _Shared(indices), _Shared(pointers)
+    return Assembler(
+        _unchanged if block.is_sorted else lambda data: data[order],
+        lambda data: BCSR(
+            (data, columns.along(data), bounds.along(data)),
             shape=block.shape,
             indices_sorted=True,
             unique_indices=True,
-        )
+        ),
+    )
 
-    return assemble
+
+def _unchanged(x: Any) -> Any:
+    return x
 
 
 def _dense(block: Block) -> Assembler:
+    return Assembler(_densify(block), _unchanged)
+
+
+def _densify(block: Block) -> Callable[[Any], Any]:
     m, n = block.matrix_shape
     if block.is_sorted and block.rows.size == m * n:
         return lambda data: data.reshape(block.shape)
@@ -342,14 +402,17 @@ def _numpy_dense(block: Block) -> Assembler:
         dense[block.rows, block.cols] = data
         return dense.reshape(block.shape)
 
-    return assemble
+    return Assembler(_unchanged, assemble)
 
 
 def _scipy_coo(block: Block) -> Assembler:
     from scipy.sparse import coo_array
 
-    return lambda data: coo_array(
-        (data, (block.rows.copy(), block.cols.copy())), shape=block.shape
+    return Assembler(
+        _unchanged,
+        lambda data: coo_array(
+            (data, (block.rows.copy(), block.cols.copy())), shape=block.shape
+        ),
     )
 
 
@@ -360,8 +423,11 @@ def _scipy_compressed(block: Block, *, by_rows: bool) -> Assembler:
     major, minor = (block.rows, block.cols) if by_rows else (block.cols, block.rows)
     pointers, indices, order = compress_lines(major, minor, block.shape[1 - by_rows])
     # SciPy changes index arrays in place, so each matrix gets its own.
-    return lambda data: array_type(
-        (data[order], indices.copy(), pointers.copy()), shape=block.shape
+    return Assembler(
+        _unchanged,
+        lambda data: array_type(
+            (data[order], indices.copy(), pointers.copy()), shape=block.shape
+        ),
     )
 
 
