@@ -93,29 +93,6 @@ class Adjacency(NamedTuple):
         return Bipartite(lists, lists)
 
 
-def dense_nets(graph: Bipartite) -> Bool[np.ndarray, " nets"]:
-    """Whether a net is too long to be walked for each of its vertices.
-
-    That would cost the square of its length; the alternatives are to keep a set of its
-    colors, one bit per color, or to ignore it. The bounds keep the sets of all dense nets
-    within 64 bytes per entry, and the walk along any other net no longer than a scan of 16
-    times as many bits.
-    """
-    sizes = graph.vertices.sizes
-    longest, count = int(sizes.max(initial=0)), graph.nets.sizes.size
-    return sizes > max(64, longest // 16, count // 512)
-
-
-def without_nets(graph: Bipartite, removed: Bool[np.ndarray, " nets"]) -> Bipartite:
-    """The graph with some of its nets emptied."""
-    if not removed.any():
-        return graph
-    nets, vertices = graph
-    return Bipartite(
-        nets.keep(~removed[nets.items]), vertices.keep(np.repeat(~removed, vertices.sizes))
-    )
-
-
 def column_graph(sparsity: SparsityPattern) -> Bipartite:
     """The graph whose vertices are the columns."""
     by_row, by_col = _by_row_and_col(sparsity)
