@@ -117,6 +117,19 @@ def test_hubs_get_colors_of_their_own():
     assert 3 * best.num_colors < asdex.color_symmetric(pattern)[1]
 
 
+def test_a_grid_with_a_few_full_rows_takes_few_colors_more_than_the_grid():
+    mask = patterns.grid(30, 30).todense()
+    mask[[200, 555]] = mask[:, [200, 555]] = 1
+    pattern = SparsityPattern.from_dense(mask)
+    hessian = asdex.hessian_coloring_from_sparsity(pattern)
+    asdex.check_coloring_symmetric(pattern, hessian.colors)
+    assert hessian.num_colors <= 6 + 2
+    jacobian = asdex.jacobian_coloring_from_sparsity(pattern)
+    columns, rows = np.split(jacobian.colors, [900])
+    asdex.check_coloring_bidirectional(pattern, columns, rows)
+    assert jacobian.num_colors <= 7 + 2 * 2
+
+
 def test_algorithm_of_the_verbs():
     greedy = Greedy(asdex.SmallestLast())
     x = np.ones(20, np.float32)
