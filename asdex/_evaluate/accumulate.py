@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Inexact, Integer, Num
 
 from .._base.index import index_dtype
+from .._base.sharding import typed_like
 from .._detect import (
     Coefficients,
     Dependence,
@@ -62,7 +63,7 @@ def accumulate_data(
         data = as_jax(_in_order(tangent, y.dtype, pattern))
     if options.checked:
         _, push, _ = jax.linearize(fun, x, has_aux=True)
-        linear_map = Linearization(push, x.dtype, y.dtype)
+        linear_map = Linearization(lambda v: push(typed_like(v, x)), x.dtype, y.dtype)
         columns = np.zeros(pattern.n, np.int32)
         side = Side("column", columns, 1, 0, pattern.cols, pattern.rows, pattern.m)
         data = with_check(data, data, linear_map, side)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Int32, Integer, Num
 
 from .._base.index import gather, unfolded
+from .._base.sharding import typed_like
 from .._linalg.windows import Lines, Slot, find_slot, read_slot
 from .._structure.coloring import ColoredPattern
 from .compress import Rows, colors_in_chunks
@@ -162,8 +163,10 @@ def _read_side(rows: Rows, chunk_size: int, side: ChunkedSide) -> Num[Array, " p
     values = jnp.zeros(side.positions.size, rows.dtype)
     if not rows.num_colors:
         return values
-    chunks = colors_in_chunks(rows.num_colors, chunk_size), jnp.asarray(side.starts)
-    return jax.lax.scan(step, values, chunks)[0]
+    colors = colors_in_chunks(rows.num_colors, chunk_size)
+    # A loop must start with the type that it ends with.
+    values = typed_like(values, jax.eval_shape(rows.at, colors[0]))
+    return jax.lax.scan(step, values, (colors, jnp.asarray(side.starts)))[0]
 
 
 # -- Planning ----------------------------------------------------------------------------

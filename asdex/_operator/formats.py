@@ -21,7 +21,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int32, Int64, Integer, Num
 
 from .._base.index import gather
-from .._base.sharding import automatically
+from .._base.sharding import automatically, gathered
 from .._base.sparse import BCOO, BCSR
 from .._base.types import FLAT_FORMATS, HOST_FORMATS, OutputFormat, PyTree
 from .._call.space import Space, cast
@@ -334,7 +334,7 @@ def _bcoo(block: Block) -> Assembler:
     return Assembler(
         _unchanged,
         lambda data: BCOO(
-            (data, indices.along(data)),
+            (gathered(data), indices.along(data)),
             shape=block.shape,
             indices_sorted=block.is_sorted,
             unique_indices=True,
@@ -356,7 +356,7 @@ def _bcsr(block: Block) -> Assembler:
     return Assembler(
         _unchanged if block.is_sorted else lambda data: data[order],
         lambda data: BCSR(
-            (data, columns.along(data), bounds.along(data)),
+            (gathered(data), columns.along(data), bounds.along(data)),
             shape=block.shape,
             indices_sorted=True,
             unique_indices=True,

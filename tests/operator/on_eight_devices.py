@@ -21,7 +21,16 @@ from jax.sharding import PartitionSpec as P
 import asdex
 from asdex import SparseJacobian
 
-DEVICES, N = 8, 12
+from .on_meshes import (
+    DEVICES,
+    derivatives_inside_of_shard_map,
+    derivatives_while_a_mesh_is_set,
+    functions_of_explicit_axes,
+    functions_over_devices,
+    same,
+)
+
+N = 12
 
 
 def residual(x: Array) -> Array:
@@ -45,11 +54,6 @@ def sent(run: Any, *args: Any) -> dict[str, int]:
             size = math.prod(map(int, filter(None, shape.split(","))))
             found[kind] = max(found.get(kind, 0), size)
     return found
-
-
-def same(found: Any, expected: Any) -> None:
-    assert found.dtype == expected.dtype
-    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
 
 
 def main() -> None:
@@ -200,146 +204,6 @@ def entries_over_devices(mesh: Mesh) -> None:
     same(jax.jit(SparseJacobian.mv)(a, x), expected @ np.asarray(x))
     same(a.rmv(x), np.asarray(x) @ expected)
     same((a @ a).todense(), expected @ expected)
-
-
-def functions_over_devices(mesh: Mesh) -> None:
-    """Functions that are split by hand have the patterns that they have on one device."""
-    square = Mesh(np.array(jax.devices()).reshape(2, 4), ("rows", "cols"))
-    around = [(k, (k + 1) % DEVICES) for k in range(DEVICES)]
-
-    def with_neighbors(x: Array, around: list[tuple[int, int]]) -> Array:
-        back = [(receiver, sender) for sender, receiver in around]
-        left = jax.lax.ppermute(x[-1:], "points", around)
-        right = jax.lax.ppermute(x[:1], "points", back)
-        extended = jnp.concatenate([left, x, right])
-        return extended[2:] * x + extended[:-2]
-
-    def first_reversed(x: Array) -> Array:
-        return jnp.where(jax.lax.axis_index("points") == 0, x[::-1], x)
-
-    def twice(x: Array) -> Array:
-        step = partial(with_neighbors, around=around)
-        return jax.lax.scan(lambda x, _: (step(x), None), x, None, length=2)[0]
-
-    split, whole = P("points"), P()
-    table: list[tuple[Any, Any, Any, Mesh]] = [
-        (jnp.sin, split, split, mesh),
-        (partial(with_neighbors, around=around), split, split, mesh),
-        (partial(with_neighbors, around=around[:-1]), split, split, mesh),
-        (jax.checkpoint(twice), split, split, mesh),
-        (first_reversed, split, split, mesh),
-        (lambda x: jax.lax.psum(jnp.sin(x), "points"), split, whole, mesh),
-        (lambda x: jax.lax.all_gather(x, "points")[0] * x, split, split, mesh),
-        (lambda x: jax.lax.psum_scatter(x**2, "points", tiled=True), whole, split, mesh),
-        (
-            lambda x: x.sum(keepdims=True) ** 2,
-            P(("cols", "rows")),
-            P(("rows", "cols")),
-            square,
-        ),
-    ]
-    x = jnp.linspace(0.5, 1.5, 2 * DEVICES)
-    for fun, into, out, where in table:
-        f: Any = jax.shard_map(fun, mesh=where, in_specs=into, out_specs=out)
-
-        def total(x: Array, f: Any = f) -> Array:
-            return jnp.sum(jnp.sin(f(x)))
-
-        for verb, dense in (
-            (asdex.jacobian, jax.jacfwd(f)),
-            (asdex.hessian, jax.hessian(total)),
-        ):
-            derivative = verb(f if verb is asdex.jacobian else total, x)
-            expected = np.asarray(jax.jit(dense)(x))
-            assert derivative.sparsity.nnz == np.count_nonzero(expected)
-            same(derivative(x).todense(), expected)
-
-
-def pairs(x: Array) -> Array:
-    return x**2 * x[::-1] + x
-
-
-def functions_of_explicit_axes(mesh: Mesh) -> None:
-    """Split as JAX asks for it, by hand, or not at all; batches of them; other formats."""
-    split, x = P("points"), jnp.linspace(0.5, 1.5, 2 * DEVICES)
-    on_mesh = jax.device_put(x, NamedSharding(mesh, split))
-    back = np.arange(x.size)[::-1]
-
-    def shift(x: Array) -> Array:
-        return jnp.roll(x, 1) * x
-
-    def local(x: Array) -> Array:
-        return x[::-1] * x
-
-    def gather(x: Array) -> Array:
-        return x.at[back].get(out_sharding=split) * x
-
-    shards: Any = jax.shard_map(local, in_specs=split, out_specs=split)
-    table: list[tuple[Any, Any, bool]] = [
-        (shift, shift, True),
-        (jax.sharding.auto_axes(shift, out_sharding=split), shift, True),
-        (shards, lambda x: jax.vmap(local)(x.reshape(-1, 2)).reshape(-1), True),
-        (gather, local, False),
-        (lambda x: jax.sharding.reshard(x, split) * x, jnp.square, False),
-        (lambda x: on_mesh * x, lambda y: x * y, False),
-    ]
-    for f, plain, stays in table:
-        expected = jax.jacfwd(plain)(x)
-        for mode in ("accumulate", "rev"):
-            a = asdex.jacobian(f, x, mode=mode, output_format="operator")(on_mesh)
-            assert jax.typeof(a.data).sharding.spec == (split if stays else P(None))
-            for found in (a.todense(), a.to_bcoo().todense()):
-                same(found, expected)
-            product = a.mv(on_mesh)
-            assert jax.typeof(product).sharding.spec == split
-            same(product, expected @ x)
-    make = asdex.jacobian(shift, x, output_format="operator")
-
-    def solve(x: Array) -> Array:
-        return (make(x).shift(2.0)).solve(x, solver="dense")
-
-    batch = jnp.tile(x, (DEVICES, 1))
-    found = jax.jit(jax.vmap(solve))(jax.device_put(batch, on_mesh.sharding))
-    assert jax.typeof(found).sharding.spec == P("points", None)
-    same(found, jax.vmap(solve)(batch))
-
-
-def derivatives_while_a_mesh_is_set(kind: AxisType) -> None:
-    mesh = jax.make_mesh((DEVICES,), ("points",), axis_types=(kind,))
-    x = jnp.linspace(0.5, 1.5, 2 * DEVICES)
-    expected = jax.jacfwd(pairs)(x)
-    with jax.set_mesh(mesh):
-        sharded = jax.device_put(x, NamedSharding(mesh, P("points")))
-        assert asdex.jacobian_coloring(pairs, x).num_colors == 2
-        for mode in (None, "accumulate", "fwd", "rev"):
-            make = asdex.jacobian(pairs, x, mode=mode, output_format="operator")
-            for at in (x, sharded):
-                for run in (make, jax.jit(make)):
-                    a = run(at)
-                    same(a.todense(), expected)
-                    same(a.mv(at), expected @ x)
-                    same(a.solve(at), jnp.linalg.solve(expected, x))
-        total = asdex.hessian(lambda x: (pairs(x) ** 2).sum(), x, output_format="dense")
-        same(total(x), jax.hessian(lambda x: (pairs(x) ** 2).sum())(x))
-
-
-def derivatives_inside_of_shard_map(mesh: Mesh) -> None:
-    """Of each device's part, with the checks of what varies over devices."""
-    by_hand = partial(jax.shard_map, mesh=mesh, in_specs=P("points"), out_specs=P("points"))
-    x = jnp.linspace(0.5, 1.5, 4 * DEVICES)
-    scale = jnp.linspace(1, 2, 4 * DEVICES)
-
-    def scaled(x: Array, scale: Array) -> Array:
-        return scale * pairs(x) * 2.0
-
-    expected = jax.jit(by_hand(jax.jacfwd(scaled)))(x, scale)
-    for mode in (None, "accumulate", "fwd", "rev"):
-        make = asdex.jacobian(scaled, x[:4], scale[:4], mode=mode, output_format="dense")
-        for _ in range(2):
-            same(jax.jit(by_hand(make))(x, scale), expected)
-    small = asdex.hessian(lambda x: (pairs(x) ** 2).sum(), x[:4], output_format="dense")
-    found = jax.jit(by_hand(small))(x)
-    same(found, jax.jit(by_hand(jax.hessian(lambda x: (pairs(x) ** 2).sum())))(x))
 
 
 def diffusion(u: Array, boundary: str) -> Array:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
+from ...._base.sharding import typed_like
 from ..backend import Vector
 
 Number = Inexact[Array, ""]
@@ -65,7 +66,7 @@ def bicgstab(
         x = x + alpha * towards + omega * along
         return _State(x, s - omega * t, r_hat, p, q, rho, alpha, omega, steps + 1)
 
-    zero, one = jnp.zeros_like(b), jnp.ones((), b.dtype)
+    zero, one = jnp.zeros_like(b), typed_like(jnp.ones((), b.dtype), b)
     first = _State(zero, b, b, zero, zero, one, one, one, jnp.asarray(0))
     return lax.while_loop(is_needed, step, first).x
 

@@ -1,7 +1,7 @@
 """Iterative solves, for matrices whose factors would fill the memory.
 
-The methods are those of `jax.scipy.sparse.linalg`, and `bicgstab`. They do not return
-whether they converged, so the residual of each solution is computed at the end, and
+The methods are `cg`, `bicgstab`, and `gmres` of `jax.scipy.sparse.linalg`. They do not
+return whether they converged, so the residual of each solution is computed at the end, and
 decides.
 """
 
@@ -17,11 +17,13 @@ from jax.scipy.sparse import linalg
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
 from ...._base.errors import NotConvergedError
+from ...._base.sharding import varies
 from ...._base.types import PyTree, check_choice
 from ...._structure.pattern import SparsityPattern
 from ...multiply import multiply, multiply_transposed
 from ..backend import Determinant, Solution, Vector, is_finite, nan_where
 from .bicgstab import bicgstab
+from .cg import cg
 from .preconditioners import (
     Inverse,
     Preconditioner,
@@ -227,27 +229,31 @@ class Krylov:
         """What a method returns for a right-hand side of norm one."""
         solver, n = self.solver, self.pattern.n
         steps = solver.max_steps or min(_STEPS_PER_UNKNOWN * n, _MOST_STEPS)
-        if solver.method == "bicgstab":
-            return bicgstab(product, precondition, b, tolerance, steps)
-        options = {"tol": 0.0, "atol": tolerance}
-        if solver.method == "gmres":
-            # Preconditioned from the right: JAX would compare the tolerance with the
-            # preconditioned residual otherwise.
-            precondition = partial(_as_if_symmetric, precondition)
-            # JAX compares norms with the precision of numbers near one.
-            scale = _nonzero(_norm(product(precondition(b)))).astype(b.dtype)
-            restart = min(solver.restart, steps, n)
-            y, _ = linalg.gmres(
-                lambda y: product(precondition(y)) / scale,
-                b,
-                maxiter=-(-steps // restart),
-                restart=restart,
-                solve_method="incremental",
-                **options,
+        if solver.method != "gmres":
+            run = cg if solver.method == "cg" else bicgstab
+            return run(product, precondition, b, tolerance, steps)
+        if varies(b):
+            raise ValueError(
+                "solver='gmres' is that of JAX, which cannot be used inside of "
+                "jax.shard_map with its checks of what varies over devices. Use 'bicgstab' "
+                "or a direct solver, or pass check_vma=False to jax.shard_map."
             )
-            return precondition(y) / scale
-        x, _ = linalg.cg(product, b, M=precondition, maxiter=steps, **options)
-        return x
+        # Preconditioned from the right: JAX would compare the tolerance with the
+        # preconditioned residual otherwise.
+        precondition = partial(_as_if_symmetric, precondition)
+        # JAX compares norms with the precision of numbers near one.
+        scale = _nonzero(_norm(product(precondition(b)))).astype(b.dtype)
+        restart = min(solver.restart, steps, n)
+        tolerances: Any = {"tol": 0.0, "atol": tolerance}
+        y, _ = linalg.gmres(
+            lambda y: product(precondition(y)) / scale,
+            b,
+            **tolerances,
+            maxiter=-(-steps // restart),
+            restart=restart,
+            solve_method="incremental",
+        )
+        return precondition(y) / scale
 
 
 def _as_if_symmetric(linear: Product, x: Vector) -> Vector:
