@@ -311,14 +311,14 @@ class _Shared:
         """The indices on the devices of some data, on all if that is split."""
         if not isinstance(data, jax.Array) or isinstance(data, Tracer):
             return jnp.asarray(self._indices)
-        sharding = data.sharding
+        sharding, where = data.sharding, None
         if isinstance(sharding, NamedSharding):
-            sharding = NamedSharding(sharding.mesh, PartitionSpec())
-        elif not data.committed:
-            sharding = None
+            where = NamedSharding(sharding.mesh, PartitionSpec())
+        elif data.committed and len(sharding.device_set) == 1:
+            where = sharding
         kept = self._kept
-        if kept is None or kept[0] != sharding or kept[1].is_deleted():
-            kept = sharding, jax.device_put(self._indices, sharding)
+        if kept is None or kept[0] != (sharding, where) or kept[1].is_deleted():
+            kept = (sharding, where), jax.device_put(self._indices, where)
             if not isinstance(kept[1], Tracer):  # As for constants in a traced program.
                 self._kept = kept
         return kept[1]

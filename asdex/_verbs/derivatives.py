@@ -117,7 +117,8 @@ def jacobian(
         arrays. Entries of the pattern are stored also where they are zero. `"bcsr"` and
         SciPy's formats are one matrix between flat vectors, whatever the pytrees, as
         `jax.flatten_util.ravel_pytree` orders them. The last four cannot be made under
-        `jit`; they are what SciPy's solvers take, not `"bcoo"`.
+        `jit`; they are what SciPy's solvers take, not `"bcoo"`. Outside of `jit`, sparse
+        arrays of JAX share their indices: donating one deletes those of earlier results.
     - `chunk_size`: how many colors to process at a time; memory grows with the chunk, not
         with the number of colors. `"auto"` takes as many as fit into the caches of a CPU,
         or into a sixteenth of the memory of an accelerator; `None` takes all at once.
