@@ -85,12 +85,10 @@ class Portfolio(AbstractAlgorithm):
 
     def search(self, problem: Problem) -> tuple[Candidate, str]:
         start = time.monotonic()
-        first, *others = problem.orders
-        lattice, fewest = None, problem.lower_bound
-        if problem.lattice_first:
-            lattice = problem.color_lattice(2 * fewest)
-            if lattice is not None and lattice.num_colors == fewest:
-                return lattice, "Lattice"
+        fewest, (first, *others) = problem.lower_bound, problem.orders
+        lattice = problem.color_lattice(2 * fewest) if problem.lattice_first else None
+        if lattice is not None and lattice.num_colors == fewest:
+            return lattice, "Lattice"
         best = _greedy(problem, first)
         if best[0].num_colors == fewest:
             return best

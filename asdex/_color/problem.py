@@ -107,7 +107,7 @@ class OneSided(Problem):
         return Candidate(*color_in_order(self.graph, visits))
 
     def color_lattice(self, below: int) -> Candidate | None:
-        return _color_lattice(self.graph, self.shapes, below)
+        return _color_lattice(self.graph, self.shapes, self.lower_bound, below)
 
     def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
         colors, num_colors = found
@@ -177,7 +177,8 @@ class Star(Problem):
     def color_lattice(self, below: int) -> Candidate | None:
         # Where a vertex and all of its neighbors have different colors, no path of four
         # vertices has two colors.
-        return _color_lattice(self.adjacency.closed, self.pattern.leaf_shapes, below)
+        graph, shapes = self.adjacency.closed, self.pattern.leaf_shapes
+        return _color_lattice(graph, shapes, fewest_colors(graph), below)
 
     def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
         pattern, stars = self.pattern, find_stars(self.adjacency, found.colors)
@@ -208,8 +209,7 @@ class Acyclic(Problem):
 
     def color_lattice(self, below: int) -> Candidate | None:
         shapes, fewest = self.pattern.leaf_shapes, self.lower_bound
-        found = color_by_lattice(self.graph, shapes, fewest, below, acyclic=True)
-        return None if found is None else Candidate(*found)
+        return _color_lattice(self.graph, shapes, fewest, below, acyclic=True)
 
     def finish(self, found: Candidate, mode: ColoringMode, found_by: str) -> ColoredPattern:
         pattern, colors, bound = self.pattern, found.colors, self.lower_bound
@@ -223,7 +223,11 @@ class Acyclic(Problem):
 
 
 def _color_lattice(
-    graph: Bipartite, shapes: Sequence[tuple[int, ...]], below: int
+    graph: Bipartite,
+    shapes: Sequence[tuple[int, ...]],
+    fewest: int,
+    below: int,
+    acyclic: bool = False,
 ) -> Candidate | None:
-    found = color_by_lattice(graph, shapes, fewest_colors(graph), below)
+    found = color_by_lattice(graph, shapes, fewest, below, acyclic)
     return None if found is None else Candidate(*found)
