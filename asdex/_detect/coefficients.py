@@ -110,6 +110,14 @@ def bind(eqn: JaxprEqn, *operands: Coefficients) -> list[Coefficients]:
     return list(map(np.asarray, results)) if constant else list(results)
 
 
+def apply(eqn: JaxprEqn, *operands: Coefficients) -> Coefficients:
+    """The result of an equation that computes it element by element."""
+    # A sharding might not divide an axis of which one part is computed.
+    if all(map(is_constant, operands)) and eqn.params.get("sharding") is None:
+        return _elementwise(lambda *xs: bind(eqn, *xs)[0], *operands)
+    return bind(eqn, *operands)[0]
+
+
 def add(x: Coefficients, y: Coefficients) -> Coefficients:
     """The sum, without adding known zeros."""
     if is_all(x, 0):

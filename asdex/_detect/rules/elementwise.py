@@ -34,7 +34,7 @@ def add(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
         broadcast_to(op, shape) if op.dependence else nothing(shape, scope.n)
         for op in operands
     ]
-    joins = {lax.sub_p: co.subtract, lax.complex_p: lambda x, y: co.bind(eqn, x, y)[0]}
+    joins = {lax.sub_p: co.subtract, lax.complex_p: lambda x, y: co.apply(eqn, x, y)}
     return align(sources, joins.get(eqn.primitive, co.add))
 
 
@@ -52,7 +52,7 @@ def unary(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence:
     # A factor that is complex can only be taken out of what is linear in complex numbers.
     is_complex = np.issubdtype(operand.aval.dtype, np.complexfloating)
     source = operand.dependence
-    return (source.map_entries if is_complex else source.map)(lambda x: co.bind(eqn, x)[0])
+    return (source.map_entries if is_complex else source.map)(lambda x: co.apply(eqn, x))
 
 
 @register(
@@ -107,7 +107,7 @@ def divide(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependence
         return union([broadcast_to(op, shape) for op in operands if op.dependence])
     divisor = scope.factor(denominator)
     result = broadcast_to(numerator, output_shape(eqn))
-    return result.map(lambda x: co.bind(eqn, x, divisor)[0])
+    return result.map(lambda x: co.apply(eqn, x, divisor))
 
 
 @register(lax.bitcast_convert_type_p)
@@ -137,7 +137,7 @@ def select_n(eqn: JaxprEqn, operands: Sequence[Value], scope: Scope) -> Dependen
     sources = [case.dependence or nothing(shape, scope.n) for case in cases]
 
     def select(*xs: co.Coefficients) -> co.Coefficients:
-        return co.bind(eqn, which.array, *xs)[0]
+        return co.apply(eqn, which.array, *xs)
 
     if predicate is None:
         return align(sources, select)
