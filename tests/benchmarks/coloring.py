@@ -16,6 +16,7 @@ import numpy as np
 
 import asdex
 from asdex import ColoredPattern, Greedy, SparsityPattern
+from asdex._color import Algorithm
 from asdex._linalg.solvers.matching import match_rows
 from tests.color import patterns
 
@@ -149,6 +150,7 @@ def main() -> None:
         for kind, verb in (
             ("columns or rows", asdex.jacobian_coloring_from_sparsity),
             ("star", asdex.hessian_coloring_from_sparsity),
+            ("acyclic", _by_substitution),
         ):
             verb = _quietly(verb)
             greedy = partial(verb, algorithm=Greedy())
@@ -220,8 +222,12 @@ def _without_shapes(pattern: SparsityPattern) -> SparsityPattern:
     return SparsityPattern(pattern.rows, pattern.cols, pattern.shape)
 
 
-def _by_substitution(pattern: SparsityPattern) -> ColoredPattern:
-    return asdex.hessian_coloring_from_sparsity(pattern, decompression="substitution")
+def _by_substitution(
+    pattern: SparsityPattern, algorithm: Algorithm = "auto"
+) -> ColoredPattern:
+    return asdex.hessian_coloring_from_sparsity(
+        pattern, algorithm=algorithm, decompression="substitution"
+    )
 
 
 def _greedy(pattern: SparsityPattern) -> ColoredPattern:
