@@ -58,7 +58,7 @@ class Portfolio(AbstractAlgorithm):
 
     In turn: largest first; a lattice coloring, which comes first for acyclic ones, or, if
     there is none, smallest last, but for columns or rows alone; and, while the budget
-    lasts, greedy colorings that visit the classes of the best one in new orders (iterated
+    lasts, greedy colorings that visit the classes of the last one in new orders (iterated
     greedy: Culberson, "Iterated greedy graph coloring and the difficulty landscape", 1992).
     For columns and rows these never need more colors than before. Where a few vertices have
     most of the neighbors, other orders take the place of these, such as smallest first.
@@ -95,18 +95,20 @@ class Portfolio(AbstractAlgorithm):
         if not problem.lattice_first:
             lattice = problem.color_lattice(best[0].num_colors)
         if lattice is not None and lattice.num_colors < best[0].num_colors:
-            best = lattice, "Lattice"
+            found = [(lattice, "Lattice")]
         else:
             found = [best, *(_greedy(problem, order) for order in others)]
-            best = min(found, key=lambda result: result[0].num_colors)
-        return self._iterate(problem, best, start)
+        return self._iterate(problem, found, start)
 
     def _iterate(
-        self, problem: Problem, best: tuple[Candidate, str], start: float
+        self, problem: Problem, found_so_far: list[tuple[Candidate, str]], start: float
     ) -> tuple[Candidate, str]:
         """Visit the color classes in new orders, again and again."""
         random = np.random.default_rng(0)
-        current, name = best
+        best = min(found_so_far, key=lambda result: result[0].num_colors)
+        # The classes of the last one backwards give the fewest colors of some power laws,
+        # even if another order gave fewer than the last one.
+        current, name = found_so_far[-1]
         failures, spent = 0, 0
         is_limited = self.budget is not None or self.seconds is not None
         patience = math.inf if is_limited else _PATIENCE
