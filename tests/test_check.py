@@ -198,5 +198,12 @@ def test_arguments_are_those_of_the_function() -> None:
     coloring = asdex.jacobian_coloring(fun, X, X, scale=2.0, argnums=1)
     asdex.check_jacobian_correctness(fun, X, X, scale=3.0, coloring=coloring)
     asdex.check_jacobian_correctness(fun, X, X, coloring, scale=3.0)
-    with pytest.raises(TypeError, match=r"coloring=coloring\)\. Got \['ArrayImpl'\]"):
-        asdex.check_jacobian_correctness(f, X)
+
+
+def test_without_a_coloring(without_annotation_checks: None) -> None:
+    del without_annotation_checks
+    asdex.check_jacobian_correctness(f, X)
+    asdex.check_hessian_correctness(lambda x: (f(x) ** 2).sum(), X)
+    pattern: Any = asdex.jacobian_sparsity(f, X)
+    with pytest.raises(TypeError, match=r"_from_sparsity\. Got SparsityPattern"):
+        asdex.check_jacobian_correctness(f, X, coloring=pattern)

@@ -155,6 +155,8 @@ def test_any_matrix_is_drawn():
     assert len(pictures(operator._repr_html_())) == 1
     with pytest.raises(ValueError, match="dense must be a matrix"):
         spy(np.ones(3))
+    with pytest.raises(TypeError, match=r"Got the function .* jacobian_sparsity"):
+        spy(lambda x: x)
 
 
 def test_a_single_entry_of_a_large_pattern_is_visible():

@@ -63,7 +63,8 @@ def check_jacobian_mode(mode: object) -> None:
     """Raise `ValueError` unless `mode` is one of a Jacobian."""
     if mode not in JACOBIAN_MODES:
         raise ValueError(
-            f"Unknown mode {mode!r}. Expected 'fwd' or 'rev', or {BIDIRECTIONAL!r}."
+            f"Unknown mode {mode!r}. Expected 'fwd' or 'rev', or {BIDIRECTIONAL!r}; "
+            f"derivatives also take {ACCUMULATE!r}."
         )
 
 

@@ -19,7 +19,7 @@ from jax.core import Tracer
 
 from .._base.types import BIDIRECTIONAL, HESSIAN_MODES
 from .._structure.inputs import Argnums, Inputs, is_array, is_aval, without_values
-from .space import in_words, is_inexact
+from .space import apart_in_words, is_inexact
 
 
 class Parameter(NamedTuple):
@@ -129,10 +129,12 @@ def bind_call(
     surplus = bound.arguments[count:]
     if len(bound.arguments) < count or (surplus and len(args) > count):
         names = ", ".join(parameter.name for parameter in bound.parameters)
+        advice = "Pass all arguments that the samples had."
+        if surplus:
+            advice = "Pass a sample for every argument that a call will pass."
         raise TypeError(
             f"Expected {count} positional argument(s), as in the samples. Got "
-            f"{len(bound.arguments)}: {names}. Pass a sample for every argument that a "
-            "call will pass."
+            f"{len(bound.arguments)}: {names}. {advice}"
         )
     if surplus:
         call = bound.call
@@ -215,9 +217,10 @@ def _check_integer(name: Callable[[], str], dtype: Any, mode: str, allow_int: bo
 def _check_leaves(bound: Bound, inputs: Inputs) -> None:
     leaves, found = jax.tree.flatten(bound.arguments)
     if found != inputs.treedef:
+        expected, got = apart_in_words(inputs.treedef, found)
         raise ValueError(
             "The pytree structure of the arguments differs from the samples.\n"
-            f"Expected {in_words(inputs.treedef)}\nGot      {in_words(found)}"
+            f"Expected {expected}\nGot      {got}"
         )
     selected = inputs.selected
     for k, (leaf, aval) in enumerate(zip(leaves, inputs.leaves, strict=True)):
@@ -275,8 +278,8 @@ def _check_array(
     if actual.shape != aval.shape:
         raise ValueError(
             f"Argument {name()}: shape {actual.shape} does not match expected "
-            f"{aval.shape}. A coloring holds for the shapes of its samples only; make a "
-            "new one for these."
+            f"{aval.shape}. A derivative or coloring holds for the shapes of its samples "
+            "only; make a new one for these, or use jax.vmap for an axis in addition."
         )
     if is_selected:
         return  # `check_differentiable` applies JAX's own rules.

@@ -16,6 +16,9 @@ from .._base.sharding import gathered
 from .._base.types import PyTree
 from .._structure.pattern import SparsityPattern
 
+_SHOWN = 200
+"""Characters of a structure in a message."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Space:
@@ -130,9 +133,10 @@ class Space:
         """
         leaves, treedef = jax.tree.flatten(tree)
         if treedef != self.treedef:
+            expected, found = apart_in_words(self.treedef, treedef)
             raise ValueError(
-                f"{name} must be a pytree like {in_words(self.treedef)}, as the function "
-                f"has it. Got {in_words(treedef)}."
+                f"{name} must be a pytree like {expected}, as the function has it. Got "
+                f"{found}. With flat vectors use A.flat."
             )
         shapes = tuple(map(np.shape, leaves))
         batch = tuple(batch) if shapes != self.shapes else ()
@@ -183,6 +187,21 @@ def in_words(treedef: Any) -> str:
     """The structure of a pytree, for messages: `{'a': array}`."""
     text = str(treedef).removeprefix("PyTreeDef(").removesuffix(")")
     return "an array" if text == "*" else text.replace("*", "array")
+
+
+def apart_in_words(first: Any, second: Any) -> tuple[str, str]:
+    """Two structures in words; of long ones the part where they begin to differ."""
+    texts = in_words(first), in_words(second)
+    pairs = enumerate(zip(*texts, strict=False))
+    common = next((k for k, (a, b) in pairs if a != b), 0)
+    start = max(0, common - _SHOWN // 2) if max(map(len, texts)) > _SHOWN else 0
+
+    def part(text: str) -> str:
+        shown = text[start:][:_SHOWN]
+        before, after = "... " * (start > 0), " ..." * (start + _SHOWN < len(text))
+        return f"{before}{shown}{after}"
+
+    return part(texts[0]), part(texts[1])
 
 
 def is_inexact(dtype: Any) -> bool:

@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 import equinox as eqx
 import numpy as np
 
-from .._base.types import check_choice
 from .._show.progress import progress_bar
 from .orders import AbstractOrder, LargestFirst, Permutation
 from .problem import Candidate, Problem
@@ -154,7 +153,11 @@ def as_algorithm(algorithm: Algorithm) -> AbstractAlgorithm:
     """The algorithm behind a name."""
     if isinstance(algorithm, AbstractAlgorithm):
         return algorithm
-    check_choice("algorithm", algorithm, ("auto",))
+    if algorithm != "auto":
+        raise ValueError(
+            f"Unknown algorithm {algorithm!r}. Expected 'auto', or an algorithm such as "
+            "Portfolio() or Greedy(SmallestLast())."
+        )
     return Portfolio()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ from jaxtyping import Array, Inexact, Int32, Num
 
 from .._base.index import IndexArray
 from .._base.sharding import automatically
+from .._base.types import PyTree
 from .._structure.layouts import find_entries
 from .._structure.pattern import SparsityPattern
 from .multiply import group_sums, multiply, multiply_transposed, sum_by_index, take
@@ -33,9 +35,24 @@ def compiled(function: F, static: Sequence[str] = ()) -> F:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return run(*args, **kwargs)
+        try:
+            return run(*args, **kwargs)
+        except TypeError:
+            _check_arrays(args[1:])  # The operator or pattern is the first one.
+            raise
 
     return cast(F, call)
+
+
+def _check_arrays(args: PyTree) -> None:
+    """Raise `TypeError` for leaves that JAX cannot compute with."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(args):
+        if not eqx.is_array_like(leaf):
+            raise TypeError(
+                "The leaves of a vector must be arrays. Got "
+                f"{leaf!r} at argument {jax.tree_util.keystr(path)}. Of a "
+                "module pass equinox.filter(module, equinox.is_inexact_array)."
+            ) from None
 
 
 # -- Products with vectors ---------------------------------------------------------------

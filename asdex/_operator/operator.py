@@ -13,8 +13,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Inexact, Integer, Num
 
+from .._base.errors import SingularMatrixError
 from .._base.index import IndexArray, as_indices
 from .._base.sharding import automatically
 from .._base.sparse import BCOO, BCSR
@@ -35,7 +37,7 @@ NormOrder = Literal["fro", 1, "inf"]
 _MOST_ELEMENTS = 2**24
 """Of the dense matrix that NumPy gets unasked."""
 
-Indices = Integer[np.ndarray, " _"] | Bool[np.ndarray, " _"] | Sequence[int]
+Indices = Integer[np.ndarray, " _"] | Bool[np.ndarray, " _"] | Sequence[int] | slice
 
 
 class SparseJacobian(eqx.Module):
@@ -78,6 +80,11 @@ class SparseJacobian(eqx.Module):
         codomain: Space | PyTree | None = None,
         symmetric: bool = False,
     ):
+        if not isinstance(sparsity, SparsityPattern):
+            raise TypeError(
+                "SparseJacobian takes the values of the entries and then their pattern, a "
+                f"SparsityPattern. Got {type(data).__name__} and {type(sparsity).__name__}."
+            )
         self.data = jnp.asarray(data)
         self.sparsity = sparsity.bare
         if domain is None:
@@ -269,8 +276,7 @@ class SparseJacobian(eqx.Module):
     def __add__(self, other: "SparseJacobian") -> "SparseJacobian":
         """The sum with an operator of equal shape and structures, on the union of the
         patterns. Raises `ValueError` if they differ."""
-        if not isinstance(other, SparseJacobian):
-            return NotImplemented
+        _check_summand(other)
         if self.sparsity.shape != other.sparsity.shape:
             raise ValueError(
                 "Operators that are added must have equal shapes. Got "
@@ -290,10 +296,19 @@ class SparseJacobian(eqx.Module):
         symmetric = self.symmetric and other.symmetric
         return replace(self, data=data, sparsity=pattern, symmetric=symmetric)
 
+    def __radd__(self, other: Any) -> "SparseJacobian":
+        """The operator itself for the number zero, with which `sum` begins."""
+        if type(other) is not int or other != 0:
+            _check_summand(other)
+        return self
+
     def __sub__(self, other: "SparseJacobian") -> "SparseJacobian":
-        if not isinstance(other, SparseJacobian):
-            return NotImplemented
+        _check_summand(other)
         return self + -other
+
+    def __rsub__(self, other: Any) -> "SparseJacobian":
+        _check_summand(other)
+        return other - self
 
     def __neg__(self) -> "SparseJacobian":
         return replace(self, data=-self.data)
@@ -386,10 +401,11 @@ class SparseJacobian(eqx.Module):
 
         **Arguments:**
 
-        - `rows`, `cols`: static integers, each at most once, in any order; or a mask of
-            booleans. `None` means all.
+        - `rows`, `cols`: static integers, each at most once, in any order; a slice; or a
+            mask of booleans. `None` means all.
 
-        **Raises:** `ValueError` if an index is out of range or occurs twice.
+        **Raises:** `ValueError` if an index is out of range or occurs twice; `TypeError`
+        for indices that are traced by JAX.
         """
         (m, n), dtype = self.sparsity.shape, self.dtype
         row_index = _as_selection("rows", rows, m)
@@ -577,8 +593,18 @@ class SparseJacobian(eqx.Module):
         - `solver`, `throw`: see `asdex.solve`; they are those of the normal equations.
         """
         self._check_single("Least squares are solved for one matrix")
+        if not isinstance(damping, Tracer) and (np.asarray(damping) < 0).any():
+            raise ValueError(f"damping must be zero or positive. Got {damping}.")
         chosen = as_solver(solver)
-        return report(*self._lstsq(b, damping, chosen), chosen, throw)
+        found = self._lstsq(b, damping, chosen)
+        try:
+            return report(*found, chosen, throw)
+        except SingularMatrixError:
+            lines = "columns" if self.sparsity.m >= self.sparsity.n else "rows"
+            raise SingularMatrixError(
+                f"The {lines} of the matrix are linearly dependent. Pass a damping, or "
+                "throw=False for NaN in place of this error."
+            ) from None
 
     @compiled
     def _lstsq(
@@ -649,6 +675,15 @@ class SparseJacobian(eqx.Module):
         )
 
 
+def _check_summand(other: Any) -> None:
+    if not isinstance(other, SparseJacobian):
+        raise TypeError(
+            "Only operators can be added to and subtracted from operators. Got "
+            f"{type(other).__name__}. For multiples of the identity use A.shift, for "
+            "diagonals asdex.diag, for arrays A.todense()."
+        )
+
+
 def _check_batches(a: SparseJacobian, b: SparseJacobian) -> None:
     try:
         np.broadcast_shapes(a.batch_shape, b.batch_shape)
@@ -675,7 +710,14 @@ def _as_array(
 def _as_selection(name: str, indices: Any, size: int) -> IndexArray:
     """Indices below `size`, each at most once, from integers or a mask."""
     if indices is None:
-        return IndexArray(np.arange(size, dtype=np.int32))
+        indices = slice(None)
+    if isinstance(indices, slice):
+        return IndexArray(np.arange(size, dtype=np.int32)[indices])
+    if isinstance(indices, Tracer):
+        raise TypeError(
+            f"{name} must be known while the function is traced, since the pattern depends "
+            f"on them. Got {indices}. Close over them, or pass them as static arguments."
+        )
     if (mask := np.asarray(indices)).dtype == bool:
         if mask.shape != (size,):
             raise ValueError(

@@ -25,7 +25,7 @@ def as_pattern(matrix: Any) -> SparsityPattern:
     """The pattern of a matrix of any of these types; or that of an operator, a coloring or
     a derivative.
 
-    **Raises:** what `SparsityPattern` raises for the type.
+    **Raises:** what `SparsityPattern` raises for the type; `TypeError` for a function.
     """
     if isinstance(matrix, SparsityPattern):
         return matrix
@@ -37,6 +37,12 @@ def as_pattern(matrix: Any) -> SparsityPattern:
         return SparsityPattern.from_bcoo(matrix)
     if issparse(matrix):
         return SparsityPattern.from_scipy(matrix)
+    if callable(matrix):
+        raise TypeError(
+            "Expected a pattern, a coloring, an operator or a matrix. Got the function "
+            f"{matrix!r}, whose pattern is jacobian_sparsity(f, x) or "
+            "hessian_sparsity(f, x)."
+        )
     return SparsityPattern.from_dense(matrix)
 
 

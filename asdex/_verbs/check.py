@@ -25,6 +25,7 @@ from .._evaluate.probe import (
 )
 from .._structure.coloring import ColoredPattern
 from .._structure.sides import Side
+from .colorings import hessian_coloring, jacobian_coloring
 
 _METHODS = ("matvec", "dense")
 _NAMED = 3
@@ -55,7 +56,8 @@ def check_jacobian_correctness(
 
     - `*args`, `**kwargs`: the arguments of `f`, with values.
     - `coloring`: what `jacobian_from_coloring` would be called with. It may also be the
-        last of `*args`.
+        last of `*args`. By default, one is made for the detected pattern, that of which
+        `jacobian` computes the entries.
     - `method`: `"matvec"` compares products with random vectors, which finds any missing
         entry at the cost of few passes; `"dense"` compares all entries, at the cost of the
         dense Jacobian.
@@ -67,11 +69,12 @@ def check_jacobian_correctness(
 
     **Raises:** `VerificationError` naming the first wrong entries and, if the pattern
     lacks one, the suspected equation of `f` with its line: that at which detection loses
-    the entry, or, if it does not, the one that makes it. `TypeError` without a coloring;
-    `ValueError` for an unknown method, a coloring for a Hessian, or arguments that do not
-    fit the coloring.
+    the entry, or, if it does not, the one that makes it. `TypeError` for a coloring of
+    another type; `ValueError` for an unknown method, a coloring for a Hessian, or arguments
+    that do not fit the coloring.
     """
-    args, coloring = _split(args, coloring)
+    args, given = _split(args, coloring)
+    coloring = given or jacobian_coloring(f, *args, **kwargs)
     check_jacobian_mode(coloring.mode)
     call = _flat_call(f, args, kwargs, coloring)
     probes = Probes(method, num_probes, seed, Tolerance(rtol, atol))
@@ -93,7 +96,8 @@ def check_hessian_correctness(
 
     See `check_jacobian_correctness` for the arguments and errors.
     """
-    args, coloring = _split(args, coloring)
+    args, given = _split(args, coloring)
+    coloring = given or hessian_coloring(f, *args, **kwargs)
     check_choice("mode", coloring.mode, HESSIAN_MODES)
     call = _flat_call(f, args, kwargs, coloring)
     probes = Probes(method, num_probes, seed, Tolerance(rtol, atol))
@@ -102,15 +106,15 @@ def check_hessian_correctness(
 
 def _split(
     args: tuple[Any, ...], coloring: ColoredPattern | None
-) -> tuple[tuple[Any, ...], ColoredPattern]:
-    """The arguments of the function, and the coloring."""
-    if coloring is not None:
-        return args, coloring
-    if args and isinstance(args[-1], ColoredPattern):
+) -> tuple[tuple[Any, ...], ColoredPattern | None]:
+    """The arguments of the function, and the coloring if there is one."""
+    if coloring is None and args and isinstance(args[-1], ColoredPattern):
         return args[:-1], args[-1]
+    if isinstance(coloring, ColoredPattern | None):
+        return args, coloring
     raise TypeError(
-        "Pass the coloring to check, as in check_jacobian_correctness(f, x, "
-        f"coloring=coloring). Got {[type(arg).__name__ for arg in args]}."
+        "coloring must be a ColoredPattern, as jacobian_coloring returns it and, for a "
+        f"pattern, jacobian_coloring_from_sparsity. Got {type(coloring).__name__}."
     )
 
 

@@ -108,7 +108,8 @@ def jacobian(
         rows, `"bidirectional"` for some of both. By default accumulation if it takes fewer
         operations, else the mode with the fewest colors, `"fwd"` if equal or symmetric,
         `"bidirectional"` only if it halves their number.
-    - `symmetric`: whether the Jacobian is known to be symmetric, which saves colors.
+    - `symmetric`: whether the Jacobian is known to be symmetric, which saves colors. That
+        is not checked: values are wrong if it is not.
     - `algorithm`: how to search the coloring; see `jacobian_coloring_from_sparsity`. It
         asks for colors, as do `symmetric`, `chunk_size` and `checkpoint`.
     - `output_format`: `"bcoo"` and `"bcsr"` for the sparse arrays of JAX, `"dense"` for

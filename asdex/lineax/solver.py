@@ -44,7 +44,8 @@ class Sparse(lx.AbstractLinearSolver):
     - `algorithm`: how to search a coloring, where one is needed; see
         `asdex.jacobian_coloring_from_sparsity`.
     - `sparsity`: the pattern of the operators, or a matrix with its entries, if it is
-        known: nothing is detected. It is trusted to hold all entries.
+        known: nothing is detected. It is trusted to hold all entries: solutions are wrong
+        if it does not.
     """
 
     solver: Solver

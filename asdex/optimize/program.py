@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Inexact
 
 from .._base.types import PyTree
+from .._call.arguments import bind_call
 from .._call.space import Space
 from .._operator import SparseJacobian
 from .._structure.inputs import without_values
@@ -192,18 +193,25 @@ class NonlinearProgram(eqx.Module):
     @_jitted
     def objective(self, x: PyTree, *args: Any) -> Inexact[Array, ""]:
         """The objective."""
+        self._check(x, args)
         return self._functions.value(x, *args)
 
     @_jitted
     def gradient(self, x: PyTree, *args: Any) -> PyTree:
         """The gradient of the objective, like `x`."""
-        check_real("x", x)
+        self._check(x, args)
         return jax.grad(self._functions.value)(x, *args)
 
     @_jitted
     def constraints(self, x: PyTree, *args: Any) -> PyTree:
         """The values of the constraints, a pytree of arrays."""
+        self._check(x, args)
         return self._functions.residuals(x, *args)
+
+    def _check(self, x: PyTree, args: tuple[Any, ...]) -> None:
+        """Raise `TypeError` or `ValueError` if an argument differs from its sample."""
+        check_real("x", x)
+        bind_call(self.jacobian.function, self.jacobian.sparsity.inputs, (x, *args), {})
 
     @_jitted
     def lagrangian(

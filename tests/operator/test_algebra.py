@@ -171,6 +171,11 @@ OF_THE_VALUES: dict[str, Operation] = {
         lambda a, g: a.submatrix(cols=np.arange(a.sparsity.n) % 3 == 1),
         lambda d, g: d[..., :, 1::3],
     ),
+    "submatrix(slices)": (
+        lambda a, g: a.submatrix(slice(None, None, -1), slice(1, None)),
+        lambda d, g: d[..., ::-1, 1:],
+    ),
+    "sum": (lambda a, g: sum([a, a]), lambda d, g: 2 * d),
     "submatrix(nothing)": (lambda a, g: a.submatrix([], []), lambda d, g: d[..., :0, :0]),
 }
 

@@ -397,6 +397,12 @@ def test_integers_as_x(method: str) -> None:
         getattr(matrix_and_scalar(), method)(np.arange(6), *rest)
 
 
+@pytest.mark.parametrize("method", ["objective", "gradient", "constraints", "jacobian"])
+def test_shapes_of_x(method: str) -> None:
+    with pytest.raises(ValueError, match=r"x: shape \(5,\) does not match expected \(6,\)"):
+        getattr(matrix_and_scalar(), method)(np.ones(5))
+
+
 def test_values_that_are_closed_over_are_read_once() -> None:
     weight = 1.0
     p = NonlinearProgram(lambda x: weight * jnp.sum(x**2), None, X)

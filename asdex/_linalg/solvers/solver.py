@@ -9,7 +9,7 @@ from ..._base.types import check_choice
 from ..._structure.pattern import SparsityPattern
 from .backend import Backend
 from .direct.choose import SOLVERS, DirectName, plan
-from .iterative.methods import METHODS, Iterative, Method
+from .iterative.methods import METHODS, OPTIONS, Iterative, Method
 
 SolverName: TypeAlias = DirectName | Method
 """How to solve; `"auto"` chooses a direct solver by the pattern."""
@@ -51,6 +51,12 @@ def as_solver(solver: AnySolver, **options: Any) -> Solver:
     **Raises:** `ValueError` for an unknown name, `TypeError` for options of another solver.
     """
     if isinstance(solver, str) and solver in ("cg", "gmres", "bicgstab"):
+        unknown = sorted(options.keys() - OPTIONS)
+        if unknown:
+            raise TypeError(
+                f"{', '.join(unknown)}: no option of iterative solvers. They take "
+                f"{', '.join(OPTIONS)}."
+            )
         return Iterative(solver, **options)
     if options:
         raise TypeError(

@@ -34,6 +34,9 @@ from .preconditioners import (
 Method: TypeAlias = Literal["cg", "gmres", "bicgstab"]
 METHODS: tuple[str, ...] = get_args(Method)
 
+OPTIONS = ("preconditioner", "rtol", "atol", "max_steps", "restart")
+"""Of `Iterative`, by keyword."""
+
 Product: TypeAlias = Callable[[Vector], Vector]
 
 _ROUNDS = 3
