@@ -143,13 +143,23 @@ def _in_order(tangent: Dependence, dtype: Any, pattern: SparsityPattern) -> Coef
             if all(map(is_constant, lines)):
                 return np.concatenate(lines)[positions]
             plan = plan_reading(positions, pattern.rows, pattern.m)
-            return read(list(map(as_jax, lines)), plan)
+            return read(list(map(_as_line, lines, rows)), plan)
         if has_equal_rows(pattern):
             lines = [term.coefficients.reshape(-1) for term in terms]
             return _row_by_row(rows, lines, dtype, pattern)
     entries = tangent.entries()
     at = [find_entries(pattern, part.rows, part.cols) for part in entries]
     return add_at([part.values for part in entries], at, pattern.nnz)
+
+
+def _as_line(coefficients: Coefficients, rows: Integer[np.ndarray, " m"]) -> Array:
+    """Coefficients of which those at entries are read. Constants that are equal at all
+    entries are equal everywhere, and take no memory."""
+    if is_constant(coefficients):
+        at_entries = coefficients[rows >= 0]
+        if at_entries.size and (at_entries == at_entries[0]).all():
+            coefficients = np.broadcast_to(at_entries[0], coefficients.shape)
+    return as_jax(coefficients)
 
 
 def _row_by_row(

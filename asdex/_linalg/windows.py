@@ -40,6 +40,8 @@ def find_slot(
     other; `None` if they are more than `max_choice`."""
     if (window := _only_window(positions, dim)) is not None:
         return Slot((window,), np.zeros(positions.size, np.uint8))
+    if max_choice == 1:
+        return None
     line, along = np.divmod(positions, dim)
     begin = along - np.arange(positions.size)
     choice = np.zeros(positions.size, np.uint8)
