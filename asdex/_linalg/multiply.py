@@ -161,7 +161,7 @@ def group_sums(
         return _sum_slots(starts, lengths, terms)
     width = 2 ** np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64)
     width[lengths == 0] = 0
-    order = np.argsort(width, kind="stable")
+    order = counting_order(width, 2 * _WIDEST)
     bounds = np.searchsorted(width[order], [0, 1, 2, 4, 8, 16, 32])
     sums = []
     for first, last in itertools.pairwise(bounds.tolist()):

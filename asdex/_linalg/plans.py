@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32, Int64, Integer
 
+from .._base.index import pointers
+from .._structure.entries import by_row
 from .._structure.layouts import csr_structure, find_entries
 from .._structure.pattern import SparsityPattern
 
@@ -58,23 +60,26 @@ def plan_union(left: SparsityPattern, right: SparsityPattern) -> Union:
 def plan_product(left: SparsityPattern, right: SparsityPattern) -> Product:
     """The product of an `m x k` and a `k x n` matrix, entries in row-major order.
 
-    Cost: a sort of the scalar products, of which there are as many as a sparse matrix
-    product computes.
+    Cost: a sort, within each row, of the scalar products, of which there are as many as a
+    sparse matrix product computes.
     """
+    shape = left.m, right.n
     indptr, indices, permutation = csr_structure(right)
     count = np.diff(indptr)[left.cols]
     from_left = np.repeat(np.arange(left.nnz, dtype=np.int32), count)
-    first = np.repeat(indptr[left.cols] - (np.cumsum(count) - count), count)
-    places = first + np.arange(from_left.size)
-    keys = left.rows[from_left].astype(np.int64) * right.n + indices[places]
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    is_first = np.append(True, keys[1:] != keys[:-1])[: keys.size]
+    first = pointers(count)
+    places = np.arange(first[-1], dtype=first.dtype)
+    places += np.repeat(indptr[left.cols] - first[:-1], count)
+    products = by_row(left.rows[from_left], indices[places], shape)
+    order, cols, bounds = products.data, products.indices, products.indptr
+    is_first = np.append(True, cols[1:] != cols[:-1])[: cols.size]
+    is_first[bounds[:-1][bounds[:-1] < cols.size]] = True
     starts = np.flatnonzero(is_first)
-    rows, cols = np.divmod(keys[starts], max(1, right.n))
+    lengths_of_rows = np.diff(np.searchsorted(starts, bounds))
+    rows = np.repeat(np.arange(left.m, dtype=np.int32), lengths_of_rows)
     return Product(
-        SparsityPattern(rows, cols, (left.m, right.n)),
-        np.diff(starts, append=keys.size),
+        SparsityPattern(rows, cols[starts], shape),
+        np.diff(starts, append=cols.size),
         from_left[order],
         permutation[places[order]],
     )

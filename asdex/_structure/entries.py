@@ -40,7 +40,7 @@ class Entries:
                 f"{row_index.size} rows and {col_index.size} cols."
             )
         is_sorted = _are_ascending(row_index, col_index)
-        if not is_sorted and _have_repeats(row_index, col_index, shape):
+        if not is_sorted and not by_row(row_index, col_index, shape).has_canonical_format:
             keys = row_index.astype(np.int64) * n + col_index
             first = np.sort(np.unique(keys, return_index=True)[1])
             row_index, col_index = row_index[first], col_index[first]
@@ -96,20 +96,21 @@ def _are_ascending(
     return bool(ascending.all())
 
 
-def _have_repeats(
+def by_row(
     rows: Int32[np.ndarray, " entries"],
     cols: Int32[np.ndarray, " entries"],
     shape: tuple[int, int],
-) -> bool:
-    """Whether an entry occurs more than once.
+) -> csr_array:
+    """The entries in row-major order, equal ones next to each other; the values are the
+    numbers of the given ones.
 
     Cost: that of `counting_order` by rows, and a sort of the entries within each row.
     """
     bounds = pointers(np.bincount(rows, minlength=shape[0]))
-    by_row = (np.ones(rows.size, bool), cols[counting_order(rows, shape[0])], bounds)
-    matrix = csr_array(by_row, shape=shape)
+    order = counting_order(rows, shape[0])
+    matrix = csr_array((order, cols[order], bounds), shape=shape)
     matrix.sort_indices()
-    return not matrix.has_canonical_format
+    return matrix
 
 
 def group(
