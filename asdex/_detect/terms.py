@@ -174,7 +174,7 @@ class Edges:
 
     targets: Integer[np.ndarray, " edges"]
     rows: Integer[np.ndarray, "..."]
-    """Of any shape: rows that repeat along an axis take no memory."""
+    """Of any shape, as the values: what repeats along an axis takes no memory."""
     values: Coefficients
 
     @classmethod
@@ -188,8 +188,9 @@ class Edges:
         rows, values = term.rows, term.coefficients
         rows = rows if sources is None else rows.reshape(-1)[sources]
         if values is not None:
-            values = values.reshape(-1) if sources is None else co.take(values, sources)
-            values = values if weights is None else co.multiply(values, weights)
+            values = values if sources is None else co.take(values, sources)
+            if weights is not None:
+                values = co.multiply(values.reshape(-1), weights)
         if (kept := rows >= 0).all():
             return cls(targets, rows, values)
         values = None if values is None else co.take(values, np.flatnonzero(kept))
@@ -210,7 +211,7 @@ class Edges:
         """The sum of the values that are added to each of `size` elements."""
         if self.values is None:
             return None
-        return co.add_at([self.values], [self.targets], size)
+        return co.add_at([self.values.reshape(-1)], [self.targets], size)
 
 
 def matrix_of(
@@ -231,7 +232,10 @@ def matrix_of(
         return boolean_by_rows(targets, columns, shape), None
     matrix, groups = grouped(targets, columns, shape)
     values = [part.values for part in parts]
-    joined = co.stack(values).T.reshape(-1) if alike else co.concatenate(values)
+    if alike:
+        joined = co.stack(values).reshape(len(values), -1).T.reshape(-1)
+    else:
+        joined = co.concatenate([x.reshape(-1) for x in values])
     return matrix, co.sum_groups(joined, groups)
 
 
