@@ -281,6 +281,8 @@ def page_of_the_guide() -> None:
 
 
 if __name__ == "__main__":
+    # Several programs at once may each wait for threads that the others hold.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     main()
