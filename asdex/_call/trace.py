@@ -117,7 +117,7 @@ def trace(call: FlatCall) -> Trace:
         return arrays
 
     def run() -> ClosedJaxpr:
-        return jax.make_jaxpr(fun)(call.active, call.others)
+        return jax.make_jaxpr(fun)(call.active, call.other_types)
 
     closed = _with_automatic_axes(run) if has_explicit_axes() else None
     is_explicit = has_explicit_axes() and closed is None

@@ -19,6 +19,7 @@ copies in the compiled kernels.
 
 import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias, TypeVar
 
 import jax
@@ -64,8 +65,15 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(kernel)
     def run(*arguments: Integer[np.ndarray, "..."] | int) -> PyTree[np.ndarray]:
         padded = [_pad(argument) for argument in arguments]
-        with jax.disable_jit(False):
-            return jax.device_get(program(*(array.shape for array in padded))(*padded))
+
+        def on_one_device() -> PyTree[np.ndarray]:
+            with jax.disable_jit(False):
+                return jax.device_get(program(*(array.shape for array in padded))(*padded))
+
+        # Contexts of JAX belong to a thread. Where a mesh is set, JAX compiles for all of
+        # its devices, and a mesh can neither be set nor unset within a trace.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(on_one_device).result()
 
     return run
 

@@ -95,6 +95,16 @@ def derivatives_while_a_mesh_is_set(kind: AxisType) -> None:
                     same(a.solve(at), jnp.linalg.solve(expected, x))
         total = asdex.hessian(lambda x: (pairs(x) ** 2).sum(), x, output_format="dense")
         same(total(x), jax.hessian(lambda x: (pairs(x) ** 2).sum())(x))
+        indices = jax.device_put(np.arange(x.size)[::-1].copy(), sharded.sharding)
+        by_index = asdex.jacobian(lambda x, i: x**2 * x[i] + x, x, indices)
+        same(by_index(sharded, indices).todense(), expected)
+        pair = np.random.default_rng(0).integers(0, 3000, (2, 9000))
+        pattern = asdex.SparsityPattern.from_coo(
+            np.concatenate(pair), np.concatenate(pair[::-1]), (3000, 3000)
+        )
+        colors, number = asdex.color_cols(pattern, order=asdex.SmallestLast())
+        asdex.check_coloring_cols(pattern, colors)
+        assert number == max(colors) + 1
 
 
 def functions_of_explicit_axes(mesh: Mesh) -> None:
