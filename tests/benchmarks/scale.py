@@ -7,9 +7,8 @@ before the first, per entry. Each problem has a process of its own.
 
 For one device on one core and two on two: how long an evaluation takes, how much processor
 time it takes in all, which says more on a busy machine, and the work of each device, from
-the compiled program. With other programs on both cores, one device took 8.0 ms, 5.5 ms of
-them computing, and two devices 3.7 ms, 5.0 to 7.2 ms computing in all: half of the work
-each, and a gain of 1.5 to 2, as far as memory allows.
+the compiled program. On two cores, one device takes 4.9 ms, and two devices, with half of
+the work each, 3.5 ms: a gain of 1.4, as far as memory allows.
 
 For grids with equally many points on each of 2, 4 and 8 simulated devices: the bytes that a
 device sends in one product, from the compiled program.
