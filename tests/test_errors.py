@@ -189,6 +189,11 @@ def test_dtype_of_a_call() -> None:
     np.testing.assert_array_equal(
         derivative(X, INTEGERS.astype(jnp.int32)).todense(), jnp.diag(INTEGERS)
     )
+    scaled = asdex.jacobian(lambda x, dt: x**2 * dt, X, 0.5, output_format="dense")
+    for call in (scaled, jax.jit(scaled)):
+        np.testing.assert_array_equal(call(X, 2), 4 * np.diag(X))
+        with pytest.raises(TypeError, match="dt: dtype int64 does not match expected"):
+            call(X, np.int64(2))
     # `imag` is zero for real samples, so complex values would lack entries.
     derivative = asdex.jacobian(lambda x, z: x * jnp.imag(z), X, X)
     with pytest.raises(TypeError, match=r"complex128 does not match expected float64"):

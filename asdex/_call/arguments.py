@@ -119,7 +119,8 @@ def bind_call(
     """The arguments of a call of `f`, checked against the samples.
 
     `signature` is that of `f`, if available: to find it takes longer than the rest.
-    Keyword arguments without a sample are passed to `f` as they are.
+    Keyword arguments without a sample are passed to `f` as they are, and ints of Python as
+    floats where the sample was one, as `dt=1` for `dt=0.5`.
 
     **Raises:** `TypeError` if the number of arguments, a static type or the kind of a
     dtype differs from the samples; `ValueError` if a shape or the pytree structure does.
@@ -143,8 +144,7 @@ def bind_call(
             bound.parameters[:count],
             lambda arguments: call((*arguments, *surplus)),
         )
-    _check_leaves(bound, inputs)
-    return bound
+    return _checked(bound, inputs)
 
 
 def check_differentiable(
@@ -214,7 +214,8 @@ def _check_integer(name: Callable[[], str], dtype: Any, mode: str, allow_int: bo
         )
 
 
-def _check_leaves(bound: Bound, inputs: Inputs) -> None:
+def _checked(bound: Bound, inputs: Inputs) -> Bound:
+    """The arguments, with a float for an int of Python where the sample was one."""
     leaves, found = jax.tree.flatten(bound.arguments)
     if found != inputs.treedef:
         expected, got = apart_in_words(inputs.treedef, found)
@@ -222,12 +223,26 @@ def _check_leaves(bound: Bound, inputs: Inputs) -> None:
             "The pytree structure of the arguments differs from the samples.\n"
             f"Expected {expected}\nGot      {got}"
         )
-    selected = inputs.selected
+    selected, has_changed = inputs.selected, False
     for k, (leaf, aval) in enumerate(zip(leaves, inputs.leaves, strict=True)):
-        if is_aval(aval):
-            _check_array(partial(name_of, bound, k), leaf, aval, is_selected=k in selected)
-        else:
+        if not is_aval(aval):
             _check_static(partial(name_of, bound, k), leaf, aval)
+            continue
+        if _is_int(leaf) and k not in selected and is_inexact(aval.dtype):
+            leaf = leaves[k] = leaf * 1.0
+            has_changed = True
+        _check_array(partial(name_of, bound, k), leaf, aval, is_selected=k in selected)
+    if has_changed:
+        bound = bound._replace(arguments=jax.tree.unflatten(found, leaves))
+    return bound
+
+
+def _is_int(leaf: Any) -> bool:
+    """Whether a leaf is an int of Python, perhaps traced, as the literal `1`."""
+    if isinstance(leaf, jax.Array):
+        is_weak = getattr(leaf, "weak_type", False)  # Keys have no such attribute.
+        return is_weak and jnp.issubdtype(leaf.dtype, jnp.integer)
+    return type(leaf) is int
 
 
 def name_of(bound: Bound, k: int) -> str:
