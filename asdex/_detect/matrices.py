@@ -161,7 +161,8 @@ def grouped(
     """The same matrix, and for each of its entries the numbers of the given ones that are
     in its place; those of one row are numbered one after the other."""
     order, each = counting_order(rows, shape[0]), len(columns)
-    numbers = order[:, None] * np.int32(each) + np.arange(each, dtype=np.int32)
+    dtype = index_dtype(order.size * each)
+    numbers = order[:, None].astype(dtype) * dtype(each) + np.arange(each, dtype=dtype)
     listed = _by_rows(numbers.reshape(-1), rows, columns, order, shape)
     listed.sort_indices()
     order, cols, bounds = listed.data, listed.indices, listed.indptr
